@@ -1,0 +1,36 @@
+//! The block device: disks.
+//!
+//! Spec: §5.2 Block Device.
+//!
+//! Blocking calls on borrowed slices: bytes are copied through memory that the driver owns, so a call may give up at its deadline without leaving the
+//! device a pointer into the caller's memory. Long transfers are cut to what the device takes and go out together, with one notification.
+//!
+//! ```no_run
+//! # use virtio_guest::{hal::{Hal, Patience}, transport::Transport};
+//! use virtio_guest::device::block::{Block, Sector, Storage};
+//! # fn example(transport: impl Transport, hal: impl Hal, within_a_second: impl Fn() -> virtio_guest::hal::Attempts)
+//! #     -> Result<(), Box<dyn core::error::Error>> {
+//!
+//! let mut storage = Storage::<16>::new(); // or in a static
+//! let mut disk = Block::start(transport, hal, &mut storage, within_a_second())?;
+//!
+//! let mut boot_sector = [0; 512];
+//! disk.read_blocking(Sector(0), &mut boot_sector, within_a_second())?;
+//! disk.write_blocking(Sector(1), b"hello".repeat(512).get(..512).unwrap_or(&[]), within_a_second())?;
+//! disk.flush_blocking(within_a_second())?;
+//! disk.close(within_a_second())?;
+//! # Ok(()) }
+//! ```
+
+mod driver;
+mod limits;
+mod report;
+mod request;
+mod slots;
+mod transfer;
+
+pub use driver::{Block, StartError};
+pub use limits::Settings;
+pub use report::{ActivePaths, DeviceId};
+pub use request::{RequestError, Sector};
+pub use slots::Storage;

@@ -1,0 +1,6 @@
+//! Drivers, a folder per device type.
+//!
+//! Spec: §5 Device Types. A driver is safe code over [`lifecycle`](crate::lifecycle) and [`ring`](crate::ring); its wire formats are in
+//! [`wire`](crate::wire).
+
+pub mod block;

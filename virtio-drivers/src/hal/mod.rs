@@ -1,0 +1,23 @@
+//! What a kernel promises to the drivers: DMA memory, mappings, register windows, patience.
+//!
+//! Spec: §2.6 Virtqueues (memory that both sides reach), §6 `VIRTIO_F_ACCESS_PLATFORM` (addresses that are not physical).
+//!
+//! A kernel implements [`Hal`] once per DMA domain (most kernels: one zero-sized type), [`MapMmio`] if it has
+//! devices behind PCI or MMIO registers, and a [`Patience`] on its clock. Nothing in this module knows a device.
+//!
+//! ```text
+//!   kernel ── implements ──▶ Hal       allocate_dma, free_dma     memory that driver and device share
+//!                                      map, unmap                 a buffer of the kernel's, for one request
+//!                            MapMmio   map_mmio                   a register window (PCI and MMIO only)
+//!                            Patience  keep_waiting               how long a call may wait
+//! ```
+
+mod buffer;
+mod dma;
+mod patience;
+mod registers;
+
+pub use buffer::DmaBuffer;
+pub use dma::{DeviceAddress, Direction, DmaError, DmaRegion, Hal, MapError};
+pub use patience::{Attempts, Patience};
+pub use registers::{AccessWidth, MapMmio, RegisterHandler, RegisterWindow};

@@ -1,0 +1,72 @@
+//! Register windows: how a kernel hands a device's registers to a transport.
+//!
+//! Spec: §4.1.3.1 (PCI access widths), §4.2.2.2 (MMIO access widths).
+//!
+//! Usually a window is mapped memory. Where register accesses are no loads and stores (a hypervisor call in a confidential
+//! guest, a test's device model) it is a [`RegisterHandler`]. Only control paths go through it.
+
+use core::fmt;
+use core::ptr::NonNull;
+
+/// Width of one register access; the specification allows no other, and no access may be split or merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessWidth {
+    /// 8 bits.
+    Byte,
+    /// 16 bits, at an even offset.
+    Word,
+    /// 32 bits, at an offset that is a multiple of 4.
+    Long,
+}
+
+impl AccessWidth {
+    /// The width in bytes: 1, 2 or 4.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Byte => 1,
+            Self::Word => 2,
+            Self::Long => 4,
+        }
+    }
+}
+
+/// Registers that are reached by a call instead of by a load or store. Values are plain numbers, not bytes in some order.
+pub trait RegisterHandler: Sync {
+    /// Reads the register at `offset` bytes into the window.
+    fn read(&self, offset: usize, width: AccessWidth) -> u32;
+    /// Writes the register at `offset` bytes into the window; `value` fits the width.
+    fn write(&self, offset: usize, width: AccessWidth, value: u32);
+}
+
+/// A window of device registers, as [`MapMmio::map_mmio`] hands it out.
+#[derive(Clone, Copy)]
+pub enum RegisterWindow {
+    /// Device memory mapped into the kernel's address space: uncached, valid for as long as the kernel runs.
+    Memory(NonNull<u8>),
+    /// Calls instead of loads and stores.
+    Handler(&'static dyn RegisterHandler),
+}
+
+impl fmt::Debug for RegisterWindow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory(pointer) => write!(f, "RegisterWindow::Memory({pointer:p})"),
+            Self::Handler(_) => f.write_str("RegisterWindow::Handler"),
+        }
+    }
+}
+
+/// A kernel's promise to map device registers. Asked only of kernels with devices behind PCI or MMIO.
+///
+/// # Safety
+///
+/// - A [`RegisterWindow::Memory`] points to `size_bytes` bytes of device memory at exactly `physical_address`, mapped so that each
+///   access reaches the device once, in program order and with its own width (uncached), for as long as the kernel runs.
+/// - The pointer is aligned at least as well as `physical_address`, up to 4096 bytes.
+pub unsafe trait MapMmio {
+    /// Maps `size_bytes` bytes of device registers at a physical address (of any alignment), or says `None` if that cannot be done.
+    ///
+    /// The address is where firmware or the kernel put the device's BAR, plus an offset inside of it; it may be far above 4 GiB.
+    /// Windows may overlap in one page: mapping a page again is no error.
+    fn map_mmio(&self, physical_address: u64, size_bytes: usize) -> Option<RegisterWindow>;
+}

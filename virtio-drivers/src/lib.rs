@@ -1,0 +1,52 @@
+//! Virtio guest drivers for kernels, unikernels and tests.
+//!
+//! `no_std`, no allocator needed, safe against a device that lies. Spec: virtio 1.4 (CS01); section numbers in these pages are that version's.
+//!
+//! # Map
+//!
+//! ```text
+//!   floor                      what it is                                        who meets it
+//!   4 device::block            drivers                                           every kernel
+//!   3 lifecycle                reset … DRIVER_OK as types, negotiation           drivers of other device types
+//!   2 ring      transport      virtqueues │ PCI (MMIO to come)                   the same
+//!   1 raw                      shared memory, registers, barriers: all `unsafe`  kernels claim a PCI function here
+//!   0 wire      hal            the spec's numbers │ what a kernel promises       every kernel implements `hal`
+//! ```
+//!
+//! A floor uses only floors below it. Control path (finding, negotiating, queue set-up, reset) and data path (rings, one doorbell) share no state: after
+//! bring-up a queue reads no register.
+//!
+//! # Features
+//!
+//! - `alloc` (default): [`ring::Slots::allocate`], and [`hal::DmaBuffer`] for `Box<[u8]>` and `Vec<u8>`.
+
+#![no_std]
+#![deny(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::unreachable
+    )
+)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+pub mod device;
+#[allow(unsafe_code, reason = "the contracts that kernels promise")]
+pub mod hal;
+pub mod lifecycle;
+#[allow(unsafe_code, reason = "the only raw access to what a device can touch")]
+pub mod raw;
+pub mod ring;
+mod sync;
+pub mod transport;
+pub mod wire;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}

@@ -1,0 +1,116 @@
+//! The configuration space, read so that what belongs together comes from one moment.
+//!
+//! Spec: §2.5 Device Configuration Space, §2.5.1 Driver Requirements: Device Configuration Space (generation).
+
+use crate::hal::AccessWidth;
+use crate::transport::Transport;
+use crate::wire::field::{Field, FieldValue};
+
+/// How often a read is tried while the configuration keeps changing.
+const ATTEMPTS: usize = 16;
+
+/// A configuration field could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The device's configuration space ends before the field does.
+    #[error("the configuration space has {bytes} bytes, and the field at {offset} is not among them")]
+    Absent {
+        /// Where the field is, in bytes.
+        offset: u16,
+        /// How long the space is, in bytes.
+        bytes: usize,
+    },
+    /// The configuration changed during every attempt to read it.
+    #[error("the configuration does not stop changing")]
+    Unstable,
+}
+
+/// The configuration space of a device.
+#[derive(Debug)]
+pub struct Config<'d, T> {
+    transport: &'d T,
+}
+
+impl<'d, T: Transport> Config<'d, T> {
+    pub(super) const fn new(transport: &'d T) -> Self {
+        Self { transport }
+    }
+
+    /// Reads one field.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn read<V: FieldValue>(&self, field: Field<V>) -> Result<V, ConfigError> {
+        self.read_together(|fields| fields.get(field))
+    }
+
+    /// Reads several fields as of one moment: `read` is called again if the configuration changed meanwhile.
+    ///
+    /// Work: bounded; `read` is called at most 16 times.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn read_together<R>(
+        &self,
+        read: impl Fn(Fields<'_, T>) -> Result<R, ConfigError>,
+    ) -> Result<R, ConfigError> {
+        for _ in 0..ATTEMPTS {
+            let before = self.transport.config_generation();
+            let value = read(Fields { transport: self.transport })?;
+            if self.transport.config_generation() == before {
+                return Ok(value);
+            }
+        }
+        Err(ConfigError::Unstable)
+    }
+}
+
+/// The fields of a configuration space during one attempt to read them.
+#[derive(Debug)]
+pub struct Fields<'d, T> {
+    transport: &'d T,
+}
+
+impl<T: Transport> Fields<'_, T> {
+    /// Reads one field.
+    ///
+    /// # Errors
+    /// - [`ConfigError::Absent`]: the space ends before the field does.
+    pub fn get<V: FieldValue>(&self, field: Field<V>) -> Result<V, ConfigError> {
+        let start = check(self.transport, field)?;
+        Ok(V::from_registers(|offset, bytes| {
+            self.transport.read_config(start + usize::from(offset), width(bytes))
+        }))
+    }
+}
+
+/// Writes one field, with accesses of its own width.
+pub(super) fn write<T: Transport, V: FieldValue>(
+    transport: &mut T,
+    field: Field<V>,
+    value: V,
+) -> Result<(), ConfigError> {
+    let start = check(transport, field)?;
+    value.to_registers(|offset, bytes, part| {
+        transport.write_config(start + usize::from(offset), width(bytes), part);
+    });
+    Ok(())
+}
+
+fn check<T: Transport, V: FieldValue>(transport: &T, field: Field<V>) -> Result<usize, ConfigError> {
+    let bytes = transport.config_bytes();
+    let offset = field.offset();
+    let end = usize::from(offset) + usize::from(V::BYTES);
+    if end > bytes {
+        return Err(ConfigError::Absent { offset, bytes });
+    }
+    Ok(usize::from(offset))
+}
+
+const fn width(bytes: u16) -> AccessWidth {
+    match bytes {
+        1 => AccessWidth::Byte,
+        2 => AccessWidth::Word,
+        _ => AccessWidth::Long,
+    }
+}

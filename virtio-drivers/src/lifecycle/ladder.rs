@@ -1,0 +1,142 @@
+//! The first rungs: reset, ACKNOWLEDGE, DRIVER; and the way down from any of them.
+//!
+//! Spec: §3.1.1 Driver Requirements: Device Initialization, steps 1 to 3; §2.4.1 Device Reset.
+
+use scopeguard::ScopeGuard;
+
+use super::config::Config;
+use super::negotiate::OfferedFeatures;
+use crate::hal::{Attempts, Patience};
+use crate::raw::{ConfirmedReset, Session};
+use crate::transport::Transport;
+use crate::wire::device_type::DeviceType;
+use crate::wire::status::Status;
+
+/// How often a drop looks at the status of a device that it resets, unless told otherwise.
+const DROP_ATTEMPTS: Attempts = Attempts(100_000);
+
+/// The device did not finish its reset in time. It may still use the memory that it learned of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResetError {
+    /// The status register still reads something.
+    #[error("the device did not finish its reset in time (status {status:#04x})")]
+    TimedOut {
+        /// What it reads.
+        status: u8,
+    },
+    /// The status register reads all ones: there is no device any more.
+    #[error("the device is gone")]
+    Removed,
+}
+
+/// A device on some rung, with what is needed to get it down again.
+#[derive(Debug)]
+pub(super) struct Rung<T> {
+    pub(super) transport: T,
+    pub(super) session: Session,
+    pub(super) drop_attempts: Attempts,
+}
+
+/// A [`Rung`] that goes down by itself when it is dropped.
+pub(super) type Armed<T> = ScopeGuard<Rung<T>, fn(Rung<T>)>;
+
+impl<T: Transport> Rung<T> {
+    /// Adds a bit to the device status.
+    pub(super) fn add_status(&mut self, bit: Status) {
+        let status = self.transport.status();
+        self.transport.set_status(status | bit);
+    }
+
+    /// Resets the device and waits until it says that it is done.
+    pub(super) fn reset(&mut self, patience: &mut dyn Patience) -> Result<ConfirmedReset, ResetError> {
+        reset(&mut self.transport, patience)?;
+        Ok(ConfirmedReset::of(self.session))
+    }
+
+    /// The way down from a bring-up that did not succeed.
+    pub(super) fn give_up(mut self) {
+        self.add_status(Status::FAILED);
+        self.stop();
+    }
+
+    /// The way down from a running device.
+    pub(super) fn stop(mut self) {
+        let mut patience = self.drop_attempts;
+        if let Err(error) = self.reset(&mut patience) {
+            log::error!("virtio device type {}: {error}", self.transport.device_type().0);
+        }
+    }
+}
+
+/// Asks for a reset, then waits for status 0.
+fn reset(transport: &mut impl Transport, patience: &mut dyn Patience) -> Result<(), ResetError> {
+    transport.set_status(Status::empty());
+    loop {
+        let status = transport.status();
+        if status.is_empty() {
+            return Ok(());
+        }
+        if !patience.keep_waiting() {
+            return Err(if status == Status::REMOVED {
+                ResetError::Removed
+            } else {
+                ResetError::TimedOut { status: status.bits() }
+            });
+        }
+    }
+}
+
+/// A device that knows that it has a driver: features can be read, and negotiated.
+///
+/// Dropping it sets FAILED and resets the device.
+#[derive(Debug)]
+pub struct Negotiating<T: Transport> {
+    rung: Armed<T>,
+    offered: OfferedFeatures,
+}
+
+impl<T: Transport> Negotiating<T> {
+    /// Resets a device, waits until it is reset, and tells it, in two steps, that it was noticed and has a driver.
+    ///
+    /// To keep the transport when the bring-up fails, pass `&mut transport`.
+    ///
+    /// # Errors
+    /// - [`ResetError`]: the device does not answer; it was told nothing more.
+    ///
+    /// Spec: §3.1.1, steps 1 to 3.
+    pub fn begin(mut transport: T, mut patience: impl Patience) -> Result<Self, ResetError> {
+        reset(&mut transport, &mut patience)?;
+        let rung = Rung { transport, session: Session::begin(), drop_attempts: DROP_ATTEMPTS };
+        let mut rung: Armed<T> = scopeguard::guard(rung, Rung::give_up);
+        rung.add_status(Status::ACKNOWLEDGE);
+        rung.add_status(Status::DRIVER);
+        let offered = OfferedFeatures::new(rung.transport.device_features());
+        Ok(Self { rung, offered })
+    }
+
+    /// Sets how often drops look at the status of the device that they reset, from here on to the end of its life.
+    #[must_use]
+    pub fn with_drop_attempts(mut self, attempts: Attempts) -> Self {
+        self.rung.drop_attempts = attempts;
+        self
+    }
+
+    /// What kind of device this is.
+    pub fn device_type(&self) -> DeviceType {
+        self.rung.transport.device_type()
+    }
+
+    /// What the device offers.
+    pub const fn offered(&self) -> OfferedFeatures {
+        self.offered
+    }
+
+    /// The configuration space: to be read only, as long as features are not agreed (§3.1.1, step 4).
+    pub fn config(&self) -> Config<'_, T> {
+        Config::new(&self.rung.transport)
+    }
+
+    pub(super) fn into_rung(self) -> (Armed<T>, OfferedFeatures) {
+        (self.rung, self.offered)
+    }
+}

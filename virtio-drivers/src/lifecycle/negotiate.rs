@@ -1,0 +1,147 @@
+//! Feature negotiation: offered ∩ wanted, with every dependency met, written once and read back.
+//!
+//! Spec: §2.2 Feature Bits, §3.1.1 steps 4 to 6, §6.1 Driver Requirements: Reserved Feature Bits.
+//!
+//! Nothing is accepted for being offered. Of the device-independent bits only those that this crate handles can be accepted at all; of the
+//! device's own bits only those that its driver names.
+
+use super::ladder::{Armed, Negotiating};
+use super::queues::Installing;
+use crate::transport::Transport;
+use crate::wire::features::{CommonFeatures, DEVICE_TYPE_BITS, DeviceFeatures, close_dependencies};
+use crate::wire::status::Status;
+
+/// The device-independent features that this crate handles.
+const HANDLED: CommonFeatures = CommonFeatures::VERSION_1
+    .union(CommonFeatures::ACCESS_PLATFORM)
+    .union(CommonFeatures::INDIRECT_DESC)
+    .union(CommonFeatures::EVENT_IDX);
+
+/// The features that a device offers, known or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OfferedFeatures(u128);
+
+impl OfferedFeatures {
+    pub(super) const fn new(bits: u128) -> Self {
+        Self(bits)
+    }
+
+    /// All 128 bits.
+    pub const fn bits(self) -> u128 {
+        self.0
+    }
+}
+
+/// The features that both sides agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NegotiatedFeatures<D> {
+    /// The device-independent ones.
+    pub common: CommonFeatures,
+    /// The device type's own.
+    pub device: D,
+}
+
+/// What a driver wants of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wants<D> {
+    wanted: D,
+    required: D,
+    common: CommonFeatures,
+}
+
+impl<D: DeviceFeatures> Wants<D> {
+    /// No feature of the device's own; of the device-independent ones all that this crate handles.
+    pub fn none() -> Self {
+        Self::features(D::empty())
+    }
+
+    /// These features of the device's own, each if it is offered.
+    pub fn features(wanted: D) -> Self {
+        Self { wanted, required: D::empty(), common: HANDLED }
+    }
+
+    /// These too, and if one of them is not offered, or what it depends on is not, the bring-up fails.
+    #[must_use]
+    pub fn require(mut self, required: D) -> Self {
+        self.wanted.insert(required);
+        self.required.insert(required);
+        self
+    }
+
+    /// Not these device-independent features, even if they are offered. `VERSION_1` cannot be done without.
+    #[must_use]
+    pub fn without(mut self, common: CommonFeatures) -> Self {
+        self.common.remove(common.difference(CommonFeatures::VERSION_1));
+        self
+    }
+
+    /// None but these of the device's own features: what a driver handles.
+    #[must_use]
+    pub fn within(mut self, handled: D) -> Self {
+        self.wanted = self.wanted.intersection(handled);
+        self
+    }
+
+    /// What both sides can agree on.
+    fn agree(
+        &self,
+        OfferedFeatures(offered): OfferedFeatures,
+    ) -> Result<NegotiatedFeatures<D>, NegotiateError> {
+        let common = CommonFeatures::from_bits_truncate(offered).intersection(self.common);
+        if !common.contains(CommonFeatures::VERSION_1) {
+            return Err(NegotiateError::Legacy);
+        }
+        let offered_device = D::from_bits_retain(offered & DEVICE_TYPE_BITS);
+        let device = close_dependencies(self.wanted.intersection(offered_device));
+        if !device.contains(self.required) {
+            return Err(NegotiateError::Missing { bits: self.required.difference(device).bits() });
+        }
+        Ok(NegotiatedFeatures { common, device })
+    }
+}
+
+/// No agreement on features; the device was reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NegotiateError {
+    /// The device does not offer `VERSION_1`: it follows no version of the specification.
+    #[error("the device does not offer VERSION_1")]
+    Legacy,
+    /// Required features are not offered, or lack what they depend on.
+    #[error("the device does not offer required features {bits:#x}")]
+    Missing {
+        /// Which ones.
+        bits: u128,
+    },
+    /// The device does not take the agreed features: it cleared FEATURES_OK.
+    #[error("the device refuses the features {bits:#x}")]
+    Refused {
+        /// What was written.
+        bits: u128,
+    },
+}
+
+impl<T: Transport> Negotiating<T> {
+    /// Agrees on features, tells the device, and asks it whether it takes them.
+    ///
+    /// # Errors
+    /// See [`NegotiateError`]. The device was given up and reset.
+    ///
+    /// Spec: §3.1.1, steps 4 to 6.
+    pub fn negotiate<D: DeviceFeatures>(self, wants: Wants<D>) -> Result<Installing<T, D>, NegotiateError> {
+        let (mut rung, offered) = self.into_rung();
+        let features = wants.agree(offered)?;
+        let bits = features.common.bits() | features.device.bits();
+        rung.transport.set_driver_features(bits);
+        rung.add_status(Status::FEATURES_OK);
+        if !features_taken(&rung) {
+            return Err(NegotiateError::Refused { bits });
+        }
+        Ok(Installing::new(rung, features))
+    }
+}
+
+/// Whether FEATURES_OK is still there, on a device that is still there.
+fn features_taken<T: Transport>(rung: &Armed<T>) -> bool {
+    let status = rung.transport.status();
+    status.contains(Status::FEATURES_OK) && status != Status::REMOVED
+}

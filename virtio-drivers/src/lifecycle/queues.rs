@@ -1,0 +1,131 @@
+//! The rung between FEATURES_OK and DRIVER_OK: queues are installed.
+//!
+//! Spec: §3.1.1 step 7, §4.1.5.1.3 Virtqueue Configuration.
+
+use super::config::{self, Config, ConfigError};
+use super::ladder::{Armed, ResetError, Rung};
+use super::negotiate::NegotiatedFeatures;
+use super::running::Running;
+use crate::hal::{Hal, Patience};
+use crate::raw::{ConfirmedReset, Payload};
+use crate::ring::{PrepareError, PreparedQueue, QueueSettings, Slots, Virtqueue, queue_size};
+use crate::transport::{QueueError, QueueSetup, Transport};
+use crate::wire::field::{Field, FieldValue};
+use crate::wire::status::Status;
+
+/// A queue could not be installed. The device does not know of it; nothing is left allocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InstallError {
+    /// The device has no such queue, or it would not be told where it is.
+    #[error("queue {index}: {error}")]
+    Queue {
+        /// Which one.
+        index: u16,
+        /// Why.
+        error: QueueError,
+    },
+    /// The kernel has no DMA memory for it.
+    #[error("queue {index}: no DMA memory")]
+    NoMemory {
+        /// Which one.
+        index: u16,
+    },
+    /// The storage or the settings allow no descriptor at all.
+    #[error("queue {index}: the storage or the settings allow no descriptor")]
+    NoStorage {
+        /// Which one.
+        index: u16,
+    },
+}
+
+/// A device that agreed on features and waits for its queues.
+///
+/// Dropping it sets FAILED and resets the device; queues installed until then leak their memory, unless [`reset`](Installing::reset) is used instead.
+#[derive(Debug)]
+pub struct Installing<T: Transport, D> {
+    rung: Armed<T>,
+    features: NegotiatedFeatures<D>,
+}
+
+impl<T: Transport, D: Copy> Installing<T, D> {
+    pub(super) const fn new(rung: Armed<T>, features: NegotiatedFeatures<D>) -> Self {
+        Self { rung, features }
+    }
+
+    /// What was agreed.
+    pub const fn features(&self) -> NegotiatedFeatures<D> {
+        self.features
+    }
+
+    /// The configuration space.
+    pub fn config(&self) -> Config<'_, T> {
+        Config::new(&self.rung.transport)
+    }
+
+    /// Writes a field of the configuration space.
+    ///
+    /// # Errors
+    /// - [`ConfigError::Absent`]: the space ends before the field does.
+    pub fn write_config<V: FieldValue>(&mut self, field: Field<V>, value: V) -> Result<(), ConfigError> {
+        config::write(&mut self.rung.transport, field, value)
+    }
+
+    /// The largest size that the device allows for a queue; 0 if it has no such queue.
+    pub fn queue_size_max(&mut self, index: u16) -> u16 {
+        self.rung.transport.queue_size_max(index)
+    }
+
+    /// The size that [`install_queue`](Installing::install_queue) would give a queue, with storage for `slots` descriptors; 0 if it would fail.
+    pub fn queue_size_for(&mut self, index: u16, settings: &QueueSettings, slots: usize) -> u16 {
+        queue_size(self.queue_size_max(index), settings, slots).unwrap_or(0)
+    }
+
+    /// Allocates a queue and tells the device where it is.
+    ///
+    /// Its size is the largest power of two within the device's limit, `settings` and `storage`. `storage` is a [`Storage`](crate::ring::Storage) lent for as
+    /// long as the queue lives, or comes from the heap ([`Slots::allocate`]).
+    ///
+    /// # Errors
+    /// See [`InstallError`]; other queues are not affected, and the bring-up may go on without this one.
+    pub fn install_queue<'s, H: Hal, P: Payload>(
+        &mut self,
+        index: u16,
+        hal: &H,
+        settings: &QueueSettings,
+        storage: impl Into<Slots<'s, P>>,
+    ) -> Result<Virtqueue<'s, H, P>, InstallError> {
+        let absent = InstallError::Queue { index, error: QueueError::Absent };
+        let device_size_max = match self.rung.transport.queue_size_max(index) {
+            0 => return Err(absent),
+            size => size,
+        };
+        let prepared =
+            PreparedQueue::allocate(hal, self.features.common, device_size_max, settings, storage.into());
+        let prepared = prepared.map_err(|error| match error {
+            PrepareError::Dma => InstallError::NoMemory { index },
+            PrepareError::Size => InstallError::NoStorage { index },
+        })?;
+        let setup = QueueSetup { size: prepared.size(), addresses: prepared.addresses() };
+        match self.rung.transport.set_up_queue(index, &setup) {
+            Ok(doorbell) => Ok(prepared.install(self.rung.session, index, doorbell)),
+            Err(error) => Err(InstallError::Queue { index, error }),
+        }
+    }
+
+    /// Tells the device that its driver is ready. From here on queues may be published.
+    ///
+    /// Spec: §3.1.1, step 8.
+    pub fn start(mut self) -> Running<T, D> {
+        self.rung.add_status(Status::DRIVER_OK);
+        Running::new(self.rung, self.features)
+    }
+
+    /// Gives up: resets the device, so that queues installed until now can give their memory back.
+    ///
+    /// # Errors
+    /// - [`ResetError`]: the device does not answer; what it learned of stays lent to it.
+    pub fn reset(mut self, mut patience: impl Patience) -> Result<ConfirmedReset, ResetError> {
+        let rung: &mut Rung<T> = &mut self.rung;
+        rung.reset(&mut patience)
+    }
+}

@@ -1,0 +1,99 @@
+//! The top rung: a live device.
+//!
+//! Spec: §3.1.1 step 8, §2.1.2 (DEVICE_NEEDS_RESET), §2.4 Device Reset.
+
+use scopeguard::ScopeGuard;
+
+use super::config::{self, Config, ConfigError};
+use super::ladder::{Armed, ResetError, Rung};
+use super::negotiate::NegotiatedFeatures;
+use crate::hal::Patience;
+use crate::raw::ConfirmedReset;
+use crate::transport::{InterruptCause, Transport};
+use crate::wire::field::{Field, FieldValue};
+use crate::wire::status::Status;
+
+/// A live device: its queues may be used. Dropping it resets the device, with the bound fixed at bring-up; queues are then lost, with their memory.
+#[derive(Debug)]
+pub struct Running<T: Transport, D> {
+    rung: Armed<T>,
+    features: NegotiatedFeatures<D>,
+}
+
+/// A reset that was not confirmed: why, and the device, to try again.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct ResetFailed<T: Transport, D> {
+    /// Why.
+    pub error: ResetError,
+    /// The device; it may still use its queues' memory.
+    pub device: Running<T, D>,
+}
+
+impl<T: Transport, D: Copy> Running<T, D> {
+    pub(super) fn new(rung: Armed<T>, features: NegotiatedFeatures<D>) -> Self {
+        let rung = scopeguard::guard(ScopeGuard::into_inner(rung), Rung::stop as fn(Rung<T>));
+        Self { rung, features }
+    }
+
+    /// What was agreed.
+    pub const fn features(&self) -> NegotiatedFeatures<D> {
+        self.features
+    }
+
+    /// The configuration space.
+    pub fn config(&self) -> Config<'_, T> {
+        Config::new(&self.rung.transport)
+    }
+
+    /// Writes a field of the configuration space.
+    ///
+    /// # Errors
+    /// - [`ConfigError::Absent`]: the space ends before the field does.
+    pub fn write_config<V: FieldValue>(&mut self, field: Field<V>, value: V) -> Result<(), ConfigError> {
+        config::write(&mut self.rung.transport, field, value)
+    }
+
+    /// Whether the device asks to be reset: it met an error that nothing else cures.
+    pub fn needs_reset(&self) -> bool {
+        let status = self.rung.transport.status();
+        status.contains(Status::DEVICE_NEEDS_RESET) && status != Status::REMOVED
+    }
+
+    /// Whether the device is gone: its status reads all ones.
+    pub fn is_removed(&self) -> bool {
+        self.rung.transport.status() == Status::REMOVED
+    }
+
+    /// Asks why the device interrupted, and quiets it.
+    pub fn acknowledge_interrupt(&self) -> InterruptCause {
+        self.rung.transport.acknowledge_interrupt()
+    }
+
+    /// Ends the device's life: resets it, and waits until it is reset.
+    ///
+    /// The transport comes back for a new bring-up; the [`ConfirmedReset`] lets the queues of this one give back memory and payloads.
+    ///
+    /// # Errors
+    /// - [`ResetFailed`]: not confirmed in time.
+    pub fn reset(mut self, mut patience: impl Patience) -> Result<(T, ConfirmedReset), ResetFailed<T, D>> {
+        let rung: &mut Rung<T> = &mut self.rung;
+        match rung.reset(&mut patience) {
+            Ok(confirmed) => Ok((ScopeGuard::into_inner(self.rung).transport, confirmed)),
+            Err(error) => Err(ResetFailed { error, device: self }),
+        }
+    }
+
+    /// Resets the device as a drop would, and says whether that was confirmed: for drivers that tear down their queues when dropped.
+    pub(crate) fn reset_within_drop_bound(self) -> Option<ConfirmedReset> {
+        let mut rung = ScopeGuard::into_inner(self.rung);
+        let mut patience = rung.drop_attempts;
+        match rung.reset(&mut patience) {
+            Ok(reset) => Some(reset),
+            Err(error) => {
+                log::error!("{error}; memory that the device may still use is leaked");
+                None
+            }
+        }
+    }
+}

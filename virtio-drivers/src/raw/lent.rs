@@ -1,0 +1,77 @@
+//! What a device may still use, and the proof that it no longer does.
+//!
+//! Spec: §2.4 Device Reset, §3.1 Device Initialization.
+//!
+//! ```text
+//!   bring-up ──▶ Session ──────────────┐ (one per bring-up, never twice)
+//!   memory, buffers ──▶ Lent<M> ──drop──▶ leaked: the device may still write there
+//!                        │
+//!   reset seen to be complete ──▶ ConfirmedReset ── of the same session ──▶ M, to be freed
+//! ```
+
+use core::mem::ManuallyDrop;
+use core::ops::Deref;
+
+use crate::sync::{AtomicUsize, Ordering};
+
+/// The identity of one bring-up of one device: from its first reset until the reset that ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session(usize);
+
+impl Session {
+    /// A session unlike all others.
+    pub(crate) fn begin() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Proof that the device of one [`Session`] was reset, and was seen to be: it touches no memory of that session any more.
+///
+/// Given out by the lifecycle alone. Copies may go to wherever that session's queues are.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfirmedReset {
+    session: Session,
+}
+
+impl ConfirmedReset {
+    /// To be called only after a transport showed that the session's device is reset.
+    pub(crate) const fn of(session: Session) -> Self {
+        Self { session }
+    }
+
+    /// Whether this is the reset that ended `session`.
+    pub fn ends(&self, session: Session) -> bool {
+        self.session == session
+    }
+}
+
+/// Something that a device may be using. Dropping it leaks what is inside; only a confirmed reset brings it back.
+#[derive(Debug)]
+pub struct Lent<M> {
+    inner: ManuallyDrop<M>,
+    session: Session,
+}
+
+impl<M> Lent<M> {
+    /// Lends `inner` to the device of `session`.
+    pub(crate) const fn to(session: Session, inner: M) -> Self {
+        Self { inner: ManuallyDrop::new(inner), session }
+    }
+
+    /// Takes it back, which the reset of its session allows.
+    ///
+    /// # Errors
+    /// The value itself, if `reset` ended another session.
+    pub(crate) fn take_back(self, reset: &ConfirmedReset) -> Result<M, Self> {
+        if reset.ends(self.session) { Ok(ManuallyDrop::into_inner(self.inner)) } else { Err(self) }
+    }
+}
+
+impl<M> Deref for Lent<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        &self.inner
+    }
+}

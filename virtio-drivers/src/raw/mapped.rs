@@ -1,0 +1,178 @@
+//! Buffers of the kernel's that travel through a queue: mapped while a device may reach them, and owned by whoever holds the guard.
+//!
+//! Spec: §2.6 Virtqueues. A [`MappedBuffer`] moves into a queue as (a part of) the context of its chain and comes back with the completion;
+//! in between nobody can reach its bytes.
+
+use core::mem::ManuallyDrop;
+use core::ptr::NonNull;
+
+use crate::hal::{DeviceAddress, Direction, DmaBuffer, Hal, MapError};
+
+/// One contiguous piece of memory, as a descriptor names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Where the device finds it.
+    pub address: DeviceAddress,
+    /// Bytes, at least one.
+    pub len: u32,
+    /// Which side writes.
+    pub direction: Direction,
+}
+
+/// A buffer that could not be mapped, handed back.
+#[derive(Debug, thiserror::Error)]
+#[error("the buffer could not be mapped for the device")]
+pub struct MapRefused<B> {
+    /// The buffer, untouched and mapped nowhere.
+    pub buffer: B,
+}
+
+/// A buffer that the device can reach. Dropping it unmaps and drops the buffer.
+#[derive(Debug)]
+pub struct MappedBuffer<H: Hal, B: DmaBuffer> {
+    hal: H,
+    buffer: ManuallyDrop<B>,
+    bytes: NonNull<[u8]>,
+    segment: Segment,
+}
+
+// SAFETY: `bytes` is where `buffer` keeps its bytes, exclusively; the value may go wherever buffer and `Hal` may go.
+unsafe impl<H: Hal + Send, B: DmaBuffer + Send> Send for MappedBuffer<H, B> {}
+
+impl<H: Hal, B: DmaBuffer> MappedBuffer<H, B> {
+    /// Maps the whole buffer for the device.
+    ///
+    /// # Errors
+    /// - [`MapRefused`]: the kernel has no room for the mapping, or the buffer is empty or longer than a descriptor can say (4 GiB - 1).
+    ///   The buffer comes back; nothing is mapped.
+    pub fn map(hal: &H, mut buffer: B, direction: Direction) -> Result<Self, MapRefused<B>> {
+        let bytes = buffer.bytes();
+        let Some(len) = u32::try_from(bytes.len()).ok().filter(|len| *len > 0) else {
+            return Err(MapRefused { buffer });
+        };
+        // SAFETY: `DmaBuffer` promises that the bytes are valid, stay in place and are used by nobody else as long as
+        // `buffer` lives, and this guard keeps it until it has undone the mapping.
+        let mapped = unsafe { hal.map(bytes, direction) };
+        match mapped {
+            Ok(address) => Ok(Self {
+                hal: hal.clone(),
+                buffer: ManuallyDrop::new(buffer),
+                bytes,
+                segment: Segment { address, len, direction },
+            }),
+            Err(MapError) => Err(MapRefused { buffer }),
+        }
+    }
+
+    /// Unmaps the buffer and gives it back; only now may its bytes be looked at.
+    pub fn unmap(self) -> B {
+        let mut this = ManuallyDrop::new(self);
+        this.undo();
+        // SAFETY: `this` is never dropped nor used again, so the buffer is taken once.
+        let buffer = unsafe { ManuallyDrop::take(&mut this.buffer) };
+        // SAFETY: as above; the `Hal` value is dropped once, here.
+        unsafe { core::ptr::drop_in_place(&raw mut this.hal) };
+        buffer
+    }
+
+    fn undo(&mut self) {
+        let Segment { address, direction, .. } = self.segment;
+        // SAFETY: the arguments of the one `map` of this guard, undone here once: `unmap` and `drop` exclude each other.
+        // The guard is inside of the queue while the device uses the buffer, so whoever holds it holds a buffer that the
+        // device is done with.
+        unsafe { self.hal.unmap(address, self.bytes, direction) };
+    }
+}
+
+impl<H: Hal, B: DmaBuffer> Drop for MappedBuffer<H, B> {
+    fn drop(&mut self) {
+        self.undo();
+        // SAFETY: the guard ends here, so the buffer is dropped once.
+        unsafe { ManuallyDrop::drop(&mut self.buffer) };
+    }
+}
+
+/// What travels with a descriptor chain: the owner's context, and the buffers that the chain is made of.
+///
+/// A queue takes a payload when a chain is made available, asks it for its segments, and returns it with the completion. Payloads compose: a
+/// [`Tag`] carries a context and no buffer, a [`MappedBuffer`] a buffer; pairs, arrays and options of payloads are payloads.
+///
+/// # Safety
+///
+/// As long as the payload exists, wherever it is moved to: [`segment`](Payload::segment) gives the same answers each time, each segment is mapped
+/// for the device, and no safe code can reach or free its bytes without consuming (or mutably borrowing) the payload.
+pub unsafe trait Payload {
+    /// Number of segments.
+    fn segment_count(&self) -> usize;
+
+    /// The segment at `index`, counted from 0; `None` from [`segment_count`](Payload::segment_count) on.
+    fn segment(&self, index: usize) -> Option<Segment>;
+}
+
+/// A context without buffers: whatever the owner wants to know again when the chain completes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag<C>(pub C);
+
+// SAFETY: there are no segments.
+unsafe impl<C> Payload for Tag<C> {
+    fn segment_count(&self) -> usize {
+        0
+    }
+
+    fn segment(&self, _: usize) -> Option<Segment> {
+        None
+    }
+}
+
+// SAFETY: the guard keeps the buffer mapped and unreachable until it is consumed.
+unsafe impl<H: Hal, B: DmaBuffer> Payload for MappedBuffer<H, B> {
+    fn segment_count(&self) -> usize {
+        1
+    }
+
+    fn segment(&self, index: usize) -> Option<Segment> {
+        (index == 0).then_some(self.segment)
+    }
+}
+
+// SAFETY: both halves promise for themselves, and the pair gives neither away by shared reference.
+unsafe impl<A: Payload, B: Payload> Payload for (A, B) {
+    fn segment_count(&self) -> usize {
+        self.0.segment_count().saturating_add(self.1.segment_count())
+    }
+
+    fn segment(&self, index: usize) -> Option<Segment> {
+        match index.checked_sub(self.0.segment_count()) {
+            None => self.0.segment(index),
+            Some(index) => self.1.segment(index),
+        }
+    }
+}
+
+// SAFETY: the payload inside promises for itself.
+unsafe impl<P: Payload> Payload for Option<P> {
+    fn segment_count(&self) -> usize {
+        self.as_ref().map_or(0, P::segment_count)
+    }
+
+    fn segment(&self, index: usize) -> Option<Segment> {
+        self.as_ref().and_then(|payload| payload.segment(index))
+    }
+}
+
+// SAFETY: the payloads inside promise for themselves.
+unsafe impl<P: Payload, const N: usize> Payload for [P; N] {
+    fn segment_count(&self) -> usize {
+        self.iter().map(P::segment_count).fold(0, usize::saturating_add)
+    }
+
+    fn segment(&self, mut index: usize) -> Option<Segment> {
+        for payload in self {
+            match index.checked_sub(payload.segment_count()) {
+                None => return payload.segment(index),
+                Some(rest) => index = rest,
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,28 @@
+//! The only raw access to anything that a device can touch: shared memory, registers, PCI configuration space.
+//!
+//! Everything above this floor is safe code. Three rules hold here:
+//!
+//! - No reference, shared or exclusive, to memory that a device can write: a pointer, one atomic access (volatile for
+//!   registers), a private copy, and the copy is judged.
+//! - Memory that a device may still use is never freed: it is [`Lent`], and only a [`ConfirmedReset`] of the same
+//!   bring-up gets it back.
+//! - Barriers have names, and each says what it pairs with on the device's side ([`order`]).
+
+mod cell;
+mod doorbell;
+mod lent;
+mod mapped;
+mod memory;
+pub(crate) mod order;
+mod pci_function;
+mod registers;
+mod split_areas;
+
+pub use doorbell::Doorbell;
+pub use lent::{ConfirmedReset, Lent, Session};
+pub use mapped::{MapRefused, MappedBuffer, Payload, Segment, Tag};
+pub use memory::{DmaMemory, OutOfBounds};
+pub use pci_function::PciFunction;
+pub use registers::Registers;
+pub use split_areas::QueueAddresses;
+pub(crate) use split_areas::{Descriptor, IndirectTables, SplitAreas};

@@ -1,0 +1,57 @@
+//! One PCI function's configuration space, claimed by one driver.
+//!
+//! Spec: §4.1.2 PCI Device Discovery; PCI Local Bus Specification 3.0, chapter 6. Access itself is the kernel's, through `pci_types`.
+
+use pci_types::{ConfigRegionAccess, PciAddress};
+
+/// The configuration space of one function, ours alone.
+#[derive(Debug)]
+pub struct PciFunction<A> {
+    access: A,
+    address: PciAddress,
+}
+
+/// The 16-bit command register and the 16-bit status register share one aligned 32-bit word.
+const COMMAND_AND_STATUS: u8 = 0x04;
+
+impl<A: ConfigRegionAccess> PciFunction<A> {
+    /// Claims a function for a driver.
+    ///
+    /// # Safety
+    /// - `access` reads and writes the configuration space of the machine that this code runs on, and `address` names a function in it.
+    /// - Nobody else drives that function, or writes its configuration space, until the driver is gone.
+    /// - The function's BARs, if they have addresses, decode nothing but its own registers.
+    pub const unsafe fn claim(access: A, address: PciAddress) -> Self {
+        Self { access, address }
+    }
+
+    /// Where the function is on the bus.
+    pub const fn address(&self) -> PciAddress {
+        self.address
+    }
+
+    /// Reads the 32-bit word at `offset` of the first 256 bytes (the low two bits of the offset are ignored).
+    pub fn read(&self, offset: u8) -> u32 {
+        // SAFETY: claiming promised a function at the address; the offset is aligned and inside of every function's space. Reading
+        // the configuration space of a virtio device has no side effects (the window at structure 5 is not used).
+        unsafe { self.access.read(self.address, u16::from(offset & !3)) }
+    }
+
+    /// Writes the 32-bit word at `offset`.
+    pub(crate) fn write(&mut self, offset: u8, value: u32) {
+        // SAFETY: as for reading, and nobody else writes. What this crate writes are command bits and, with decoding off, BARs.
+        unsafe { self.access.write(self.address, u16::from(offset & !3), value) };
+    }
+
+    /// The command register.
+    pub(crate) fn command(&self) -> u16 {
+        (self.read(COMMAND_AND_STATUS) & 0xffff) as u16
+    }
+
+    /// Writes the command register.
+    ///
+    /// `pci_types` offers 32-bit accesses only, so zeros go to the status register beside it, whose bits are cleared by ones.
+    pub(crate) fn set_command(&mut self, command: u16) {
+        self.write(COMMAND_AND_STATUS, u32::from(command));
+    }
+}

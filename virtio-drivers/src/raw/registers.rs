@@ -1,0 +1,126 @@
+//! Bounded windows of device registers.
+//!
+//! Spec: §4.1.3.1 and §4.2.2.2 (access widths). One access is one load or store of exactly the register's width.
+
+use core::ptr::NonNull;
+
+use volatile::VolatilePtr;
+
+use crate::hal::{AccessWidth, MapMmio, RegisterWindow};
+
+/// A window of registers with a known size. Accesses outside of it behave as if no device was there: reads give all ones, writes vanish.
+#[derive(Debug)]
+pub struct Registers {
+    window: RegisterWindow,
+    size_bytes: usize,
+}
+
+// SAFETY: the window stays mapped for as long as the kernel runs, whichever processor uses it; handlers are `Sync`.
+unsafe impl Send for Registers {}
+
+impl Registers {
+    /// Has the kernel map a window; `None` if it cannot.
+    pub fn map(mapper: &impl MapMmio, physical_address: u64, size_bytes: usize) -> Option<Self> {
+        let window = mapper.map_mmio(physical_address, size_bytes)?;
+        Some(Self { window, size_bytes })
+    }
+
+    /// Its size in bytes.
+    pub const fn size_bytes(&self) -> usize {
+        self.size_bytes
+    }
+
+    /// Reads a register; all ones if it is not inside of the window.
+    pub fn read(&self, offset: usize, width: AccessWidth) -> u32 {
+        match self.place(offset, width) {
+            Some(RegisterWindow::Memory(register)) => {
+                // SAFETY: `place` checked bounds and alignment.
+                unsafe { read_memory(register, width) }
+            }
+            Some(RegisterWindow::Handler(handler)) => handler.read(offset, width),
+            None => all_ones(width),
+        }
+    }
+
+    /// Writes a register; without effect if it is not inside of the window.
+    pub fn write(&self, offset: usize, width: AccessWidth, value: u32) {
+        match self.place(offset, width) {
+            Some(RegisterWindow::Memory(register)) => {
+                // SAFETY: `place` checked bounds and alignment.
+                unsafe { write_memory(register, width, value) };
+            }
+            Some(RegisterWindow::Handler(handler)) => handler.write(offset, width, value),
+            None => {}
+        }
+    }
+
+    /// The register itself, if all of it is inside and aligned: its address, or the window's handler.
+    pub(super) fn place(&self, offset: usize, width: AccessWidth) -> Option<RegisterWindow> {
+        let end = offset.checked_add(width.bytes())?;
+        if end > self.size_bytes {
+            return None;
+        }
+        match self.window {
+            RegisterWindow::Memory(base) => {
+                // SAFETY: `end` is inside of the window that `MapMmio` promised.
+                let register = unsafe { base.add(offset) };
+                let aligned = register.addr().get().is_multiple_of(width.bytes());
+                aligned.then_some(RegisterWindow::Memory(register))
+            }
+            RegisterWindow::Handler(_) => offset.is_multiple_of(width.bytes()).then_some(self.window),
+        }
+    }
+}
+
+const fn all_ones(width: AccessWidth) -> u32 {
+    match width {
+        AccessWidth::Byte => 0xff,
+        AccessWidth::Word => 0xffff,
+        AccessWidth::Long => 0xffff_ffff,
+    }
+}
+
+/// # Safety
+/// `register` is a mapped device register of that width, aligned to it.
+unsafe fn read_memory(register: NonNull<u8>, width: AccessWidth) -> u32 {
+    match width {
+        AccessWidth::Byte => {
+            // SAFETY: the caller's promise.
+            let register = unsafe { VolatilePtr::new(register) };
+            u32::from(register.read())
+        }
+        AccessWidth::Word => {
+            // SAFETY: the caller's promise.
+            let register = unsafe { VolatilePtr::new(register.cast::<u16>()) };
+            u32::from(u16::from_le(register.read()))
+        }
+        AccessWidth::Long => {
+            // SAFETY: the caller's promise.
+            let register = unsafe { VolatilePtr::new(register.cast::<u32>()) };
+            u32::from_le(register.read())
+        }
+    }
+}
+
+/// # Safety
+/// `register` is a mapped device register of that width, aligned to it.
+#[allow(clippy::cast_possible_truncation, reason = "a register takes as many low bits as it is wide")]
+pub(super) unsafe fn write_memory(register: NonNull<u8>, width: AccessWidth, value: u32) {
+    match width {
+        AccessWidth::Byte => {
+            // SAFETY: the caller's promise.
+            let register = unsafe { VolatilePtr::new(register) };
+            register.write(value as u8);
+        }
+        AccessWidth::Word => {
+            // SAFETY: the caller's promise.
+            let register = unsafe { VolatilePtr::new(register.cast::<u16>()) };
+            register.write((value as u16).to_le());
+        }
+        AccessWidth::Long => {
+            // SAFETY: the caller's promise.
+            let register = unsafe { VolatilePtr::new(register.cast::<u32>()) };
+            register.write(value.to_le());
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Descriptor chains, as a caller describes them.
+//!
+//! Spec: §2.7.4.2 (device-readable parts come before device-writable ones), §2.7.13 Supplying Buffers to The Device.
+//!
+//! A chain is made of portions of the queue's own memory and of the segments of its payload, in an order that cannot be wrong:
+//!
+//! ```text
+//!   readable portions │ readable segments of the payload │ its writable segments │ writable portions
+//!   (request header)    (data to a device)                 (data from it)          (status byte)
+//! ```
+
+use crate::hal::{Direction, Hal};
+use crate::raw::{DmaMemory, Payload, Segment};
+
+/// A portion of the memory that a queue owns for its driver ([`QueueSettings::memory_bytes`](super::QueueSettings)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Portion {
+    /// Bytes from the start of that memory.
+    pub offset: u32,
+    /// Length in bytes, at least 1.
+    pub len: u32,
+}
+
+/// The portions of a descriptor chain that are in the queue's own memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chain<'a> {
+    /// What the device reads, in order.
+    pub readable: &'a [Portion],
+    /// What the device writes, in order.
+    pub writable: &'a [Portion],
+}
+
+/// Why a chain was not made available. The queue is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RefusedReason {
+    /// Fewer free descriptors than the chain needs: try again after [`take_used`](super::Virtqueue::take_used).
+    #[error("fewer free descriptors than the chain needs")]
+    Full,
+    /// More segments than the queue can ever take in one chain, or more than 4 GiB - 1 of device-writable bytes.
+    #[error("the chain is longer than the queue allows")]
+    TooLong,
+    /// No segment at all.
+    #[error("the chain is empty")]
+    Empty,
+    /// A portion that is empty or not inside of the queue's memory.
+    #[error("a portion is empty or not inside of the queue's memory")]
+    BadPortion,
+    /// The device broke the protocol earlier, or the queue was taken down: only a reset and a new bring-up help.
+    #[error("the queue is out of service")]
+    Broken,
+}
+
+/// A refused chain: why, and the payload back.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct RefusedChain<T> {
+    /// Why.
+    pub reason: RefusedReason,
+    /// What was handed in.
+    pub payload: T,
+}
+
+/// What a chain comes to, after everything about it was checked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measured {
+    pub(super) segments: u16,
+    pub(super) writable_bytes: u32,
+}
+
+impl Chain<'_> {
+    /// Checks every portion against the queue's memory, counts segments and writable bytes.
+    pub(super) fn measure<H: Hal, T: Payload>(
+        &self,
+        memory: Option<&DmaMemory<H>>,
+        payload: &T,
+        segments_max: u16,
+    ) -> Result<Measured, RefusedReason> {
+        let portions = self.readable.len().saturating_add(self.writable.len());
+        let segments = portions.saturating_add(payload.segment_count());
+        if segments == 0 {
+            return Err(RefusedReason::Empty);
+        }
+        let segments = u16::try_from(segments).map_err(|_| RefusedReason::TooLong)?;
+        if segments > segments_max {
+            return Err(RefusedReason::TooLong);
+        }
+        let mut writable_bytes = 0u32;
+        for portion in self.readable {
+            resolve(memory, *portion, Direction::DeviceReadable).ok_or(RefusedReason::BadPortion)?;
+        }
+        for portion in self.writable {
+            resolve(memory, *portion, Direction::DeviceWritable).ok_or(RefusedReason::BadPortion)?;
+            writable_bytes = writable_bytes.checked_add(portion.len).ok_or(RefusedReason::TooLong)?;
+        }
+        for segment in payload_segments(payload, Direction::DeviceWritable) {
+            writable_bytes = writable_bytes.checked_add(segment.len).ok_or(RefusedReason::TooLong)?;
+        }
+        Ok(Measured { segments, writable_bytes })
+    }
+
+    /// All segments in the order in which the device sees them.
+    pub(super) fn segments<H: Hal, T: Payload>(
+        &self,
+        memory: Option<&DmaMemory<H>>,
+        payload: &T,
+    ) -> impl Iterator<Item = Segment> {
+        let readable = self
+            .readable
+            .iter()
+            .filter_map(move |portion| resolve(memory, *portion, Direction::DeviceReadable));
+        let writable = self
+            .writable
+            .iter()
+            .filter_map(move |portion| resolve(memory, *portion, Direction::DeviceWritable));
+        readable
+            .chain(payload_segments(payload, Direction::DeviceReadable))
+            .chain(payload_segments(payload, Direction::DeviceWritable))
+            .chain(writable)
+    }
+}
+
+fn resolve<H: Hal>(memory: Option<&DmaMemory<H>>, portion: Portion, direction: Direction) -> Option<Segment> {
+    let len = usize::try_from(portion.len).ok().filter(|len| *len > 0)?;
+    let address = memory?.device_address(usize::try_from(portion.offset).ok()?, len).ok()?;
+    Some(Segment { address, len: portion.len, direction })
+}
+
+fn payload_segments<T: Payload>(payload: &T, direction: Direction) -> impl Iterator<Item = Segment> {
+    (0..payload.segment_count())
+        .filter_map(|index| payload.segment(index))
+        .filter(move |segment| segment.direction == direction)
+}

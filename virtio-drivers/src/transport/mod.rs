@@ -1,0 +1,138 @@
+//! Transports: how a driver's control path reaches a device.
+//!
+//! Spec: §4 Virtio Transport Options. A transport knows registers (or a socket), not rings and not device types. The data path does not
+//! come by here: all it gets is a [`Doorbell`] per queue.
+
+pub mod pci;
+
+use crate::hal::AccessWidth;
+use crate::raw::{Doorbell, QueueAddresses};
+use crate::wire::device_type::DeviceType;
+use crate::wire::status::Status;
+
+/// Where a queue is, and how many descriptors it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueSetup {
+    /// Descriptors.
+    pub size: u16,
+    /// The three areas.
+    pub addresses: QueueAddresses,
+}
+
+/// A queue could not be set up; the device was not told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueueError {
+    /// The device has no such queue.
+    #[error("the device has no such queue")]
+    Absent,
+    /// The queue is in use already, though the device was reset and nobody enabled it.
+    #[error("the queue is enabled already")]
+    AlreadyEnabled,
+    /// The device places the queue's doorbell outside of its notification registers.
+    #[error("the device places the queue's doorbell outside of its notification registers")]
+    DoorbellOutOfBounds,
+}
+
+/// Why a device interrupted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InterruptCause {
+    /// A queue has used buffers.
+    pub used_buffer: bool,
+    /// The configuration changed, or the device needs a reset.
+    pub configuration_change: bool,
+}
+
+/// The control path to one device. Object-safe, so a kernel can keep devices of several transports in one list.
+///
+/// Callers go through [`lifecycle`](crate::lifecycle), which makes the calls in the specification's order.
+///
+/// # Safety
+///
+/// Memory is given to the device, and taken away from it, on the word of this trait. The implementor promises:
+///
+/// - All methods speak to one device, which nobody else drives.
+/// - [`status`](Transport::status) gives an empty status after an empty status was written only if the device is reset: it no longer accesses any
+///   memory that it learned of before. A device that is gone or does not answer gives anything else.
+/// - [`set_up_queue`](Transport::set_up_queue) gives the addresses to no other device, and to none at all if it returns an error.
+#[expect(unsafe_code, reason = "the contract that memory rests on; see the safety section")]
+pub unsafe trait Transport {
+    /// What kind of device this is.
+    fn device_type(&self) -> DeviceType;
+
+    /// The features that the device offers, all 128 bits.
+    fn device_features(&mut self) -> u128;
+
+    /// Writes the features that the driver accepts, all 128 bits.
+    fn set_driver_features(&mut self, features: u128);
+
+    /// Reads the device status.
+    fn status(&self) -> Status;
+
+    /// Writes the device status; an empty one asks for a reset.
+    fn set_status(&mut self, status: Status);
+
+    /// A number that changes whenever the configuration space may have changed.
+    fn config_generation(&self) -> u32;
+
+    /// Bytes of configuration space that there are.
+    fn config_bytes(&self) -> usize;
+
+    /// Reads one register of the configuration space; all ones if it is not there.
+    fn read_config(&self, offset: usize, width: AccessWidth) -> u32;
+
+    /// Writes one register of the configuration space; without effect if it is not there.
+    fn write_config(&mut self, offset: usize, width: AccessWidth, value: u32);
+
+    /// The largest size of a queue that is not enabled yet; 0 if the device has no such queue.
+    fn queue_size_max(&mut self, index: u16) -> u16;
+
+    /// Tells the device where a queue is and enables it, and says where its notifications go.
+    ///
+    /// # Errors
+    /// See [`QueueError`]; the device was told nothing.
+    fn set_up_queue(&mut self, index: u16, setup: &QueueSetup) -> Result<Doorbell, QueueError>;
+
+    /// Asks why the device interrupted, which also makes it stop. Spurious interrupts have no cause.
+    fn acknowledge_interrupt(&self) -> InterruptCause;
+}
+
+#[expect(unsafe_code, reason = "forwards to an implementor that made the promise")]
+// SAFETY: every call goes to the one transport behind the reference.
+unsafe impl<T: Transport + ?Sized> Transport for &mut T {
+    fn device_type(&self) -> DeviceType {
+        (**self).device_type()
+    }
+    fn device_features(&mut self) -> u128 {
+        (**self).device_features()
+    }
+    fn set_driver_features(&mut self, features: u128) {
+        (**self).set_driver_features(features);
+    }
+    fn status(&self) -> Status {
+        (**self).status()
+    }
+    fn set_status(&mut self, status: Status) {
+        (**self).set_status(status);
+    }
+    fn config_generation(&self) -> u32 {
+        (**self).config_generation()
+    }
+    fn config_bytes(&self) -> usize {
+        (**self).config_bytes()
+    }
+    fn read_config(&self, offset: usize, width: AccessWidth) -> u32 {
+        (**self).read_config(offset, width)
+    }
+    fn write_config(&mut self, offset: usize, width: AccessWidth, value: u32) {
+        (**self).write_config(offset, width, value);
+    }
+    fn queue_size_max(&mut self, index: u16) -> u16 {
+        (**self).queue_size_max(index)
+    }
+    fn set_up_queue(&mut self, index: u16, setup: &QueueSetup) -> Result<Doorbell, QueueError> {
+        (**self).set_up_queue(index, setup)
+    }
+    fn acknowledge_interrupt(&self) -> InterruptCause {
+        (**self).acknowledge_interrupt()
+    }
+}

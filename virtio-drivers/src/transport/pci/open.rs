@@ -1,0 +1,149 @@
+//! Opening a function: capabilities to register windows, each checked against its BAR.
+//!
+//! Spec: §4.1.4 Virtio Structure PCI Capabilities, §4.1.2.1 Device Requirements: PCI Device Discovery.
+
+use pci_types::ConfigRegionAccess;
+
+use super::bar::{MemoryBar, memory_bar};
+use super::capability::{CapabilityError, Location, walk};
+use super::registers::{PciTransport, Windows};
+use crate::hal::MapMmio;
+use crate::raw::{PciFunction, Registers};
+use crate::wire::pci::{common, device_type, structure};
+
+/// Command register: the function answers memory accesses, and may access memory itself.
+const MEMORY_SPACE_AND_BUS_MASTER: u16 = 0b110;
+
+/// A function could not be opened as a modern virtio device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Vendor and device id are not those of a virtio device.
+    #[error("PCI id {vendor_id:04x}:{device_id:04x} is no virtio device")]
+    NotVirtio {
+        /// What the function says it is; all ones if there is none.
+        vendor_id: u16,
+        /// As above.
+        device_id: u16,
+    },
+    /// The capability list cannot be walked.
+    #[error(transparent)]
+    Capabilities(#[from] CapabilityError),
+    /// No usable capability for a structure that every modern device has (a legacy device has none of them).
+    #[error(
+        "no usable capability for virtio structure {structure}: absent, misaligned, too short, beyond its BAR, or its BAR has no address"
+    )]
+    MissingStructure {
+        /// The structure's number: 1 common configuration, 2 notification, 3 ISR.
+        structure: u8,
+    },
+    /// The kernel could not map a structure's registers.
+    #[error("the kernel cannot map the registers at {physical_address:#x}")]
+    NotMapped {
+        /// Where they are.
+        physical_address: u64,
+    },
+}
+
+/// What a structure must satisfy to be used.
+struct Rule {
+    structure: u8,
+    align: u32,
+    bytes_min: u32,
+}
+
+const COMMON_CONFIG: Rule =
+    Rule { structure: structure::COMMON_CONFIG, align: 4, bytes_min: common::BASE_BYTES };
+const NOTIFY: Rule = Rule { structure: structure::NOTIFY, align: 2, bytes_min: 2 };
+const ISR: Rule = Rule { structure: structure::ISR, align: 1, bytes_min: 1 };
+const DEVICE_CONFIG: Rule = Rule { structure: structure::DEVICE_CONFIG, align: 4, bytes_min: 1 };
+
+/// A structure that obeys its rule and is inside of its BAR.
+#[derive(Clone, Copy)]
+struct Placed {
+    physical_address: u64,
+    length: u32,
+    notify_multiplier: Option<u32>,
+}
+
+impl PciTransport {
+    /// Opens a claimed function: finds its structures, checks them, has them mapped, and lets the function access memory.
+    ///
+    /// Of several capabilities for one structure the first sound one counts. The function's BARs must have addresses.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; the device was not touched beyond its configuration space.
+    ///
+    /// Spec: §4.1.4 Virtio Structure PCI Capabilities.
+    pub fn open<A: ConfigRegionAccess>(
+        mut function: PciFunction<A>,
+        mapper: &impl MapMmio,
+    ) -> Result<Self, OpenError> {
+        let id = function.read(0);
+        let (vendor_id, device_id) = ((id & 0xffff) as u16, (id >> 16) as u16);
+        let device_type =
+            device_type(vendor_id, device_id).ok_or(OpenError::NotVirtio { vendor_id, device_id })?;
+
+        let structures = Structures::find(&mut function)?;
+        let map = |placed: Placed| {
+            let Placed { physical_address, length, .. } = placed;
+            usize::try_from(length)
+                .ok()
+                .and_then(|bytes| Registers::map(mapper, physical_address, bytes))
+                .ok_or(OpenError::NotMapped { physical_address })
+        };
+        let notify = structures.notify.ok_or(missing(&NOTIFY))?;
+        let windows = Windows {
+            common: map(structures.common.ok_or(missing(&COMMON_CONFIG))?)?,
+            notify: map(notify)?,
+            notify_multiplier: notify.notify_multiplier.unwrap_or(0),
+            isr: map(structures.isr.ok_or(missing(&ISR))?)?,
+            device: structures.device.map(map).transpose()?,
+        };
+        function.set_command(function.command() | MEMORY_SPACE_AND_BUS_MASTER);
+        Ok(Self::new(device_type, windows))
+    }
+}
+
+const fn missing(rule: &Rule) -> OpenError {
+    OpenError::MissingStructure { structure: rule.structure }
+}
+
+/// The first sound capability for each structure.
+#[derive(Default)]
+struct Structures {
+    common: Option<Placed>,
+    notify: Option<Placed>,
+    isr: Option<Placed>,
+    device: Option<Placed>,
+}
+
+impl Structures {
+    fn find<A: ConfigRegionAccess>(function: &mut PciFunction<A>) -> Result<Self, OpenError> {
+        let bars = [0, 1, 2, 3, 4, 5].map(|index| memory_bar(function, index));
+        let mut found = Self::default();
+        walk(function, |location| {
+            let bar = bars.get(usize::from(location.bar)).copied().flatten();
+            let (rule, place) = match location.structure {
+                structure::COMMON_CONFIG => (COMMON_CONFIG, &mut found.common),
+                structure::NOTIFY => (NOTIFY, &mut found.notify),
+                structure::ISR => (ISR, &mut found.isr),
+                _ => (DEVICE_CONFIG, &mut found.device),
+            };
+            if place.is_none() {
+                *place = bar.and_then(|bar| rule.place(&location, bar));
+            }
+        })?;
+        Ok(found)
+    }
+}
+
+impl Rule {
+    /// Checks alignment, length and end; the sum cannot wrap, being of two 32-bit numbers in 64 bits.
+    fn place(&self, location: &Location, bar: MemoryBar) -> Option<Placed> {
+        let Location { offset, length, notify_multiplier, .. } = *location;
+        let end = u64::from(offset) + u64::from(length);
+        let sound = offset.is_multiple_of(self.align) && length >= self.bytes_min && end <= bar.size_bytes;
+        let physical_address = bar.address.checked_add(u64::from(offset))?;
+        sound.then_some(Placed { physical_address, length, notify_multiplier })
+    }
+}

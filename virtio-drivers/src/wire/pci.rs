@@ -1,0 +1,151 @@
+//! virtio over PCI: ids, capabilities, the common configuration structure.
+//!
+//! Spec: §4.1 Virtio Over PCI Bus.
+
+use zerocopy::little_endian::U32;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::device_type::DeviceType;
+
+/// The PCI vendor id of virtio devices.
+#[doc(alias = "PCI_VENDOR_ID_REDHAT_QUMRANET")]
+pub const VENDOR_ID: u16 = 0x1af4;
+
+/// The device type behind a PCI vendor and device id, modern or transitional; `None` if this is no virtio device.
+///
+/// ```
+/// use virtio_guest::wire::{device_type::DeviceType, pci::device_type};
+///
+/// assert_eq!(device_type(0x1af4, 0x1042), Some(DeviceType::BLOCK)); // modern
+/// assert_eq!(device_type(0x1af4, 0x1001), Some(DeviceType::BLOCK)); // transitional
+/// assert_eq!(device_type(0x8086, 0x1001), None);
+/// ```
+///
+/// Spec: §4.1.2 PCI Device Discovery.
+pub const fn device_type(vendor_id: u16, device_id: u16) -> Option<DeviceType> {
+    if vendor_id != VENDOR_ID {
+        return None;
+    }
+    match device_id {
+        0x1000 => Some(DeviceType::NETWORK),
+        0x1001 => Some(DeviceType::BLOCK),
+        0x1002 => Some(DeviceType::BALLOON),
+        0x1003 => Some(DeviceType::CONSOLE),
+        0x1004 => Some(DeviceType::SCSI),
+        0x1005 => Some(DeviceType::ENTROPY),
+        0x1009 => Some(DeviceType::NINE_P),
+        0x1041..=0x107f => Some(DeviceType(device_id - 0x1040)),
+        _ => None,
+    }
+}
+
+/// The PCI capability id under which all virtio structures are announced.
+#[doc(alias = "PCI_CAP_ID_VNDR")]
+pub const CAPABILITY_ID: u8 = 0x09;
+
+/// A virtio structure capability, as it stands in PCI configuration space.
+///
+/// Spec: §4.1.4 Virtio Structure PCI Capabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+#[doc(alias = "virtio_pci_cap")]
+pub struct Capability {
+    /// [`CAPABILITY_ID`].
+    pub capability_id: u8,
+    /// Offset of the next capability.
+    pub next: u8,
+    /// Bytes of this capability.
+    pub length: u8,
+    /// Which structure: one of the numbers in [`structure`].
+    pub structure: u8,
+    /// Which BAR the structure is in: 0 to 5, others are reserved.
+    pub bar: u8,
+    /// Tells several structures of one type apart.
+    pub id: u8,
+    /// Zero.
+    pub padding: [u8; 2],
+    /// Where in the BAR the structure starts, in bytes.
+    pub structure_offset: U32,
+    /// Bytes of the structure.
+    pub structure_length: U32,
+}
+
+/// Bytes of a capability of which nothing but the structure's place is needed.
+pub const CAPABILITY_BYTES: u8 = 16;
+/// Bytes of a notification capability: the place, and the multiplier.
+pub const NOTIFY_CAPABILITY_BYTES: u8 = 20;
+
+/// Numbers of the virtio structures.
+pub mod structure {
+    /// Common configuration.
+    #[doc(alias = "VIRTIO_PCI_CAP_COMMON_CFG")]
+    pub const COMMON_CONFIG: u8 = 1;
+    /// Notifications.
+    #[doc(alias = "VIRTIO_PCI_CAP_NOTIFY_CFG")]
+    pub const NOTIFY: u8 = 2;
+    /// Interrupt status.
+    #[doc(alias = "VIRTIO_PCI_CAP_ISR_CFG")]
+    pub const ISR: u8 = 3;
+    /// Device-specific configuration.
+    #[doc(alias = "VIRTIO_PCI_CAP_DEVICE_CFG")]
+    pub const DEVICE_CONFIG: u8 = 4;
+    /// Window onto the BARs through configuration space.
+    #[doc(alias = "VIRTIO_PCI_CAP_PCI_CFG")]
+    pub const PCI_CONFIG_ACCESS: u8 = 5;
+    /// Shared memory region.
+    #[doc(alias = "VIRTIO_PCI_CAP_SHARED_MEMORY_CFG")]
+    pub const SHARED_MEMORY: u8 = 8;
+    /// Vendor data.
+    #[doc(alias = "VIRTIO_PCI_CAP_VENDOR_CFG")]
+    pub const VENDOR: u8 = 9;
+}
+
+/// Byte offsets in the common configuration structure.
+///
+/// Spec: §4.1.4.3 Common configuration structure layout.
+pub mod common {
+    /// Which 32-bit word of the device's features is shown (u32).
+    pub const DEVICE_FEATURE_SELECT: usize = 0x00;
+    /// That word (u32).
+    pub const DEVICE_FEATURE: usize = 0x04;
+    /// Which 32-bit word of the driver's features is written (u32).
+    pub const DRIVER_FEATURE_SELECT: usize = 0x08;
+    /// That word (u32).
+    pub const DRIVER_FEATURE: usize = 0x0c;
+    /// Number of queues, administration queues apart (u16).
+    pub const NUM_QUEUES: usize = 0x12;
+    /// Device status (u8).
+    pub const DEVICE_STATUS: usize = 0x14;
+    /// Configuration generation (u8).
+    pub const CONFIG_GENERATION: usize = 0x15;
+    /// Which queue the fields below are about (u16).
+    pub const QUEUE_SELECT: usize = 0x16;
+    /// Queue size: the largest after a reset, 0 if the queue does not exist (u16).
+    pub const QUEUE_SIZE: usize = 0x18;
+    /// Write 1 to enable the queue (u16).
+    pub const QUEUE_ENABLE: usize = 0x1c;
+    /// The queue's place among the notification addresses (u16), to be multiplied.
+    pub const QUEUE_NOTIFY_OFF: usize = 0x1e;
+    /// Address of the descriptor area (two u32, low half first).
+    pub const QUEUE_DESC: usize = 0x20;
+    /// Address of the driver area (two u32).
+    pub const QUEUE_DRIVER: usize = 0x28;
+    /// Address of the device area (two u32).
+    pub const QUEUE_DEVICE: usize = 0x30;
+    /// Bytes of the structure up to the fields that later features added.
+    pub const BASE_BYTES: u32 = 0x38;
+}
+
+bitflags::bitflags! {
+    /// The ISR status register: why the device interrupts. Reading clears it.
+    ///
+    /// Spec: §4.1.4.5 ISR status capability.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct IsrStatus: u8 {
+        /// A queue has used buffers.
+        const QUEUE = 1;
+        /// The configuration changed.
+        const CONFIGURATION = 2;
+        const _ = !0;
+    }
+}
