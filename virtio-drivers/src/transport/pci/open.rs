@@ -91,12 +91,14 @@ impl PciTransport {
                 .and_then(|bytes| Registers::map(mapper, physical_address, bytes))
                 .ok_or(OpenError::NotMapped { physical_address })
         };
+        let common = structures.common.ok_or(missing(&COMMON_CONFIG))?;
         let notify = structures.notify.ok_or(missing(&NOTIFY))?;
+        let isr = structures.isr.ok_or(missing(&ISR))?;
         let windows = Windows {
-            common: map(structures.common.ok_or(missing(&COMMON_CONFIG))?)?,
+            common: map(common)?,
             notify: map(notify)?,
             notify_multiplier: notify.notify_multiplier.unwrap_or(0),
-            isr: map(structures.isr.ok_or(missing(&ISR))?)?,
+            isr: map(isr)?,
             device: structures.device.map(map).transpose()?,
         };
         function.set_command(function.command() | MEMORY_SPACE_AND_BUS_MASTER);

@@ -1,0 +1,218 @@
+//! What a virtqueue promises whatever the device writes: no panic, no access out of bounds, nothing handed out twice.
+//!
+//! Spec: §2.7.14 Receiving Used Buffers From The Device. After each lie the queue says what was wrong, refuses work, and a reset gives everything back.
+
+mod support;
+
+use support::RingBench;
+use virtio_guest::raw::Tag;
+use virtio_guest::ring::{Broken, Chain, Portion, RefusedReason};
+use virtio_model::split::Descriptor;
+
+const PORTION: Portion = Portion { offset: 0, len: 16 };
+const READABLE: Chain<'_> = Chain { readable: &[PORTION; 3], writable: &[] };
+const WRITABLE: Chain<'_> = Chain { readable: &[], writable: &[PORTION] };
+
+/// Puts one chain into the device's hands, has it lie, and expects the queue to be broken like this and everything to come back.
+fn expect_broken(
+    chain: Chain<'_>,
+    lie: impl Fn(&mut RingBench<Tag<u8>>),
+    expected: impl Fn(&Broken) -> bool,
+) {
+    for mut bench in RingBench::variants(8) {
+        bench.queue.make_available(chain, Tag(1)).unwrap();
+        bench.queue.publish();
+        lie(&mut bench);
+
+        let broken = bench.queue.take_used().expect_err("a lie is noticed");
+
+        assert!(expected(&broken), "{broken:?}");
+        assert_eq!(bench.queue.take_used(), Err(broken), "and not forgotten");
+        assert_eq!(bench.queue.broken(), Some(broken));
+        let refused = bench.queue.make_available(chain, Tag(2)).unwrap_err();
+        assert_eq!((refused.reason, refused.payload), (RefusedReason::Broken, Tag(2)));
+        assert!(!bench.queue.publish());
+        assert_eq!(bench.finish(), [Tag(1)]);
+    }
+}
+
+fn claim_used(bench: &mut RingBench<Tag<u8>>, id: u32, written: u32) {
+    bench.other_side.put_used_element(0, id, written).unwrap();
+    bench.other_side.set_used_idx(1).unwrap();
+}
+
+#[test]
+fn a_used_id_out_of_range_breaks_the_queue() {
+    for id in [8, 9, 0xffff, u32::MAX] {
+        expect_broken(
+            READABLE,
+            |bench| claim_used(bench, id, 0),
+            |broken| *broken == Broken::UnknownChain { id },
+        );
+    }
+}
+
+#[test]
+fn a_used_id_is_not_cut_to_16_bits() {
+    expect_broken(
+        READABLE,
+        |bench| claim_used(bench, 0x1_0000, 0),
+        |broken| *broken == Broken::UnknownChain { id: 0x1_0000 },
+    );
+}
+
+#[test]
+fn a_used_id_in_the_middle_of_a_chain_breaks_the_queue() {
+    expect_broken(
+        READABLE,
+        |bench| claim_used(bench, 1, 0),
+        |broken| *broken == Broken::UnknownChain { id: 1 },
+    );
+}
+
+#[test]
+fn a_used_id_that_was_never_made_available_breaks_the_queue() {
+    expect_broken(
+        READABLE,
+        |bench| claim_used(bench, 7, 0),
+        |broken| *broken == Broken::UnknownChain { id: 7 },
+    );
+}
+
+#[test]
+fn a_chain_that_completes_twice_breaks_the_queue_the_second_time() {
+    for mut bench in RingBench::variants(8) {
+        bench.queue.make_available(READABLE, Tag(1)).unwrap();
+        bench.queue.make_available(READABLE, Tag(2)).unwrap();
+        bench.queue.publish();
+        bench.other_side.put_used_element(0, 0, 0).unwrap();
+        bench.other_side.put_used_element(1, 0, 0).unwrap();
+        bench.other_side.set_used_idx(2).unwrap();
+
+        assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(1));
+        assert_eq!(bench.queue.take_used(), Err(Broken::UnknownChain { id: 0 }));
+
+        assert_eq!(bench.finish(), [Tag(2)]);
+    }
+}
+
+#[test]
+fn a_chain_that_was_not_published_yet_cannot_complete() {
+    for mut bench in RingBench::variants(8) {
+        bench.queue.make_available(WRITABLE, Tag(1)).unwrap();
+        bench.queue.publish();
+        bench.queue.make_available(WRITABLE, Tag(2)).unwrap();
+        claim_used(&mut bench, 1, 0);
+
+        assert_eq!(bench.queue.take_used(), Err(Broken::UnknownChain { id: 1 }));
+
+        assert_eq!(bench.finish(), [Tag(1), Tag(2)]);
+    }
+}
+
+#[test]
+fn a_used_index_that_jumps_or_goes_backwards_breaks_the_queue() {
+    for index in [2u16, 9, 0x8000, 0xffff] {
+        expect_broken(
+            READABLE,
+            |bench| bench.other_side.set_used_idx(index).unwrap(),
+            |broken| *broken == Broken::UsedIndexJumped { by: index, held: 1 },
+        );
+    }
+}
+
+#[test]
+fn an_idle_queue_with_a_moving_used_index_is_broken() {
+    for mut bench in RingBench::<Tag<u8>>::variants(8) {
+        bench.other_side.set_used_idx(1).unwrap();
+
+        assert_eq!(bench.queue.take_used(), Err(Broken::UsedIndexJumped { by: 1, held: 0 }));
+
+        assert!(bench.finish().is_empty());
+    }
+}
+
+#[test]
+fn a_written_length_beyond_the_writable_bytes_breaks_the_queue() {
+    for written_len in [17, u32::MAX] {
+        let expected = Broken::WrittenTooMuch { id: 0, written_len, writable_bytes: 16 };
+        expect_broken(WRITABLE, |bench| claim_used(bench, 0, written_len), |broken| *broken == expected);
+    }
+}
+
+/// Some devices report a length for chains that they cannot write to.
+#[test]
+fn a_written_length_for_a_read_only_chain_is_tolerated_and_counts_as_nothing() {
+    for mut bench in RingBench::variants(8) {
+        bench.queue.make_available(READABLE, Tag(1)).unwrap();
+        bench.queue.publish();
+        claim_used(&mut bench, 0, 48);
+
+        let used = bench.queue.take_used().unwrap().unwrap();
+
+        assert_eq!((used.payload, used.written_len), (Tag(1), 0));
+        assert!(bench.finish().is_empty());
+    }
+}
+
+/// Spec: §2.7.5 — links are the driver's: what a device does to the shared table changes nothing.
+#[test]
+fn a_device_that_rewrites_the_descriptor_table_does_not_reach_the_free_list() {
+    for mut bench in RingBench::variants(8) {
+        for round in 0..20u8 {
+            bench.queue.make_available(READABLE, Tag(round)).unwrap();
+            bench.queue.publish();
+            let chain = bench.other_side.pop().expect("sound").expect("available");
+            for index in 0..8 {
+                let looping = Descriptor { addr: u64::MAX, len: u32::MAX, flags: 1, next: index };
+                bench.other_side.overwrite_descriptor(index, looping).unwrap();
+            }
+            bench.other_side.complete(chain.head, 0).unwrap();
+
+            assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(round));
+            assert_eq!(bench.queue.free_descriptors(), 8);
+        }
+        assert!(bench.finish().is_empty());
+    }
+}
+
+#[test]
+fn a_device_that_rewrites_an_indirect_table_does_not_reach_the_books() {
+    for event_index in [false, true] {
+        let mut bench = RingBench::new(8, event_index, true);
+        bench.queue.make_available(READABLE, Tag(1)).unwrap();
+        bench.queue.publish();
+        let chain = bench.other_side.pop().expect("sound").expect("available");
+        assert!(chain.indirect);
+        let table = bench.other_side.read_descriptor(chain.head).unwrap().addr;
+        for index in 0..3 {
+            let nonsense = Descriptor { addr: 0, len: u32::MAX, flags: 7, next: 0xffff };
+            bench.other_side.overwrite_indirect(table, index, nonsense).unwrap();
+        }
+        bench.other_side.complete(chain.head, 0).unwrap();
+
+        assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(1));
+        bench.queue.make_available(READABLE, Tag(2)).unwrap();
+        bench.queue.publish();
+        assert_eq!(
+            bench.other_side.pop().expect("sound again").expect("available").readable_lens(),
+            [16, 16, 16]
+        );
+        assert_eq!(bench.finish(), [Tag(2)]);
+    }
+}
+
+/// All ones in every word that the device owns, as after a surprise removal.
+#[test]
+fn a_device_area_of_all_ones_breaks_the_queue() {
+    expect_broken(
+        WRITABLE,
+        |bench| {
+            bench.other_side.set_used_flags(0xffff).unwrap();
+            bench.other_side.set_avail_event(0xffff).unwrap();
+            bench.other_side.put_used_element(0, u32::MAX, u32::MAX).unwrap();
+            bench.other_side.set_used_idx(0xffff).unwrap();
+        },
+        |broken| matches!(broken, Broken::UsedIndexJumped { by: 0xffff, .. }),
+    );
+}

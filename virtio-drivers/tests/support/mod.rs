@@ -1,0 +1,14 @@
+//! The glue between driver and device model: a test platform that promises what a kernel promises.
+//!
+//! Device addresses are unlike the pointers they stand for, every mapping of a buffer is a bounce buffer, and everything is
+//! counted, so that a test can say that nothing is left mapped or allocated.
+
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses its part of the platform")]
+
+mod bench;
+mod hal;
+mod pci;
+
+pub use bench::{Bench, DEVICE_TYPE, Device, Queue, RingBench};
+pub use hal::TestHal;
+pub use pci::{Mapper, claim};
