@@ -1,0 +1,33 @@
+# The one door to this project. `make help` lists what there is.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check test test-unit test-doc test-miri test-qemu doc
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | column -t -s @
+
+setup: ## install what is missing on this machine
+	@scripts/setup.sh test
+
+demo: ## boot a kernel that reads and writes a FAT disk under QEMU
+	@scripts/demo.sh
+
+check: ## what takes seconds: format, lints, floors, the bare-metal builds
+	@scripts/check.sh
+
+test: ## everything: check, unit, doc, miri and QEMU tests
+	@scripts/test.sh
+
+test-unit: ## unit and integration tests on the host
+	@scripts/test.sh unit
+
+test-doc: ## doc tests, and the documentation without a warning
+	@scripts/test.sh doc
+
+test-miri: ## the tests of library and model under miri
+	@scripts/test.sh miri
+
+test-qemu: ## test kernels under QEMU
+	@scripts/test.sh qemu
+
+doc: ## build the documentation
+	@cargo doc --no-deps -p virtio-guest && echo "open $${CARGO_TARGET_DIR:-target}/doc/virtio_guest/index.html"

@@ -1,0 +1,99 @@
+//! Reads and writes a FAT file system on a virtio disk, without an operating system.
+//!
+//! `make demo` boots it under QEMU. It lists the files of the disk's first partition, prints the first text file, writes a new one, and flushes.
+
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod fat;
+
+use alloc::string::{String, ToString};
+use core::cell::RefCell;
+use core::ops::ControlFlow;
+
+use embedded_sdmmc::{Mode, VolumeIdx, VolumeManager};
+use example_platform::{DMA, MMIO, clock, pci, println};
+use virtio_guest::device::block::{Block, RequestError, Storage};
+use virtio_guest::transport::pci::PciTransport;
+use virtio_guest::wire::device_type::DeviceType;
+
+use fat::{Blocks, Clock};
+
+/// The file that is written.
+const NEW_FILE: &str = "GUEST.TXT";
+
+example_platform::entry!(run);
+
+fn run() -> Result<(), String> {
+    // SAFETY: this program is all there is, and it claims the disk once.
+    let function = unsafe { pci::claim_first(DeviceType::BLOCK) };
+    let function = function.ok_or(
+        "no virtio block device found on the PCI bus: start QEMU with -device virtio-blk-pci,drive=... and a matching -drive",
+    )?;
+    println!("disk at {} (PCI configuration through {})", function.address(), pci::PciAccess.mechanism());
+
+    let transport = PciTransport::open(function, &MMIO).map_err(|error| error.to_string())?;
+    let mut storage = Storage::<64>::new();
+    let disk = Block::start(transport, DMA, &mut storage, clock::within_millis(1000))
+        .map_err(|error| error.to_string())?;
+    let sectors = disk.capacity_sectors();
+    println!("capacity: {sectors} sectors of 512 bytes ({} MiB)", sectors >> 11);
+    println!("paths: {:?}", disk.active_paths());
+
+    use_files(Blocks(RefCell::new(disk)), sectors).map_err(|error| match error {
+        embedded_sdmmc::Error::DeviceError(error) => alloc::format!("the disk failed: {error}"),
+        error @ (embedded_sdmmc::Error::FormatError(_) | embedded_sdmmc::Error::NoSuchVolume) => alloc::format!(
+            "no FAT file system in the disk's first partition ({error:?}): format it first, as `make demo` does"
+        ),
+        error => alloc::format!("the file system failed: {error:?}"),
+    })?;
+    println!("block example: done");
+    Ok(())
+}
+
+fn use_files(blocks: Blocks<'_>, sectors: u64) -> Result<(), embedded_sdmmc::Error<RequestError>> {
+    let start = clock::now();
+    let manager: VolumeManager<_, _> = VolumeManager::new(blocks, Clock);
+    let volume = manager.open_volume(VolumeIdx(0))?;
+    let root = volume.open_root_dir()?;
+
+    println!("files:");
+    let mut text_file = None;
+    root.iterate_dir(|entry| {
+        if entry.attributes.is_volume() || entry.attributes.is_lfn() {
+            return ControlFlow::Continue(());
+        }
+        println!("  {:<12} {:>8} bytes  {}", entry.name.to_string(), entry.size, entry.mtime.to_string());
+        if text_file.is_none() && entry.name.extension() == b"TXT" && entry.name.to_string() != NEW_FILE {
+            text_file = Some(entry.name.clone());
+        }
+        ControlFlow::Continue(())
+    })?;
+
+    if let Some(name) = text_file {
+        println!("--- {name}");
+        let file = root.open_file_in_dir(&name, Mode::ReadOnly)?;
+        let mut text = alloc::vec![0; file.length() as usize];
+        let mut filled = 0;
+        while filled < text.len() && !file.is_eof() {
+            filled += file.read(text.get_mut(filled..).unwrap_or_default())?;
+        }
+        println!("{}", String::from_utf8_lossy(&text).trim_end());
+        println!("---");
+    }
+
+    let text = alloc::format!(
+        "Written by the block example.\nThe disk has {sectors} sectors.\nReading took {} microseconds.\n",
+        (clock::now() - start).as_micros()
+    );
+    let file = root.open_file_in_dir(NEW_FILE, Mode::ReadWriteCreateOrTruncate)?;
+    file.write(text.as_bytes())?;
+    file.close()?;
+    root.close()?;
+    volume.close()?;
+    manager.device(|blocks| blocks.flush()).map_err(embedded_sdmmc::Error::DeviceError)?;
+    println!("wrote {NEW_FILE} ({} bytes) in {} ms", text.len(), (clock::now() - start).as_millis());
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! Time: the processor's time-stamp counter, measured once against the programmable interval timer; and the date.
+
+use core::time::Duration;
+
+use spin::Once;
+use virtio_guest::hal::Patience;
+
+use super::ports;
+
+/// Ticks per second of the interval timer.
+const TIMER_HZ: u64 = 1_193_182;
+/// How long the measurement takes, in those ticks: a hundredth of a second.
+const TIMER_TICKS: u16 = (TIMER_HZ / 100) as u16;
+
+static TICKS_PER_MILLI: Once<u64> = Once::new();
+
+fn ticks() -> u64 {
+    // SAFETY: every 64-bit processor has the counter; reading it changes nothing.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+/// Lets the interval timer's channel 2, which once drove the speaker, count down from a number, and counts the processor's ticks meanwhile.
+pub(super) fn init() {
+    let [low, high] = TIMER_TICKS.to_le_bytes();
+    // SAFETY: timer and speaker gate are nobody else's.
+    let gate = unsafe { ports::read_u8(0x61) };
+    // SAFETY: gate off and speaker off; then channel 2, both bytes, count down once.
+    unsafe { ports::write_u8(0x61, gate & !0b11) };
+    // SAFETY: as above.
+    unsafe { ports::write_u8(0x43, 0b1011_0000) };
+    // SAFETY: as above.
+    unsafe { ports::write_u8(0x42, low) };
+    // SAFETY: as above.
+    unsafe { ports::write_u8(0x42, high) };
+    // SAFETY: as above; the gate starts the count.
+    unsafe { ports::write_u8(0x61, gate & !0b11 | 1) };
+    let start = ticks();
+    // SAFETY: bit 5 shows that the count is over.
+    while unsafe { ports::read_u8(0x61) } & 0b10_0000 == 0 {}
+    let elapsed = ticks() - start;
+    TICKS_PER_MILLI.call_once(|| (elapsed / 10).max(1));
+}
+
+/// Time since some moment before the program started. Never goes back.
+pub fn now() -> Duration {
+    let per_milli = TICKS_PER_MILLI.get().copied().unwrap_or(u64::MAX);
+    Duration::from_micros(ticks() / per_milli * 1000 + ticks() % per_milli * 1000 / per_milli)
+}
+
+/// A moment until which somebody is willing to wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Duration);
+
+impl Patience for Deadline {
+    fn keep_waiting(&mut self) -> bool {
+        core::hint::spin_loop();
+        now() < self.0
+    }
+}
+
+/// Patience for so many milliseconds from now on.
+pub fn within_millis(millis: u64) -> Deadline {
+    Deadline(now() + Duration::from_millis(millis))
+}
+
+/// A date and a time of day, as the machine's clock shows them (QEMU: UTC).
+#[derive(Clone, Copy, Debug)]
+pub struct Date {
+    /// Full year.
+    pub year: u16,
+    /// 1 to 12.
+    pub month: u8,
+    /// 1 to 31.
+    pub day: u8,
+    /// 0 to 23.
+    pub hour: u8,
+    /// 0 to 59.
+    pub minute: u8,
+    /// 0 to 59.
+    pub second: u8,
+}
+
+/// Reads the battery-backed clock.
+pub fn date() -> Date {
+    let read = |register: u8| {
+        // SAFETY: the clock's index port is nobody else's.
+        unsafe { ports::write_u8(0x70, register) };
+        // SAFETY: reading the clock's data port has no side effect.
+        unsafe { ports::read_u8(0x71) }
+    };
+    while read(0x0a) & 0x80 != 0 {} // an update takes a few milliseconds at most
+    let is_binary = read(0x0b) & 0b100 != 0;
+    let number = |register| {
+        let value = read(register);
+        if is_binary { value } else { (value >> 4) * 10 + (value & 0xf) }
+    };
+    Date {
+        year: 2000 + u16::from(number(0x09)),
+        month: number(0x08),
+        day: number(0x07),
+        hour: number(0x04),
+        minute: number(0x02),
+        second: number(0x00),
+    }
+}

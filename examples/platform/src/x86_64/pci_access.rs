@@ -1,0 +1,83 @@
+//! Access to PCI configuration space: through memory where ACPI says so, else through two I/O ports.
+//!
+//! PCI Express Base Specification, §7.2 (ECAM); PCI Local Bus Specification 3.0, §3.2.2.3.2 (configuration mechanism 1).
+
+use pci_types::{ConfigRegionAccess, PciAddress};
+use spin::{Mutex, Once};
+use virtio_guest::hal::MapMmio;
+
+use super::acpi::{self, EcamRange};
+use super::memory::MMIO;
+use super::ports;
+
+/// Bytes of configuration space of one bus.
+const BUS_BYTES: usize = 1 << 20;
+const ADDRESS_PORT: u16 = 0xcf8;
+const DATA_PORT: u16 = 0xcfc;
+
+/// Both ports belong to one access.
+static PORTS: Mutex<()> = Mutex::new(());
+static ECAM: Once<Option<EcamRange>> = Once::new();
+
+/// This machine's configuration space.
+#[derive(Clone, Copy, Debug)]
+pub struct PciAccess;
+
+impl PciAccess {
+    /// How configuration space is reached.
+    pub fn mechanism(self) -> &'static str {
+        if Self::ecam().is_some() { "ECAM" } else { "ports 0xcf8 and 0xcfc" }
+    }
+
+    fn ecam() -> Option<EcamRange> {
+        *ECAM.call_once(|| {
+            let ecam = acpi::ecam()?;
+            let buses = usize::from(ecam.last_bus - ecam.first_bus) + 1;
+            MMIO.map_mmio(ecam.base, buses * BUS_BYTES)?;
+            Some(ecam)
+        })
+    }
+
+    /// The register in memory, for buses that have it there.
+    fn ecam_register(address: PciAddress, offset: u16) -> Option<*mut u32> {
+        let ecam = Self::ecam()?;
+        let bus = address.bus().checked_sub(ecam.first_bus).filter(|_| address.bus() <= ecam.last_bus)?;
+        let function =
+            u64::from(bus) << 20 | u64::from(address.device()) << 15 | u64::from(address.function()) << 12;
+        Some((ecam.base + function + u64::from(offset)) as *mut u32)
+    }
+}
+
+fn port_address(address: PciAddress, offset: u16) -> u32 {
+    1 << 31
+        | u32::from(address.bus()) << 16
+        | u32::from(address.device()) << 11
+        | u32::from(address.function()) << 8
+        | u32::from(offset & 0xfc)
+}
+
+impl ConfigRegionAccess for PciAccess {
+    unsafe fn read(&self, address: PciAddress, offset: u16) -> u32 {
+        if let Some(register) = Self::ecam_register(address, offset) {
+            // SAFETY: mapped, aligned (the caller's offset is), and inside of the range that ACPI named.
+            return unsafe { register.read_volatile() };
+        }
+        let _ports = PORTS.lock();
+        // SAFETY: the ports are ours while the lock is held.
+        unsafe { ports::write_u32(ADDRESS_PORT, port_address(address, offset)) };
+        // SAFETY: as above; side effects of the register are the caller's.
+        unsafe { ports::read_u32(DATA_PORT) }
+    }
+
+    unsafe fn write(&self, address: PciAddress, offset: u16, value: u32) {
+        if let Some(register) = Self::ecam_register(address, offset) {
+            // SAFETY: as for reading.
+            return unsafe { register.write_volatile(value) };
+        }
+        let _ports = PORTS.lock();
+        // SAFETY: the ports are ours while the lock is held.
+        unsafe { ports::write_u32(ADDRESS_PORT, port_address(address, offset)) };
+        // SAFETY: as above; side effects of the register are the caller's.
+        unsafe { ports::write_u32(DATA_PORT, value) };
+    }
+}

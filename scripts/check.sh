@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# What takes seconds, before each commit: format, lints as errors, house rules, the library for three bare-metal targets.
+# Usage: scripts/check.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+step() { echo "check: $*"; }
+
+step "format"
+cargo fmt --all --check
+step "lints (host)"
+cargo clippy -q --all-targets -- -D warnings
+step "lints (library without default features)"
+cargo clippy -q -p virtio-guest --no-default-features -- -D warnings
+bare_metal=(-p example-platform -p example-block)
+for kernel in qemu-tests/kernels/*/Cargo.toml; do
+  [ -f "$kernel" ] && bare_metal+=(-p "$(sed -n 's/^name = "\(.*\)"/\1/p' "$kernel" | head -1)")
+done
+step "lints (bare metal: ${bare_metal[*]//-p /})"
+cargo clippy -q --release --target x86_64-unknown-none "${bare_metal[@]}" -- -D warnings
+for target in x86_64-unknown-none aarch64-unknown-none riscv64gc-unknown-none-elf; do
+  step "library for $target"
+  cargo build -q -p virtio-guest --no-default-features --target "$target"
+done
+step "house rules"
+cargo run -q -p xtask -- floors
+echo "check: ok"

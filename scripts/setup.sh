@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Makes this machine ready: installs what is missing, and says so before it does.
+# Usage: scripts/setup.sh demo|test     (demo: toolchain, QEMU, mtools; test: these and a nightly toolchain with miri)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+purpose=${1:-test}
+qemu_needed=10
+
+say() { echo "setup: $*"; }
+fail() { printf 'setup: %s\n' "$@" >&2; exit 1; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif command -v sudo >/dev/null; then sudo "$@"
+  else return 1
+  fi
+}
+
+qemu_version() { qemu-system-x86_64 --version 2>/dev/null | sed -n 's/.*version \([0-9]*\).*/\1/p' | head -1; }
+
+qemu_is_new_enough() { local found; found=$(qemu_version); [ -n "$found" ] && [ "$found" -ge "$qemu_needed" ]; }
+
+install_rust() {
+  command -v rustup >/dev/null || fail "rustup was not found." "Next step: install it from https://rustup.rs, then run 'make setup' again."
+  local channel; channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+  local wanted="rustfmt-x86_64 clippy-x86_64 rust-std-x86_64-unknown-none rust-std-aarch64-unknown-none rust-std-riscv64gc-unknown-none-elf"
+  local installed; installed=$(rustup component list --toolchain "$channel" --installed 2>/dev/null || true)
+  local part
+  for part in $wanted; do
+    if ! grep -q "^$part" <<<"$installed"; then
+      say "installing Rust $channel with the components and targets of rust-toolchain.toml"
+      rustup toolchain install "$channel" --profile minimal --component rustfmt,clippy \
+        --target x86_64-unknown-none,aarch64-unknown-none,riscv64gc-unknown-none-elf --no-self-update
+      break
+    fi
+  done
+}
+
+install_nightly() {
+  local nightly; nightly=$(cat scripts/nightly)
+  local installed; installed=$(rustup component list --toolchain "$nightly" --installed 2>/dev/null || true)
+  if ! grep -q '^miri' <<<"$installed" || ! grep -q '^rust-src' <<<"$installed"; then
+    if [ -z "$installed" ]; then
+      say "installing the toolchain $nightly"
+      rustup toolchain install "$nightly" --profile minimal --no-self-update
+    fi
+    say "adding miri and rust-src to $nightly"
+    rustup component add --toolchain "$nightly" miri rust-src
+  fi
+}
+
+# What a person without apt, or without the right to use it, is told.
+by_hand() {
+  fail "$1" "Needed: qemu-system-x86_64 $qemu_needed or newer, and mtools." \
+    "Next step: install them with your system's package manager, for example" \
+    "  Debian 12:      add bookworm-backports to apt's sources, then (as root)" \
+    "                  apt-get install -t bookworm-backports qemu-system-x86 && apt-get install mtools" \
+    "  Debian 13:      apt-get install qemu-system-x86 mtools" \
+    "  Fedora:         dnf install qemu-system-x86-core mtools" \
+    "  Arch:           pacman -S qemu-system-x86 mtools" \
+    "  macOS:          brew install qemu mtools" \
+    "then run 'make setup' again."
+}
+
+install_packages() {
+  local packages=()
+  qemu_is_new_enough || packages+=(qemu-system-x86)
+  command -v mformat >/dev/null || packages+=(mtools)
+  [ ${#packages[@]} -gt 0 ] || return 0
+  command -v apt-get >/dev/null || by_hand "missing or too old: ${packages[*]}, and there is no apt here."
+  as_root true 2>/dev/null || by_hand "missing or too old: ${packages[*]}, and no permission to install (not root, no sudo)."
+
+  local from=()
+  if [[ " ${packages[*]} " == *" qemu-system-x86 "* ]] && grep -qs '^VERSION_CODENAME=bookworm' /etc/os-release; then
+    if ! grep -rqs 'bookworm-backports' /etc/apt/sources.list /etc/apt/sources.list.d; then
+      say "Debian 12 has QEMU 7.2: adding bookworm-backports to apt's sources"
+      echo 'deb http://deb.debian.org/debian bookworm-backports main' \
+        | as_root tee /etc/apt/sources.list.d/bookworm-backports.list >/dev/null || by_hand "apt's sources could not be changed."
+    fi
+    from=(-t bookworm-backports)
+  fi
+  say "installing ${packages[*]} with apt"
+  as_root apt-get update -qq || by_hand "apt-get update failed."
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${from[@]}" "${packages[@]}" >/dev/null \
+    || by_hand "apt-get install failed."
+  qemu_is_new_enough || by_hand "QEMU $(qemu_version) is what this system's packages have; that is too old."
+}
+
+install_rust
+install_packages
+[ "$purpose" = demo ] || install_nightly
+say "ready: $(qemu-system-x86_64 --version | head -1), $(rustc --version)"

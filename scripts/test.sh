@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Runs the test stages, one after the other, each with a log of its own, and counts.
+# Usage: scripts/test.sh [check|unit|doc|miri|qemu ...]     (default: all; nothing is skipped)
+set -uo pipefail
+cd "$(dirname "$0")/.."
+stages=("$@")
+[ ${#stages[@]} -gt 0 ] || stages=(check unit doc miri qemu)
+logs=${CARGO_TARGET_DIR:-target}/test-logs
+mkdir -p "$logs"
+nightly=$(cat scripts/nightly)
+
+stage_check() { scripts/check.sh; }
+stage_unit() { cargo test --no-fail-fast -p virtio-guest -p virtio-model -p xtask --lib --bins --tests; }
+stage_doc() {
+  RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p virtio-guest -p virtio-model && cargo test -p virtio-guest -p virtio-model --doc
+}
+stage_miri() {
+  # Leaks are deliberate here: what a device may still use is not freed. The tests count them themselves.
+  MIRIFLAGS="-Zmiri-ignore-leaks -Zmiri-strict-provenance -Zmiri-symbolic-alignment-check" \
+    cargo "+$nightly" miri test -p virtio-guest -p virtio-model --lib --tests
+}
+stage_qemu() { cargo test --no-fail-fast -p qemu-tests; }
+
+setup_log=$logs/setup.log
+scripts/setup.sh test 2>&1 | tee "$setup_log"
+[ "${PIPESTATUS[0]}" = 0 ] || exit 1
+
+total_passed=0 total_failed=0 bad=() table=()
+for stage in "${stages[@]}"; do
+  echo "== $stage"
+  log=$logs/$stage.log
+  start=$SECONDS
+  "stage_$stage" 2>&1 | tee "$log" | grep --line-buffered -E '^(check: |test result: |error|warning: unused|failures:|---- |thread .* panicked|\s+Running |== )' || true
+  status=${PIPESTATUS[0]}
+  read -r passed failed < <(awk '/^test result: /{p+=$4; f+=$6} END{print p+0, f+0}' "$log")
+  total_passed=$((total_passed + passed)) total_failed=$((total_failed + failed))
+  if [ "$status" != 0 ]; then
+    bad+=("$stage: failed, see $log")
+    tail -n 40 "$log"
+  elif [ "$stage" != check ] && [ "$passed" = 0 ]; then
+    bad+=("$stage: ran no test, see $log")
+  fi
+  table+=("$(printf '%-6s %6s passed %4s failed %6s s' "$stage" "$passed" "$failed" $((SECONDS - start)))")
+done
+
+echo
+printf '%s\n' "${table[@]}"
+[ ${#bad[@]} = 0 ] || printf 'FAILED %s\n' "${bad[@]}"
+[ ${#bad[@]} = 0 ] || [ "$total_failed" -gt 0 ] || total_failed=1
+echo "$total_passed passed, $total_failed failed"
+[ ${#bad[@]} = 0 ]

@@ -1,0 +1,6 @@
+//! Device side.
+pub mod chain;
+pub mod error;
+pub mod memory;
+pub mod pci;
+pub mod split;

@@ -1,0 +1,233 @@
+//! A modern virtio PCI function: configuration space, BARs and the registers behind them.
+//!
+//! Spec: §4.1 Virtio Over PCI Bus. A test platform forwards configuration and register accesses
+//! to it; device models such as [`block`](crate::block) look up queues and raise interrupts. It
+//! refuses to know what the queues carry. It plays strict: what a driver must not do ends up in
+//! [`PciDevice::driver_errors`].
+//!
+//! ```text
+//!   driver --config_read/write--> configuration space --capabilities--+
+//!   driver --bar_read/write--> BAR --> common | notify | isr | device <
+//! ```
+
+mod bar;
+mod builder;
+mod capability;
+mod common;
+mod config_space;
+mod misbehaviour;
+mod queue;
+mod state;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use bar::Bar;
+pub use builder::Builder;
+pub use capability::{Capability, STANDARD_BAR, VENDOR_SPECIFIC, cfg_type};
+pub use misbehaviour::{Completion, Misbehaviour};
+pub use queue::QueueRegisters;
+pub use status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FAILED, FEATURES_OK, NEEDS_RESET};
+
+use crate::error::ModelError;
+use crate::memory::AddressSpace;
+use crate::split::{Setup, SplitQueue};
+use state::State;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// One PCI function; clones are handles to the same one.
+#[derive(Debug, Clone)]
+pub struct PciDevice {
+    state: Arc<Mutex<State>>,
+}
+
+impl PciDevice {
+    /// Starts to build a device.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    fn from_state(state: State) -> Self {
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads a double word of configuration space.
+    pub fn config_read(&self, offset: u16) -> u32 {
+        self.lock().config_read(offset)
+    }
+
+    /// Writes a double word of configuration space.
+    pub fn config_write(&self, offset: u16, value: u32) {
+        self.lock().config_write(offset, value);
+    }
+
+    /// Reads `width` bytes (1, 2 or 4) at `offset` of a BAR.
+    pub fn bar_read(&self, bar: u8, offset: u64, width: u8) -> u32 {
+        let mut state = self.lock();
+        if state.is_removed() { state::all_ones(width) } else { state.bar_read(bar, offset, width, false) }
+    }
+
+    /// Writes `width` bytes (1, 2 or 4) at `offset` of a BAR.
+    pub fn bar_write(&self, bar: u8, offset: u64, width: u8, value: u32) {
+        let mut state = self.lock();
+        if !state.is_removed() {
+            state.bar_write(bar, offset, width, value, false);
+        }
+    }
+
+    /// The memory BAR that decodes a physical address, and the offset in it.
+    pub fn memory_bar_at(&self, address: u64) -> Option<(u8, u64)> {
+        self.lock().config_space.bar_at(address, false)
+    }
+
+    /// The I/O BAR that decodes a port, and the offset in it.
+    pub fn io_bar_at(&self, port: u64) -> Option<(u8, u64)> {
+        self.lock().config_space.bar_at(port, true)
+    }
+
+    /// Everything the driver did wrong so far.
+    pub fn driver_errors(&self) -> Vec<String> {
+        self.lock().errors.clone()
+    }
+
+    /// Adds to the driver errors; device models report here what they find in the queues.
+    pub fn report_driver_error(&self, text: impl Into<String>) {
+        self.lock().complain(text);
+    }
+
+    /// Panics with the list of driver errors, if there are any.
+    pub fn assert_driver_was_correct(&self) {
+        let errors = self.driver_errors();
+        assert!(errors.is_empty(), "driver errors: {errors:#?}");
+    }
+
+    /// How often a BAR was written while the function decoded addresses.
+    pub fn bar_writes_while_decoding(&self) -> usize {
+        self.lock().config_space.bar_writes_while_decoding
+    }
+
+    /// The COMMAND register.
+    pub fn command(&self) -> u16 {
+        self.lock().config_space.command()
+    }
+
+    /// Whether the function may reach memory.
+    pub fn is_bus_master(&self) -> bool {
+        self.command() & config_space::COMMAND_BUS_MASTER != 0
+    }
+
+    /// Overwrites bytes of configuration space behind the driver's back.
+    pub fn poke_config(&self, offset: u8, bytes: &[u8]) {
+        self.lock().config_space.put(usize::from(offset), bytes);
+    }
+
+    /// Switches lies on and off.
+    pub fn misbehave(&self, change: impl FnOnce(&mut Misbehaviour)) {
+        change(&mut self.lock().lies);
+    }
+
+    /// The device status, without the side effects of a register read.
+    pub fn status(&self) -> u8 {
+        self.lock().status
+    }
+
+    /// Whether the driver is ready and has not asked for a reset that is done.
+    pub fn is_live(&self) -> bool {
+        self.status() & (DRIVER_OK | NEEDS_RESET) == DRIVER_OK
+    }
+
+    /// How many resets were completed.
+    pub fn resets(&self) -> usize {
+        self.lock().resets
+    }
+
+    /// The features that both sides agreed on; 0 before `FEATURES_OK`.
+    pub fn negotiated_features(&self) -> u128 {
+        let state = self.lock();
+        if state.status & FEATURES_OK == 0 { 0 } else { state.accepted }
+    }
+
+    /// Sets `NEEDS_RESET`, with a configuration change notification after `DRIVER_OK`.
+    pub fn set_needs_reset(&self) {
+        self.lock().need_reset();
+    }
+
+    /// The device-specific configuration.
+    pub fn config(&self) -> Vec<u8> {
+        self.lock().device_config.clone()
+    }
+
+    /// Replaces the device-specific configuration; the generation goes up, nothing is notified.
+    pub fn set_config(&self, bytes: impl Into<Vec<u8>>) {
+        self.lock().set_device_config(bytes.into());
+    }
+
+    /// Replaces the device-specific configuration right after `reads` more reads of it.
+    pub fn set_config_after_reads(&self, reads: u32, bytes: impl Into<Vec<u8>>) {
+        self.lock().scheduled_config = Some((reads, bytes.into()));
+    }
+
+    /// What the driver wrote to the device-specific configuration: offset, width, value.
+    pub fn config_writes(&self) -> Vec<(u64, u8, u32)> {
+        self.lock().config_writes.clone()
+    }
+
+    /// A copy of the registers of one queue.
+    pub fn queue(&self, index: u16) -> Option<QueueRegisters> {
+        self.lock().queues.get(usize::from(index)).cloned()
+    }
+
+    /// The number of queues that the device really has.
+    pub fn queue_count(&self) -> u16 {
+        u16::try_from(self.lock().queues.len()).unwrap_or(u16::MAX)
+    }
+
+    /// How many notifications a queue received.
+    pub fn notifications(&self, queue: u16) -> usize {
+        self.queue(queue).map_or(0, |queue| queue.notifications)
+    }
+
+    /// Takes over an enabled queue with a split ring; `None` while it is not enabled.
+    pub fn split_queue(&self, index: u16, memory: &AddressSpace) -> Option<Result<SplitQueue, ModelError>> {
+        let features = self.negotiated_features();
+        let queue = self.queue(index).filter(|queue| queue.enabled)?;
+        let setup = Setup {
+            size: queue.size,
+            descriptor_area: queue.descriptor_area,
+            driver_area: queue.driver_area,
+            device_area: queue.device_area,
+            event_idx: features & (1 << 29) != 0,
+            indirect: features & (1 << 28) != 0,
+        };
+        Some(SplitQueue::new(memory, setup))
+    }
+
+    /// Raises a used buffer notification.
+    pub fn raise_used(&self) {
+        self.lock().raise_used();
+    }
+
+    /// Raises a configuration change notification.
+    pub fn raise_config(&self) {
+        self.lock().raise_config();
+    }
+
+    /// The ISR status, not cleared; anything but 0 holds the interrupt line.
+    pub fn isr(&self) -> u8 {
+        self.lock().isr
+    }
+
+    /// How many used buffer notifications were raised.
+    pub fn used_interrupts(&self) -> usize {
+        self.lock().used_interrupts
+    }
+
+    /// How many configuration change notifications were raised.
+    pub fn config_interrupts(&self) -> usize {
+        self.lock().config_interrupts
+    }
+}

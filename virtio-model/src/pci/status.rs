@@ -1,0 +1,172 @@
+//! Device status, reset and feature negotiation, seen from the device.
+//!
+//! Spec: §2.1 Device Status Field, §2.2 Feature Bits, §3.1.1 Driver Requirements: Device
+//! Initialization. A write that skips or repeats a step is a driver error; the device goes on.
+
+use super::misbehaviour::Completion;
+use super::state::State;
+
+/// The driver noticed the device.
+pub const ACKNOWLEDGE: u8 = 1;
+/// The driver can drive it.
+pub const DRIVER: u8 = 2;
+/// The driver is ready.
+pub const DRIVER_OK: u8 = 4;
+/// Feature negotiation is complete.
+pub const FEATURES_OK: u8 = 8;
+/// The device cannot go on.
+pub const NEEDS_RESET: u8 = 64;
+/// The driver gave up.
+pub const FAILED: u8 = 128;
+
+/// The feature bits, by number, that the transport itself knows.
+pub(super) mod feature {
+    pub(crate) const VERSION_1: u32 = 32;
+    pub(crate) const RING_PACKED: u32 = 34;
+    pub(crate) const NOTIFICATION_DATA: u32 = 38;
+    pub(crate) const NOTIF_CONFIG_DATA: u32 = 39;
+    pub(crate) const RING_RESET: u32 = 40;
+    pub(crate) const ADMIN_VQ: u32 = 41;
+}
+
+/// How far a reset is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reset {
+    /// The driver has not reset the device since power-up.
+    NeverAsked,
+    /// Asked for; done after so many more reads of the status, or never.
+    Pending(Option<u32>),
+    /// Done, but the driver has not read the 0 yet.
+    Unseen,
+    /// Done, and the driver knows.
+    Done,
+}
+
+impl State {
+    /// Whether both sides agreed on a feature.
+    pub(super) fn negotiated(&self, bit: u32) -> bool {
+        self.status & FEATURES_OK != 0 && self.accepted & (1 << bit) != 0
+    }
+
+    /// Whether the driver may not touch anything but the status, for a reset is not over.
+    pub(super) fn awaits_reset(&self) -> bool {
+        matches!(self.reset, Reset::Pending(_) | Reset::Unseen)
+    }
+
+    pub(super) fn read_status(&mut self) -> u8 {
+        match self.reset {
+            Reset::Pending(Some(0)) => {
+                self.finish_reset();
+                self.reset = Reset::Done;
+            }
+            Reset::Pending(Some(left)) => self.reset = Reset::Pending(Some(left - 1)),
+            Reset::Unseen => self.reset = Reset::Done,
+            Reset::Pending(None) | Reset::NeverAsked | Reset::Done => {}
+        }
+        self.status
+    }
+
+    pub(super) fn write_status(&mut self, value: u8) {
+        if value == 0 {
+            self.begin_reset();
+            return;
+        }
+        self.check_status(value);
+        let mut status = value & (ACKNOWLEDGE | DRIVER | DRIVER_OK | FEATURES_OK | FAILED);
+        status |= self.status & NEEDS_RESET;
+        let asks_features_ok = value & !self.status & FEATURES_OK != 0;
+        if asks_features_ok && !self.features_are_fine() {
+            status &= !FEATURES_OK;
+        }
+        self.status = status;
+    }
+
+    /// Sets `NEEDS_RESET`; a driver that is ready hears of it.
+    pub(super) fn need_reset(&mut self) {
+        self.status |= NEEDS_RESET;
+        if self.status & DRIVER_OK != 0 {
+            self.raise_config();
+        }
+    }
+
+    pub(super) fn raise_used(&mut self) {
+        self.isr |= 1;
+        self.used_interrupts += 1;
+    }
+
+    pub(super) fn raise_config(&mut self) {
+        self.isr |= 2;
+        self.config_interrupts += 1;
+    }
+
+    fn begin_reset(&mut self) {
+        self.reset = match self.lies.reset {
+            Completion::Prompt => {
+                self.finish_reset();
+                Reset::Unseen
+            }
+            Completion::AfterReads(reads) => Reset::Pending(Some(reads)),
+            Completion::Never => Reset::Pending(None),
+        };
+    }
+
+    fn finish_reset(&mut self) {
+        self.status = 0;
+        self.accepted = 0;
+        self.device_feature_select = 0;
+        self.driver_feature_select = 0;
+        self.queue_select = 0;
+        self.config_vector = super::queue::NO_VECTOR;
+        self.isr = 0;
+        self.resets += 1;
+        for queue in &mut self.queues {
+            queue.reset();
+        }
+    }
+
+    fn check_status(&mut self, value: u8) {
+        let held = self.status & !NEEDS_RESET;
+        let added = value & !self.status;
+        if self.awaits_reset() && added != FAILED {
+            self.complain("status written before the reset was seen to be complete");
+        }
+        if self.reset == Reset::NeverAsked {
+            self.complain("the device was not reset first");
+        }
+        if value & held != held {
+            self.complain(format!("status {held:#x} overwritten with {value:#x}: bits were dropped"));
+        }
+        if added.count_ones() > 1 {
+            self.complain(format!("status bits {added:#x} set in one step"));
+        }
+        if self.status & FAILED != 0 {
+            self.complain("status written after FAILED without a reset");
+        }
+        for (bit, needed) in [
+            (DRIVER, ACKNOWLEDGE),
+            (FEATURES_OK, ACKNOWLEDGE | DRIVER),
+            (DRIVER_OK, ACKNOWLEDGE | DRIVER | FEATURES_OK),
+        ] {
+            if added & bit != 0 && self.status & needed != needed {
+                self.complain(format!("status bit {bit:#x} set while status is {held:#x}"));
+            }
+        }
+        let unknown = added & !(ACKNOWLEDGE | DRIVER | DRIVER_OK | FEATURES_OK | FAILED);
+        if unknown != 0 {
+            self.complain(format!("status bits {unknown:#x} are not the driver's to set"));
+        }
+    }
+
+    fn features_are_fine(&mut self) -> bool {
+        let version_1 = 1u128 << feature::VERSION_1;
+        let beyond = self.accepted & !self.offered;
+        if beyond != 0 {
+            self.complain(format!("features {beyond:#x} accepted but not offered"));
+        }
+        let is_modern = self.accepted & self.offered & version_1 != 0;
+        if self.offered & version_1 != 0 && !is_modern {
+            self.complain("VERSION_1 was offered and not accepted");
+        }
+        beyond == 0 && is_modern && !self.lies.drops_features_ok
+    }
+}
