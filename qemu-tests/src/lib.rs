@@ -1,1 +1,69 @@
-//! Placeholder.
+//! The QEMU test harness: builds kernels, boots them, follows what they print, and looks at the result from outside.
+//!
+//! A test passes when the guest printed its closing line *and* ended with the success status *and* the look from outside agrees. Silence, an early
+//! power-off, or a hang is a failure, shown with QEMU's command line and everything that the guest printed.
+//!
+//! ```no_run
+//! use qemu_tests::{DiskDevice, Image, Machine, Qemu, kernel};
+//!
+//! let image = Image::blank(64);
+//! let qemu = Qemu::new(Machine::Q35, &kernel("example-block")).disk(&image, DiskDevice::default());
+//! let output = qemu.run_to("block example: done");
+//! assert!(output.contains("capacity: 64 sectors"));
+//! ```
+
+mod command;
+mod image;
+#[path = "../kernels/pattern.rs"]
+pub mod pattern;
+mod qmp;
+mod run;
+mod version;
+
+pub use command::{Accelerator, DiskDevice, Machine, Qemu};
+pub use image::Image;
+pub use qmp::Qmp;
+pub use run::{Ended, Running};
+pub use version::check_qemu;
+
+use std::collections::HashMap;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{LazyLock, Mutex};
+
+/// The target that kernels are built for.
+const TARGET: &str = "x86_64-unknown-none";
+
+/// Builds a kernel, once per process, and says where it is.
+///
+/// # Panics
+/// If it does not build.
+pub fn kernel(package: &str) -> PathBuf {
+    static BUILT: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
+    let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(path) = built.get(package) {
+        return path.clone();
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    println!("building {package} for {TARGET}");
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .current_dir(&root)
+        .args(["build", "-q", "--release", "--target", TARGET, "-p", package])
+        .status()
+        .expect("cargo runs");
+    assert!(status.success(), "{package} does not build");
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let path = target.join(TARGET).join("release").join(package);
+    built.insert(package.into(), path.clone());
+    path
+}
+
+/// A number that no earlier run had; printed, so that a failure can be told from another.
+pub fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    let seed = RandomState::new().hash_one(std::process::id());
+    println!("seed {seed}");
+    seed
+}

@@ -44,7 +44,10 @@ pub fn everywhere(text: &str) -> Vec<Finding> {
     }
     let lines = text.lines().count();
     if lines > LINES_MAX {
-        findings.push(finding(lines, format!("{lines} lines, more than {LINES_MAX}: find the second question, and split")));
+        findings.push(finding(
+            lines,
+            format!("{lines} lines, more than {LINES_MAX}: find the second question, and split"),
+        ));
     }
     let (to_do, ignored) = (concat!("TO", "DO"), concat!("#[", "ignore"));
     for (number, line) in (1..).zip(text.lines()) {
@@ -64,7 +67,8 @@ pub fn library(path: &str, text: &str) -> Vec<Finding> {
     let mut findings = imports(floor, text);
     let may_be_unsafe = matches!(floor, "raw" | "hal");
     for (number, line) in code(text) {
-        let is_unsafe = ["unsafe {", "unsafe fn", "unsafe impl", "unsafe trait"].iter().any(|form| line.contains(form));
+        let is_unsafe =
+            ["unsafe {", "unsafe fn", "unsafe impl", "unsafe trait"].iter().any(|form| line.contains(form));
         // The one contract outside of those floors: memory is lent and taken back on the word of a transport.
         let is_contract = line.contains("unsafe trait Transport") || line.contains(" Transport for ");
         let is_transport = floor == "transport" && is_contract;
@@ -89,7 +93,10 @@ fn imports(floor: &str, text: &str) -> Vec<Finding> {
         for part in line.split("crate::").skip(1) {
             let name: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             if !name.is_empty() && !allowed.contains(&name.as_str()) {
-                findings.push(finding(number, format!("{floor}/ may not know {name}/: floors import only floors below them")));
+                findings.push(finding(
+                    number,
+                    format!("{floor}/ may not know {name}/: floors import only floors below them"),
+                ));
             }
         }
     }
@@ -104,7 +111,9 @@ pub fn targets(makefile: &str, pages: &str) -> Vec<Finding> {
             let target = line.split_once(':')?.0;
             let is_public = !target.is_empty() && target.chars().all(|c| c.is_ascii_lowercase() || c == '-');
             let is_named = pages.split("make ").skip(1).any(|after| {
-                after.strip_prefix(target).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-'))
+                after
+                    .strip_prefix(target)
+                    .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-'))
             });
             (is_public && !is_named).then(|| finding(number, format!("`make {target}` is named on no page")))
         })

@@ -1,0 +1,215 @@
+//! QEMU's command line, as types.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::image::Image;
+use crate::run::{Ended, Running};
+
+/// A machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Machine {
+    /// PCI Express, with memory-mapped configuration space.
+    Q35,
+    /// Conventional PCI, with I/O ports.
+    Pc,
+}
+
+/// Who executes the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accelerator {
+    /// QEMU itself.
+    Tcg,
+    /// The host's processor.
+    Kvm,
+}
+
+/// Properties of a `virtio-blk-pci` device, and of the drive behind it.
+#[derive(Clone, Debug)]
+pub struct DiskDevice {
+    /// No legacy interface (`disable-legacy`).
+    pub modern_only: bool,
+    /// Offer `EVENT_IDX`.
+    pub event_idx: bool,
+    /// Offer `INDIRECT_DESC`.
+    pub indirect_desc: bool,
+    /// Offer, and insist on, `ACCESS_PLATFORM` (`iommu_platform`).
+    pub iommu_platform: bool,
+    /// Descriptors of each queue.
+    pub queue_size: Option<u16>,
+    /// The drive is read-only.
+    pub read_only: bool,
+    /// The id string.
+    pub serial: Option<String>,
+}
+
+impl Default for DiskDevice {
+    /// Modern only, with everything offered that QEMU offers.
+    fn default() -> Self {
+        Self {
+            modern_only: true,
+            event_idx: true,
+            indirect_desc: true,
+            iommu_platform: false,
+            queue_size: None,
+            read_only: false,
+            serial: None,
+        }
+    }
+}
+
+fn on_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
+}
+
+impl DiskDevice {
+    fn properties(&self, drive: &str) -> String {
+        let mut properties = format!(
+            "virtio-blk-pci,drive={drive},disable-legacy={},event_idx={},indirect_desc={},iommu_platform={}",
+            on_off(self.modern_only),
+            on_off(self.event_idx),
+            on_off(self.indirect_desc),
+            on_off(self.iommu_platform)
+        );
+        if let Some(size) = self.queue_size {
+            properties += &format!(",queue-size={size}");
+        }
+        if let Some(serial) = &self.serial {
+            properties += &format!(",serial={serial}");
+        }
+        properties
+    }
+}
+
+/// A virtual machine to be.
+#[derive(Clone, Debug)]
+pub struct Qemu {
+    machine: Machine,
+    accelerator: Accelerator,
+    kernel: PathBuf,
+    command_line: String,
+    disks: Vec<(PathBuf, DiskDevice)>,
+    paused: bool,
+    limit: Duration,
+}
+
+impl Qemu {
+    /// A machine with 256 MiB that runs a kernel, within a minute.
+    pub fn new(machine: Machine, kernel: &Path) -> Self {
+        Self {
+            machine,
+            accelerator: Accelerator::Tcg,
+            kernel: kernel.into(),
+            command_line: String::new(),
+            disks: Vec::new(),
+            paused: false,
+            limit: Duration::from_secs(60),
+        }
+    }
+
+    /// Chooses who executes the guest.
+    #[must_use]
+    pub fn accelerator(mut self, accelerator: Accelerator) -> Self {
+        self.accelerator = accelerator;
+        self
+    }
+
+    /// Sets the kernel's command line.
+    #[must_use]
+    pub fn append(mut self, command_line: impl Into<String>) -> Self {
+        self.command_line = command_line.into();
+        self
+    }
+
+    /// Adds a virtio disk.
+    #[must_use]
+    pub fn disk(mut self, image: &Image, device: DiskDevice) -> Self {
+        self.disks.push((image.path().into(), device));
+        self
+    }
+
+    /// Starts the machine with its processors stopped, until QMP says `cont`.
+    #[must_use]
+    pub fn paused(mut self) -> Self {
+        self.paused = true;
+        self
+    }
+
+    /// Sets how long the machine may run.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    pub(crate) fn time_limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// The arguments, with QMP on a socket.
+    pub(crate) fn arguments(&self, qmp: &Path) -> Vec<String> {
+        let machine = match self.machine {
+            Machine::Q35 => "q35",
+            Machine::Pc => "pc",
+        };
+        let (accelerator, processor) = match self.accelerator {
+            Accelerator::Tcg => ("tcg", "qemu64"),
+            Accelerator::Kvm => ("kvm", "host"),
+        };
+        let mut arguments: Vec<String> = [
+            ["-machine", machine],
+            ["-accel", accelerator],
+            ["-cpu", processor],
+            ["-m", "256"],
+            ["-display", "none"],
+            ["-monitor", "none"],
+            ["-serial", "stdio"],
+            ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"],
+        ]
+        .concat()
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+        arguments.extend(["-no-reboot".into(), "-nodefaults".into()]);
+        arguments.extend(["-qmp".into(), format!("unix:{},server=on,wait=off", qmp.display())]);
+        if self.paused {
+            arguments.push("-S".into());
+        }
+        arguments.extend(["-kernel".into(), self.kernel.display().to_string()]);
+        if !self.command_line.is_empty() {
+            arguments.extend(["-append".into(), self.command_line.clone()]);
+        }
+        for (index, (path, device)) in self.disks.iter().enumerate() {
+            let drive = format!("disk{index}");
+            let read_only = on_off(device.read_only);
+            arguments.extend([
+                "-drive".into(),
+                format!("id={drive},if=none,format=raw,file={},readonly={read_only}", path.display()),
+                "-device".into(),
+                device.properties(&drive),
+            ]);
+        }
+        arguments
+    }
+
+    /// Boots it.
+    pub fn boot(&self) -> Running {
+        Running::start(self)
+    }
+
+    /// Boots it, and expects it to print a closing line and to end with success. Returns what it printed.
+    ///
+    /// # Panics
+    /// With QEMU's command line and the guest's output, if it does not.
+    pub fn run_to(&self, closing_line: &str) -> String {
+        self.boot().finish(Ended::Success, closing_line)
+    }
+
+    /// Boots it, and expects it to print a line and to end with a failure. Returns what it printed.
+    ///
+    /// # Panics
+    /// With QEMU's command line and the guest's output, if it does not.
+    pub fn run_to_failure(&self, line: &str) -> String {
+        self.boot().finish(Ended::Failure, line)
+    }
+}

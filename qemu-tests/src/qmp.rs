@@ -1,0 +1,69 @@
+//! QEMU's control protocol: one command, one answer; events are kept aside.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// How long QEMU may take to answer.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A connection to a machine.
+#[derive(Debug)]
+pub struct Qmp {
+    stream: BufReader<UnixStream>,
+    events: Vec<Value>,
+}
+
+impl Qmp {
+    /// Connects, and leaves negotiation behind.
+    pub(crate) fn connect(socket: &Path) -> Self {
+        let start = Instant::now();
+        let stream = loop {
+            match UnixStream::connect(socket) {
+                Ok(stream) => break stream,
+                Err(error) if start.elapsed() > LIMIT => panic!("no QMP connection: {error}"),
+                Err(_) => sleep(Duration::from_millis(10)),
+            }
+        };
+        stream.set_read_timeout(Some(LIMIT)).expect("a time limit");
+        let mut qmp = Self { stream: BufReader::new(stream), events: Vec::new() };
+        let greeting = qmp.receive();
+        assert!(greeting.get("QMP").is_some(), "QEMU greets: {greeting}");
+        qmp.execute("qmp_capabilities", json!({}));
+        qmp
+    }
+
+    /// Executes a command and returns its result.
+    ///
+    /// # Panics
+    /// If QEMU refuses it or does not answer.
+    pub fn execute(&mut self, command: &str, arguments: Value) -> Value {
+        let request = json!({ "execute": command, "arguments": arguments });
+        writeln!(self.stream.get_mut(), "{request}").expect("QEMU reads");
+        loop {
+            let mut answer = self.receive();
+            if answer.get("event").is_some() {
+                self.events.push(answer);
+            } else if let Some(error) = answer.get("error") {
+                panic!("QEMU refuses {request}: {error}");
+            } else {
+                return answer["return"].take();
+            }
+        }
+    }
+
+    /// Names of the events that came while answers were waited for.
+    pub fn events(&self) -> impl Iterator<Item = &str> {
+        self.events.iter().filter_map(|event| event["event"].as_str())
+    }
+
+    fn receive(&mut self) -> Value {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).expect("QEMU answers in time");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("QEMU says {line:?}: {error}"))
+    }
+}

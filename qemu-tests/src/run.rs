@@ -1,0 +1,140 @@
+//! A running virtual machine.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Instant;
+
+use tempfile::TempDir;
+
+use crate::command::Qemu;
+use crate::qmp::Qmp;
+use crate::version::check_qemu;
+
+/// How a guest ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It said that all went well (exit status 33).
+    Success,
+    /// It said that something failed (exit status 35).
+    Failure,
+}
+
+/// A running machine. Dropping it kills it.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    output: Vec<String>,
+    command: String,
+    deadline: Instant,
+    folder: TempDir,
+}
+
+impl Running {
+    pub(crate) fn start(qemu: &Qemu) -> Self {
+        let version = check_qemu().unwrap_or_else(|problem| panic!("{problem}"));
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let arguments = qemu.arguments(&folder.path().join("qmp"));
+        let quoted: Vec<String> = arguments.iter().map(|argument| format!("'{argument}'")).collect();
+        let command = format!("(QEMU {version}) qemu-system-x86_64 {}", quoted.join(" "));
+        let mut child = Command::new("qemu-system-x86_64")
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("QEMU starts");
+        let (sender, lines) = mpsc::channel();
+        forward(child.stdout.take().expect("piped"), "", sender.clone());
+        forward(child.stderr.take().expect("piped"), "qemu: ", sender);
+        Self {
+            child,
+            lines,
+            output: Vec::new(),
+            command,
+            deadline: Instant::now() + qemu.time_limit(),
+            folder,
+        }
+    }
+
+    /// Connects to the machine's control socket.
+    pub fn qmp(&self) -> Qmp {
+        Qmp::connect(&self.folder.path().join("qmp"))
+    }
+
+    /// Follows the guest to its end, and checks how it ended and that it printed a line that starts like `line`.
+    ///
+    /// # Panics
+    /// With QEMU's command line and the guest's output, if either is not as expected.
+    pub fn finish(mut self, expected: Ended, line: &str) -> String {
+        loop {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => self.output.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => self.fail("it did not end within its time limit"),
+            }
+        }
+        let status = self.child.wait().expect("QEMU was started");
+        match ended(status) {
+            Ok(ended) if ended == expected => {}
+            Ok(ended) => self.fail(&format!("it ended with {ended:?}")),
+            Err(how) => self.fail(&how),
+        }
+        if !self.output.iter().any(|printed| printed.starts_with(line)) {
+            self.fail(&format!("it did not print {line:?}"));
+        }
+        self.output.join("\n")
+    }
+
+    fn fail(&self, why: &str) -> ! {
+        panic!("the guest failed: {why}\n{}\n--- its output:\n{}\n---", self.command, self.output.join("\n"));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is no error here.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn forward(stream: impl Read + Send + 'static, prefix: &'static str, sender: mpsc::Sender<String>) {
+    thread::spawn(move || {
+        for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            if sender.send(format!("{prefix}{}", line.trim_end_matches('\r'))).is_err() {
+                break;
+            }
+        }
+    });
+}
+
+/// The guest ends QEMU with `2 * byte + 1`; anything else is not its word.
+fn ended(status: ExitStatus) -> Result<Ended, String> {
+    match status.code() {
+        Some(33) => Ok(Ended::Success),
+        Some(35) => Ok(Ended::Failure),
+        Some(0) => Err("it powered off without saying how it went".into()),
+        _ => Err(format!("QEMU ended with {status}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ended, ended};
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+
+    #[test]
+    fn only_the_guests_own_word_counts_as_an_end() {
+        let exited = |code: i32| ended(ExitStatus::from_raw(code << 8));
+        assert_eq!(exited(33), Ok(Ended::Success));
+        assert_eq!(exited(35), Ok(Ended::Failure));
+        assert!(exited(0).is_err() && exited(1).is_err());
+        assert!(ended(ExitStatus::from_raw(9)).is_err(), "killed");
+    }
+}

@@ -1,0 +1,43 @@
+//! Which QEMU there is, and whether it will do.
+
+use std::process::Command;
+use std::sync::LazyLock;
+
+/// The oldest major version that will do.
+const OLDEST: u32 = 10;
+
+/// Checks, once per process, that QEMU is there and new enough.
+///
+/// # Errors
+/// What is wrong, and the next step.
+pub fn check_qemu() -> Result<&'static str, String> {
+    static VERSION: LazyLock<Result<String, String>> = LazyLock::new(|| {
+        let output = Command::new("qemu-system-x86_64").arg("--version").output();
+        let output = output.map_err(|_| "qemu-system-x86_64 was not found: run `make setup`".to_owned())?;
+        judge(&String::from_utf8_lossy(&output.stdout))
+    });
+    VERSION.as_deref().map_err(Clone::clone)
+}
+
+fn judge(printed: &str) -> Result<String, String> {
+    let version =
+        printed.split_once("version ").map(|(_, rest)| rest.split_whitespace().next().unwrap_or(rest));
+    let version = version.ok_or_else(|| format!("QEMU does not say its version: {printed:?}"))?;
+    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    match major {
+        Some(major) if major >= OLDEST => Ok(version.to_owned()),
+        _ => Err(format!("QEMU {version} is too old, {OLDEST} is the least: run `make setup`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::judge;
+
+    #[test]
+    fn a_qemu_that_is_too_old_or_unreadable_is_refused_with_the_next_step() {
+        assert_eq!(judge("QEMU emulator version 10.0.2 (Debian 1:10.0.2)\n"), Ok("10.0.2".into()));
+        assert!(judge("QEMU emulator version 7.2.17 (Debian)").unwrap_err().contains("make setup"));
+        assert!(judge("nonsense").is_err());
+    }
+}

@@ -1,0 +1,89 @@
+//! What the block example shows a person, checked on the serial line and on the image.
+
+use qemu_tests::{Accelerator, DiskDevice, Ended, Image, Machine, Qemu, kernel, random_seed};
+use std::path::Path;
+use std::time::Duration;
+
+const CLOSING_LINE: &str = "block example: done";
+
+fn run(machine: Machine, accelerator: Accelerator) {
+    let seed = random_seed();
+    let (name, text) =
+        (format!("F{:07X}.TXT", seed & 0x0fff_ffff), format!("random text {seed:x}\nsecond line\n"));
+    let image = Image::fat(&[(name.as_str(), text.as_str()), ("DATA.BIN", "x")]);
+    let qemu =
+        Qemu::new(machine, &kernel("example-block")).accelerator(accelerator).limit(Duration::from_secs(120));
+
+    let output = qemu.disk(&image, DiskDevice::default()).run_to(CLOSING_LINE);
+
+    for expected in [name.as_str(), "DATA.BIN", text.trim_end(), "capacity: 65536 sectors", "wrote GUEST.TXT"]
+    {
+        assert!(output.contains(expected), "no {expected:?} in:\n{output}");
+    }
+    let written = image.file("GUEST.TXT");
+    assert!(written.contains("The disk has 65536 sectors."), "{written:?}");
+    assert!(output.contains(&format!("wrote GUEST.TXT ({} bytes)", written.len())), "{output}");
+    assert_eq!(image.file(&name), text, "the other file is as it was");
+}
+
+#[test]
+fn a_file_written_by_the_guest_is_on_the_image_q35() {
+    run(Machine::Q35, Accelerator::Tcg);
+}
+
+#[test]
+fn a_file_written_by_the_guest_is_on_the_image_pc() {
+    run(Machine::Pc, Accelerator::Tcg);
+}
+
+/// An addition where the host has KVM that runs such guests; elsewhere there is nothing to be promised.
+#[test]
+fn under_kvm_the_example_does_the_same() {
+    if !Path::new("/dev/kvm").exists() {
+        println!("no /dev/kvm on this host");
+        return;
+    }
+    let silent = Qemu::new(Machine::Q35, &kernel("example-block"))
+        .accelerator(Accelerator::Kvm)
+        .limit(Duration::from_secs(60));
+    let runs = std::panic::catch_unwind(|| silent.run_to_failure("error: no virtio block device"));
+    if runs.is_err() {
+        println!("this host's KVM does not run the platform");
+        return;
+    }
+    run(Machine::Q35, Accelerator::Kvm);
+}
+
+#[test]
+fn without_a_disk_the_guest_says_what_to_add_and_fails() {
+    let output =
+        Qemu::new(Machine::Q35, &kernel("example-block")).run_to_failure("error: no virtio block device");
+
+    assert!(output.contains("-device virtio-blk-pci"), "{output}");
+}
+
+#[test]
+fn an_unformatted_disk_is_named_as_such_and_left_alone() {
+    let image = Image::random(4096, random_seed());
+    let before = image.bytes();
+
+    let output = Qemu::new(Machine::Q35, &kernel("example-block"))
+        .disk(&image, DiskDevice::default())
+        .run_to_failure("error: no FAT file system");
+
+    assert!(output.contains("format it first"), "{output}");
+    assert!(image.bytes() == before, "the image changed");
+}
+
+/// The harness itself: a paused machine waits for QMP, and runs when told to.
+#[test]
+fn a_paused_machine_runs_when_qmp_says_so() {
+    let machine = Qemu::new(Machine::Q35, &kernel("example-block")).paused().boot();
+    let mut qmp = machine.qmp();
+    let nothing = serde_json::json!({});
+    assert_eq!(qmp.execute("query-status", nothing.clone())["status"], "prelaunch");
+
+    qmp.execute("cont", nothing);
+
+    machine.finish(Ended::Failure, "error: no virtio block device");
+}
