@@ -6,9 +6,11 @@
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses its part of the platform")]
 
 mod bench;
+mod disk;
 mod hal;
 mod pci;
 
 pub use bench::{Bench, DEVICE_TYPE, Device, Queue, RingBench};
+pub use disk::{Answers, Config, Disk, DiskBench, Seen};
 pub use hal::TestHal;
 pub use pci::{Mapper, claim};

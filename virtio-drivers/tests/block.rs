@@ -1,0 +1,417 @@
+//! What the block driver promises.
+//!
+//! Spec: §5.2 Block Device.
+
+mod support;
+
+use support::{Answers, Config, DiskBench, Seen};
+use virtio_guest::device::block::{RequestError, Sector, StartError, Storage};
+use virtio_guest::hal::Attempts;
+use virtio_guest::lifecycle::ResetError;
+use virtio_guest::ring::Broken;
+
+const ROUNDS: usize = 50;
+
+fn bench(change: impl FnOnce(&mut Config)) -> DiskBench {
+    let mut config = Config::default();
+    change(&mut config);
+    DiskBench::new(&config)
+}
+
+#[test]
+fn sectors_are_read_as_they_are_and_written_where_they_belong() {
+    for indirect in [true, false] {
+        let bench = bench(|config| config.indirect = indirect);
+        let mut storage = Storage::<16>::new();
+        let mut disk = bench.start(&mut storage).unwrap();
+        assert_eq!((disk.capacity_sectors(), disk.is_read_only()), (64, false));
+
+        let mut read = [0; 3 * 512];
+        disk.read_blocking(Sector(5), &mut read, bench.working(ROUNDS)).unwrap();
+        assert_eq!((read[0], read[512], read[1535]), (5, 6, 7));
+
+        disk.write_blocking(Sector(9), &[0xaa; 1024], bench.working(ROUNDS)).unwrap();
+        disk.flush_blocking(bench.working(ROUNDS)).unwrap();
+        assert_eq!(bench.contents.borrow()[9 * 512..11 * 512], [0xaa; 1024]);
+        assert_eq!((bench.contents.borrow()[8 * 512 + 511], bench.contents.borrow()[11 * 512]), (8, 11));
+        assert_eq!(disk.device_id_blocking(bench.working(ROUNDS)).unwrap().as_bytes(), b"model-disk");
+
+        disk.close(Attempts(10)).unwrap();
+        bench.assert_all_returned();
+    }
+}
+
+/// Spec: §5.2.6 — header, data, status; types IN 0, OUT 1, FLUSH 4 (at sector 0), GET_ID 8.
+#[test]
+fn requests_are_framed_as_header_data_and_status() {
+    let bench = bench(|_| {});
+    let mut storage = Storage::<16>::new();
+    let mut disk = bench.start(&mut storage).unwrap();
+    disk.read_blocking(Sector(1), &mut [0; 512], bench.working(ROUNDS)).unwrap();
+    disk.write_blocking(Sector(2), &[0; 1024], bench.working(ROUNDS)).unwrap();
+    disk.flush_blocking(bench.working(ROUNDS)).unwrap();
+    disk.device_id_blocking(bench.working(ROUNDS)).unwrap();
+
+    let seen = |kind, sector, readable: &[u32], writable: &[u32]| Seen {
+        kind,
+        sector,
+        readable: readable.to_vec(),
+        writable: writable.to_vec(),
+    };
+    let expected = [
+        seen(0, 1, &[16], &[512, 1]),
+        seen(1, 2, &[16, 1024], &[1]),
+        seen(4, 0, &[16], &[1]),
+        seen(8, 0, &[16], &[20, 1]),
+    ];
+    assert_eq!(bench.seen(), expected);
+}
+
+#[test]
+fn scattered_pieces_are_one_transfer() {
+    let bench = bench(|_| {});
+    let mut storage = Storage::<16>::new();
+    let mut disk = bench.start(&mut storage).unwrap();
+    let (mut one, mut two, mut three) = ([0; 100], [0; 2000], [0; 1484]);
+
+    disk.read_vectored_blocking(
+        Sector(1),
+        &mut [&mut one, &mut [], &mut two, &mut three],
+        bench.working(ROUNDS),
+    )
+    .unwrap();
+    let read = [&one[..], &two, &three].concat();
+    let expected: Vec<u8> = (1..8u8).flat_map(|sector| [sector; 512]).collect();
+    assert_eq!(read, expected);
+
+    disk.write_vectored_blocking(
+        Sector(20),
+        &[&read[..700], &read[700..701], &read[701..]],
+        bench.working(ROUNDS),
+    )
+    .unwrap();
+    assert_eq!(bench.contents.borrow()[20 * 512..27 * 512], expected);
+}
+
+/// Long transfers go out together: several requests, one notification.
+#[test]
+fn a_long_transfer_is_a_burst_with_one_notification() {
+    let bench = bench(|_| {});
+    let mut storage = Storage::<16>::new();
+    let mut disk = bench.start(&mut storage).unwrap();
+    let mut read = [0; 32 * 512];
+
+    disk.read_blocking(Sector(0), &mut read, bench.working(ROUNDS)).unwrap();
+
+    assert_eq!(bench.seen().len(), 8, "2048 bytes each");
+    assert_eq!(bench.device.notifications(0), 1);
+    let statistics = disk.statistics();
+    assert_eq!((statistics.chains, statistics.notifications_sent), (8, 1));
+}
+
+#[test]
+fn requests_that_complete_out_of_order_get_their_own_data() {
+    for indirect in [true, false] {
+        let bench = bench(|config| config.indirect = indirect);
+        bench.answers.borrow_mut().reversed = true;
+        let mut storage = Storage::<16>::new();
+        let mut disk = bench.start(&mut storage).unwrap();
+        let mut read = [0; 64 * 512];
+
+        disk.read_blocking(Sector(0), &mut read, bench.working(ROUNDS)).unwrap();
+
+        assert_eq!(read[..], bench.contents.borrow()[..]);
+    }
+}
+
+#[test]
+fn bad_requests_are_refused_before_the_device_is_asked() {
+    let bench = bench(|_| {});
+    let mut storage = Storage::<16>::new();
+    let mut disk = bench.start(&mut storage).unwrap();
+    let out_of_range =
+        |sector, sectors| Err(RequestError::OutOfRange { sector, sectors, capacity_sectors: 64 });
+
+    assert_eq!(disk.read_blocking(Sector(0), &mut [], Attempts(1)), Err(RequestError::Empty));
+    assert_eq!(disk.read_vectored_blocking(Sector(0), &mut [], Attempts(1)), Err(RequestError::Empty));
+    assert_eq!(
+        disk.read_blocking(Sector(0), &mut [0; 511], Attempts(1)),
+        Err(RequestError::NotWholeSectors { bytes: 511 })
+    );
+    assert_eq!(
+        disk.write_blocking(Sector(0), &[0; 513], Attempts(1)),
+        Err(RequestError::NotWholeSectors { bytes: 513 })
+    );
+    assert_eq!(disk.read_blocking(Sector(64), &mut [0; 512], Attempts(1)), out_of_range(64, 1));
+    assert_eq!(disk.write_blocking(Sector(63), &[0; 1024], Attempts(1)), out_of_range(63, 2));
+    assert_eq!(disk.read_blocking(Sector(u64::MAX), &mut [0; 512], Attempts(1)), out_of_range(u64::MAX, 1));
+
+    bench.serve();
+    assert!(bench.seen().is_empty());
+    assert_eq!(bench.device.notifications(0), 0);
+}
+
+#[test]
+fn a_read_only_disk_is_not_asked_to_write() {
+    let bench = bench(|config| config.read_only = true);
+    let mut storage = Storage::<16>::new();
+    let mut disk = bench.start(&mut storage).unwrap();
+
+    assert!(disk.is_read_only());
+    assert_eq!(disk.write_blocking(Sector(0), &[0; 512], Attempts(1)), Err(RequestError::ReadOnly));
+    disk.read_blocking(Sector(0), &mut [0; 512], bench.working(ROUNDS)).unwrap();
+    assert!(bench.seen().iter().all(|seen| seen.kind == 0));
+}
+
+/// Spec: §5.2.6.2 — flush is sent only if it was agreed on.
+#[test]
+fn a_disk_without_flush_is_not_asked_to_flush() {
+    let bench = bench(|config| config.flush = false);
+    let mut storage = Storage::<16>::new();
+    let mut disk = bench.start(&mut storage).unwrap();
+
+    assert_eq!(disk.flush_blocking(Attempts(1)), Ok(()));
+
+    bench.serve();
+    assert!(bench.seen().is_empty());
+}
+
+fn read_with(answers: Answers) -> Result<(), RequestError> {
+    let bench = bench(|_| {});
+    let mut storage = Storage::<16>::new();
+    let mut disk = bench.start(&mut storage).unwrap();
+    // Fills the bounce buffer with something that must not be taken for data.
+    disk.write_blocking(Sector(0), &[0x5a; 512], bench.working(ROUNDS)).unwrap();
+    *bench.answers.borrow_mut() = answers;
+    let result = disk.read_blocking(Sector(1), &mut [0; 512], bench.working(ROUNDS));
+
+    *bench.answers.borrow_mut() = Answers::default();
+    if !matches!(result, Err(RequestError::Broken(_))) {
+        disk.read_blocking(Sector(1), &mut [0; 512], bench.working(ROUNDS))
+            .expect("the next request is served");
+    }
+    disk.close(Attempts(10)).unwrap();
+    bench.assert_all_returned();
+    result
+}
+
+#[test]
+fn a_request_returned_without_a_status_is_an_error_never_a_stale_success() {
+    assert_eq!(read_with(Answers { no_status: true, ..Answers::default() }), Err(RequestError::NoStatus));
+}
+
+#[test]
+fn every_status_means_what_it_says() {
+    let with = |status| read_with(Answers { status: Some(status), ..Answers::default() });
+    assert_eq!(with(0), Ok(()));
+    assert_eq!(with(1), Err(RequestError::Device));
+    assert_eq!(with(2), Err(RequestError::Unsupported));
+    let unknown: &[u8] = if cfg!(miri) { &[3, 254] } else { &[3, 4, 5, 6, 7, 100, 200, 254] };
+    for &status in unknown {
+        assert_eq!(with(status), Err(RequestError::UnknownStatus { status }));
+    }
+    assert_eq!(with(255), Err(RequestError::NoStatus));
+}
+
+#[test]
+fn bytes_that_the_device_did_not_write_are_not_taken_for_data() {
+    let short = read_with(Answers { shortened: 100, ..Answers::default() });
+
+    assert_eq!(short, Err(RequestError::Short { written_bytes: 413, expected_bytes: 513 }));
+}
+
+#[test]
+fn a_lie_about_the_request_breaks_the_queue_and_a_new_start_mends_it() {
+    let lie = Answers { used_id: Some(77), ..Answers::default() };
+
+    assert_eq!(read_with(lie), Err(RequestError::Broken(Broken::UnknownChain { id: 77 })));
+}
+
+/// The caller's buffer is free when the call returns; the late answer goes nowhere, and its slot serves again.
+#[test]
+fn a_call_that_gave_up_leaves_the_next_call_its_own_answer() {
+    let bench = bench(|_| {});
+    let mut storage = Storage::<16>::new();
+    let mut disk = bench.start(&mut storage).unwrap();
+    bench.answers.borrow_mut().hold = true;
+    let mut abandoned = [0xee; 512];
+    assert_eq!(disk.read_blocking(Sector(1), &mut abandoned, bench.working(3)), Err(RequestError::TimedOut));
+
+    bench.release();
+    let mut read = [0; 512];
+    disk.read_blocking(Sector(2), &mut read, bench.working(ROUNDS)).unwrap();
+
+    assert_eq!((abandoned, read), ([0xee; 512], [2; 512]));
+    disk.close(Attempts(10)).unwrap();
+    bench.assert_all_returned();
+}
+
+#[test]
+fn a_device_that_never_answers_ends_every_call_and_gives_all_slots_back_after_a_reset() {
+    let bench = bench(|_| {});
+    let mut storage = Storage::<16>::new();
+    let mut disk = bench.start(&mut storage).unwrap();
+    bench.answers.borrow_mut().hold = true;
+    for _ in 0..40 {
+        assert_eq!(
+            disk.read_blocking(Sector(0), &mut [0; 4096], bench.working(2)),
+            Err(RequestError::TimedOut)
+        );
+    }
+    drop(disk);
+    bench.assert_all_returned();
+
+    bench.answers.borrow_mut().hold = false;
+    let mut disk = bench.start(&mut storage).unwrap();
+    disk.read_blocking(Sector(3), &mut [0; 512], bench.working(ROUNDS)).unwrap();
+}
+
+#[test]
+fn a_device_that_needs_a_reset_says_so_and_can_be_started_again() {
+    let bench = bench(|_| {});
+    let mut storage = Storage::<16>::new();
+    let mut disk = bench.start(&mut storage).unwrap();
+    bench.device.set_needs_reset();
+    assert_eq!(disk.read_blocking(Sector(0), &mut [0; 512], bench.working(3)), Err(RequestError::NeedsReset));
+
+    disk.close(Attempts(10)).unwrap();
+    let mut disk = bench.start(&mut storage).unwrap();
+
+    disk.read_blocking(Sector(0), &mut [0; 512], bench.working(ROUNDS)).unwrap();
+    drop(disk);
+    bench.assert_all_returned();
+}
+
+/// Surprise removal: errors, no hang, and memory that the device might still know stays lent.
+#[test]
+fn a_device_that_is_gone_ends_every_call_with_an_error() {
+    let bench = bench(|_| {});
+    let mut storage = Storage::<16>::new();
+    let mut disk = bench.start(&mut storage).unwrap();
+    let regions = bench.hal.dma_regions();
+    bench.device.misbehave(|lies| lies.all_ones = true);
+    bench.answers.borrow_mut().hold = true;
+
+    assert_eq!(disk.read_blocking(Sector(0), &mut [0; 512], bench.working(3)), Err(RequestError::Removed));
+    assert_eq!(disk.flush_blocking(bench.working(3)), Err(RequestError::Removed));
+    assert!(disk.refresh_capacity_sectors().is_ok(), "all ones is a number like any other");
+    assert_eq!(disk.close(Attempts(3)).unwrap_err(), ResetError::Removed);
+    assert_eq!(bench.hal.dma_regions(), regions, "nothing is freed without a confirmed reset");
+}
+
+#[test]
+fn limits_that_a_device_names_are_kept() {
+    let bench = bench(|config| (config.size_max, config.seg_max) = (Some(700), Some(3)));
+    let mut storage = Storage::<16>::new();
+    let mut disk = bench.start(&mut storage).unwrap();
+    let mut read = [0; 4096];
+    disk.read_blocking(Sector(0), &mut read, bench.working(ROUNDS)).unwrap();
+
+    for seen in bench.seen() {
+        let data = &seen.writable[..seen.writable.len() - 1];
+        assert!(data.len() <= 3 && data.iter().all(|len| *len <= 700), "{seen:?}");
+    }
+    assert_eq!(read[..], bench.contents.borrow()[..4096]);
+}
+
+#[test]
+fn limits_and_sizes_that_make_no_sense_are_survived() {
+    let start = |change: &dyn Fn(&mut Config)| {
+        let bench = bench(|config| change(config));
+        let mut storage = Storage::<16>::new();
+        let outcome = bench.start(&mut storage).map(|mut disk| {
+            disk.read_blocking(Sector(0), &mut [0; 512], bench.working(ROUNDS)).expect("one sector is read");
+            disk.block_bytes()
+        });
+        bench.assert_all_returned();
+        outcome
+    };
+    assert_eq!(start(&|config| config.seg_max = Some(0)), Ok(None), "counts as 1");
+    assert_eq!(
+        start(&|config| config.size_max = Some(0)),
+        Err(StartError::LimitsTooSmall { queue_size: 16 })
+    );
+    for (said, meant) in
+        [(0, None), (511, None), (768, None), (256, None), (512, Some(512)), (4096, Some(4096))]
+    {
+        assert_eq!(start(&|config| config.blk_size = Some(said)), Ok(meant));
+    }
+}
+
+#[test]
+fn a_disk_of_no_sectors_starts_and_refuses_every_range() {
+    let bench = bench(|config| config.capacity = 0);
+    let mut storage = Storage::<16>::new();
+    let mut disk = bench.start(&mut storage).unwrap();
+
+    let refused = disk.read_blocking(Sector(0), &mut [0; 512], Attempts(1));
+
+    assert_eq!(refused, Err(RequestError::OutOfRange { sector: 0, sectors: 1, capacity_sectors: 0 }));
+}
+
+#[test]
+fn a_resized_disk_is_noticed_when_asked() {
+    let bench = bench(|_| {});
+    let mut storage = Storage::<16>::new();
+    let mut disk = bench.start(&mut storage).unwrap();
+    bench.device.set_config(Config { capacity: 8, ..Config::default() }.bytes());
+
+    assert_eq!(disk.capacity_sectors(), 64, "not before");
+    assert_eq!(disk.refresh_capacity_sectors(), Ok(8));
+    assert!(matches!(
+        disk.read_blocking(Sector(8), &mut [0; 512], Attempts(1)),
+        Err(RequestError::OutOfRange { .. })
+    ));
+}
+
+/// A chain has three descriptors and may not be longer than the queue: 4 are the least.
+#[test]
+fn small_queues_serve_or_say_that_they_cannot() {
+    for (queue_size, serves) in [(0, false), (1, false), (2, false), (4, true), (7, true)] {
+        for indirect in [false, true] {
+            let bench = bench(|config| (config.queue_size, config.indirect) = (queue_size, indirect));
+            let mut storage = Storage::<16>::new();
+            match bench.start(&mut storage) {
+                Ok(mut disk) => {
+                    assert!(serves);
+                    let mut read = [0; 8192];
+                    disk.read_blocking(Sector(0), &mut read, bench.working(ROUNDS)).unwrap();
+                    assert_eq!(read[..], bench.contents.borrow()[..8192]);
+                }
+                Err(error) => assert!(
+                    !serves && matches!(error, StartError::LimitsTooSmall { .. }),
+                    "{queue_size}: {error}"
+                ),
+            }
+            bench.assert_all_returned();
+        }
+    }
+}
+
+#[test]
+fn another_device_type_is_not_started_as_a_disk() {
+    let bench = support::Bench::with_queue(16, 0);
+    let mut storage = Storage::<16>::new();
+
+    let error = virtio_guest::device::block::Block::start(
+        bench.transport(),
+        bench.hal.clone(),
+        &mut storage,
+        Attempts(10),
+    );
+
+    assert!(matches!(error, Err(StartError::NotABlockDevice(_))));
+    assert_eq!(bench.device.status(), 0, "it was not touched");
+}
+
+/// Memory that runs out anywhere during bring-up: an error, and everything given back.
+#[test]
+fn memory_that_runs_out_during_bring_up_is_all_given_back() {
+    for allocations in 0..3 {
+        let bench = bench(|_| {});
+        bench.hal.limit_allocations(allocations);
+        let mut storage = Storage::<16>::new();
+        assert!(matches!(bench.start(&mut storage), Err(StartError::Queue(_))));
+        bench.assert_all_returned();
+    }
+}
