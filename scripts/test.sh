@@ -16,7 +16,8 @@ stage_doc() {
 }
 stage_miri() {
   # Leaks are deliberate here: what a device may still use is not freed. The tests count them themselves.
-  MIRIFLAGS="-Zmiri-ignore-leaks -Zmiri-strict-provenance -Zmiri-symbolic-alignment-check" \
+  # Weak memory is not emulated: miri cannot do that where bytes are accessed with different widths over time, as headers are.
+  MIRIFLAGS="-Zmiri-ignore-leaks -Zmiri-disable-weak-memory-emulation -Zmiri-strict-provenance -Zmiri-symbolic-alignment-check" \
     cargo "+$nightly" miri test -p virtio-guest -p virtio-model --lib --tests
 }
 stage_qemu() { cargo test --no-fail-fast -p qemu-tests; }
@@ -30,7 +31,7 @@ for stage in "${stages[@]}"; do
   echo "== $stage"
   log=$logs/$stage.log
   start=$SECONDS
-  "stage_$stage" 2>&1 | tee "$log" | grep --line-buffered -E '^(check: |test result: |error|warning: unused|failures:|---- |thread .* panicked|\s+Running |== )' || true
+  "stage_$stage" 2>&1 | tee "$log" | { grep --line-buffered -E '^(check: |test result: |error|failures:|---- |thread .* panicked|\s+Running )' || true; }
   status=${PIPESTATUS[0]}
   read -r passed failed < <(awk '/^test result: /{p+=$4; f+=$6} END{print p+0, f+0}' "$log")
   total_passed=$((total_passed + passed)) total_failed=$((total_failed + failed))

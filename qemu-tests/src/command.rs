@@ -103,7 +103,7 @@ impl Qemu {
             command_line: String::new(),
             disks: Vec::new(),
             paused: false,
-            limit: Duration::from_secs(60),
+            limit: Duration::from_mins(1),
         }
     }
 

@@ -36,9 +36,9 @@ impl Image {
         let file = File::options().write(true).open(&image.path).expect("the image");
         let middle = sectors / 2;
         let ranges = if sectors <= 4 * EDGE {
-            vec![0..sectors]
+            [0..sectors, 0..0, 0..0]
         } else {
-            vec![0..EDGE, middle..middle + EDGE, sectors - EDGE..sectors]
+            [0..EDGE, middle..middle + EDGE, sectors - EDGE..sectors]
         };
         let mut bytes = [0; SECTOR];
         for sector in ranges.into_iter().flatten() {

@@ -33,7 +33,7 @@ impl Qmp {
         let mut qmp = Self { stream: BufReader::new(stream), events: Vec::new() };
         let greeting = qmp.receive();
         assert!(greeting.get("QMP").is_some(), "QEMU greets: {greeting}");
-        qmp.execute("qmp_capabilities", json!({}));
+        qmp.execute("qmp_capabilities", &json!({}));
         qmp
     }
 
@@ -41,7 +41,7 @@ impl Qmp {
     ///
     /// # Panics
     /// If QEMU refuses it or does not answer.
-    pub fn execute(&mut self, command: &str, arguments: Value) -> Value {
+    pub fn execute(&mut self, command: &str, arguments: &Value) -> Value {
         let request = json!({ "execute": command, "arguments": arguments });
         writeln!(self.stream.get_mut(), "{request}").expect("QEMU reads");
         loop {

@@ -12,7 +12,7 @@ fn run(machine: Machine, accelerator: Accelerator) {
         (format!("F{:07X}.TXT", seed & 0x0fff_ffff), format!("random text {seed:x}\nsecond line\n"));
     let image = Image::fat(&[(name.as_str(), text.as_str()), ("DATA.BIN", "x")]);
     let qemu =
-        Qemu::new(machine, &kernel("example-block")).accelerator(accelerator).limit(Duration::from_secs(120));
+        Qemu::new(machine, &kernel("example-block")).accelerator(accelerator).limit(Duration::from_mins(2));
 
     let output = qemu.disk(&image, DiskDevice::default()).run_to(CLOSING_LINE);
 
@@ -45,7 +45,7 @@ fn under_kvm_the_example_does_the_same() {
     }
     let silent = Qemu::new(Machine::Q35, &kernel("example-block"))
         .accelerator(Accelerator::Kvm)
-        .limit(Duration::from_secs(60));
+        .limit(Duration::from_mins(1));
     let runs = std::panic::catch_unwind(|| silent.run_to_failure("error: no virtio block device"));
     if runs.is_err() {
         println!("this host's KVM does not run the platform");
@@ -81,9 +81,9 @@ fn a_paused_machine_runs_when_qmp_says_so() {
     let machine = Qemu::new(Machine::Q35, &kernel("example-block")).paused().boot();
     let mut qmp = machine.qmp();
     let nothing = serde_json::json!({});
-    assert_eq!(qmp.execute("query-status", nothing.clone())["status"], "prelaunch");
+    assert_eq!(qmp.execute("query-status", &nothing)["status"], "prelaunch");
 
-    qmp.execute("cont", nothing);
+    qmp.execute("cont", &nothing);
 
     machine.finish(Ended::Failure, "error: no virtio block device");
 }

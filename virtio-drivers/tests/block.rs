@@ -2,6 +2,8 @@
 //!
 //! Spec: §5.2 Block Device.
 
+#![allow(clippy::cast_possible_truncation, reason = "tests choose numbers that fit")]
+
 mod support;
 
 use support::{Answers, Config, DiskBench, Seen};
@@ -116,7 +118,7 @@ fn requests_that_complete_out_of_order_get_their_own_data() {
         bench.answers.borrow_mut().reversed = true;
         let mut storage = Storage::<16>::new();
         let mut disk = bench.start(&mut storage).unwrap();
-        let mut read = [0; 64 * 512];
+        let mut read = vec![0; 64 * 512];
 
         disk.read_blocking(Sector(0), &mut read, bench.working(ROUNDS)).unwrap();
 

@@ -2,6 +2,8 @@
 //!
 //! Spec: §2.7.14 Receiving Used Buffers From The Device. After each lie the queue says what was wrong, refuses work, and a reset gives everything back.
 
+#![allow(clippy::cast_possible_truncation, reason = "tests choose numbers that fit")]
+
 mod support;
 
 use support::RingBench;

@@ -2,6 +2,8 @@
 //!
 //! Spec: §2.1 Device Status Field, §2.2 Feature Bits, §2.5 Device Configuration Space, §3.1 Device Initialization.
 
+#![allow(clippy::cast_possible_truncation, reason = "tests choose numbers that fit")]
+
 mod support;
 
 use support::{Bench, RingBench};

@@ -2,6 +2,8 @@
 //!
 //! Spec: §4.1 Virtio Over PCI Bus. Every capability is checked before it is used; a function that is opened is left decoding memory and able to reach it.
 
+#![allow(clippy::cast_possible_truncation, reason = "tests choose numbers that fit")]
+
 mod support;
 
 use support::{Mapper, claim};

@@ -2,6 +2,8 @@
 //!
 //! Spec: §2.6 Virtqueues, §2.7 Split Virtqueues.
 
+#![allow(clippy::cast_possible_truncation, reason = "tests choose numbers that fit")]
+
 mod support;
 
 use support::{RingBench, TestHal};

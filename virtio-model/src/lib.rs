@@ -1,6 +1,56 @@
-//! Device side.
+//! A plain virtio device side for tests, able to misbehave on purpose.
+//!
+//! Written from the virtio specification, version 1.4, with its own layouts and constants: it
+//! shares nothing with the driver, so that one misreading does not hide another. Tests step it,
+//! from the driver's thread or from a second one; nothing happens between calls.
+//!
+//! ```text
+//!   block::Disk    requests           --serve--> split::SplitQueue --> memory::AddressSpace
+//!   pci::PciDevice registers, notifications, interrupts                (what the test mapped)
+//! ```
+//!
+//! - [`AddressSpace`]: `map` (unsafe), `unmap`, `mapped_count`, `read`, `write`, `load_u16`,
+//!   `store_u16` and wider; `faults` lists every access that was refused.
+//! - [`PciDevice`]: `builder` or `block`; the driver's side is `config_read`, `config_write`,
+//!   `bar_read`, `bar_write`; the test's side is `driver_errors`, `assert_driver_was_correct`,
+//!   `notifications`, `queue`, `set_config`, `raise_used`, `raise_config`, `set_needs_reset` and
+//!   `misbehave(|lies| ...)`. Capability lists are scripted with [`pci::Capability`] and
+//!   `edit_capabilities`, BARs with [`pci::Bar`].
+//! - [`Disk`]: `with_sectors`, `serve`, `hold`, `release`, `complete_in`, `requests`,
+//!   `misbehave`, and `with_queue` for lies about the ring.
+//! - [`SplitQueue`]: `pop` gives a checked [`Chain`], `push_used`, `publish_used` and
+//!   `needs_interrupt` return it; `put_used_element`, `set_used_idx`, `overwrite_descriptor`,
+//!   `overwrite_indirect` lie.
+//!
+//! ```
+//! use virtio_model::{AddressSpace, Disk, PciDevice};
+//!
+//! let memory = AddressSpace::new();
+//! let disk = Disk::with_sectors(8);
+//! let device = PciDevice::block(&disk);
+//! assert_eq!(device.config_read(0), 0x1042_1af4);
+//! assert_eq!(disk.serve(&device, &memory), 0); // no driver yet
+//!
+//! let other = PciDevice::builder()
+//!     .device_id(0x1042)
+//!     .features(1 << 32)
+//!     .queue_sizes(&[4])
+//!     .config([0; 96])
+//!     .edit_capabilities(|list| list[0] = list[0].clone().with_bar(7))
+//!     .build();
+//! other.misbehave(|lies| lies.drops_features_ok = true);
+//! ```
+
+pub mod block;
 pub mod chain;
 pub mod error;
 pub mod memory;
 pub mod pci;
 pub mod split;
+
+pub use block::Disk;
+pub use chain::{Chain, Segment};
+pub use error::ModelError;
+pub use memory::AddressSpace;
+pub use pci::PciDevice;
+pub use split::SplitQueue;

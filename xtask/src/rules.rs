@@ -125,7 +125,11 @@ mod tests {
     use super::*;
 
     fn whats(findings: &[Finding]) -> String {
-        findings.iter().map(|finding| format!("{}: {}\n", finding.line, finding.what)).collect()
+        findings
+            .iter()
+            .map(|finding| format!("{}: {}", finding.line, finding.what))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     #[test]

@@ -67,14 +67,14 @@ fn use_files(blocks: Blocks<'_>, sectors: u64) -> Result<(), embedded_sdmmc::Err
         }
         println!("  {:<12} {:>8} bytes  {}", entry.name.to_string(), entry.size, entry.mtime.to_string());
         if text_file.is_none() && entry.name.extension() == b"TXT" && entry.name.to_string() != NEW_FILE {
-            text_file = Some(entry.name.clone());
+            text_file = Some(entry.name);
         }
         ControlFlow::Continue(())
     })?;
 
     if let Some(name) = text_file {
         println!("--- {name}");
-        let file = root.open_file_in_dir(&name, Mode::ReadOnly)?;
+        let file = root.open_file_in_dir(name, Mode::ReadOnly)?;
         let mut text = alloc::vec![0; file.length() as usize];
         let mut filled = 0;
         while filled < text.len() && !file.is_eof() {
@@ -86,7 +86,7 @@ fn use_files(blocks: Blocks<'_>, sectors: u64) -> Result<(), embedded_sdmmc::Err
 
     let text = alloc::format!(
         "Written by the block example.\nThe disk has {sectors} sectors.\nReading took {} microseconds.\n",
-        (clock::now() - start).as_micros()
+        clock::since(start).as_micros()
     );
     let file = root.open_file_in_dir(NEW_FILE, Mode::ReadWriteCreateOrTruncate)?;
     file.write(text.as_bytes())?;
@@ -94,6 +94,6 @@ fn use_files(blocks: Blocks<'_>, sectors: u64) -> Result<(), embedded_sdmmc::Err
     root.close()?;
     volume.close()?;
     manager.device(|blocks| blocks.flush()).map_err(embedded_sdmmc::Error::DeviceError)?;
-    println!("wrote {NEW_FILE} ({} bytes) in {} ms", text.len(), (clock::now() - start).as_millis());
+    println!("wrote {NEW_FILE} ({} bytes) in {} ms", text.len(), clock::since(start).as_millis());
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! Spec: §2.6 Virtqueues. A [`MappedBuffer`] moves into a queue as (a part of) the context of its chain and comes back with the completion;
 //! in between nobody can reach its bytes.
 
-use core::mem::ManuallyDrop;
+use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::NonNull;
 
 use crate::hal::{DeviceAddress, Direction, DmaBuffer, Hal, MapError};
@@ -31,7 +31,9 @@ pub struct MapRefused<B> {
 #[derive(Debug)]
 pub struct MappedBuffer<H: Hal, B: DmaBuffer> {
     hal: H,
-    buffer: ManuallyDrop<B>,
+    /// Always initialized. Inside of `MaybeUninit` because moving a box claims its memory for the box alone, and these bytes are
+    /// reached through `bytes` while the guard moves into and out of queues.
+    buffer: MaybeUninit<B>,
     bytes: NonNull<[u8]>,
     segment: Segment,
 }
@@ -45,22 +47,26 @@ impl<H: Hal, B: DmaBuffer> MappedBuffer<H, B> {
     /// # Errors
     /// - [`MapRefused`]: the kernel has no room for the mapping, or the buffer is empty or longer than a descriptor can say (4 GiB - 1).
     ///   The buffer comes back; nothing is mapped.
-    pub fn map(hal: &H, mut buffer: B, direction: Direction) -> Result<Self, MapRefused<B>> {
-        let bytes = buffer.bytes();
-        let Some(len) = u32::try_from(bytes.len()).ok().filter(|len| *len > 0) else {
-            return Err(MapRefused { buffer });
+    pub fn map(hal: &H, buffer: B, direction: Direction) -> Result<Self, MapRefused<B>> {
+        let mut buffer = MaybeUninit::new(buffer);
+        // SAFETY: initialized one line up.
+        let bytes = unsafe { buffer.assume_init_mut() }.bytes();
+        let len = u32::try_from(bytes.len()).ok().filter(|len| *len > 0);
+        let Some(len) = len else {
+            // SAFETY: still initialized, and taken once.
+            return Err(MapRefused { buffer: unsafe { buffer.assume_init() } });
         };
         // SAFETY: `DmaBuffer` promises that the bytes are valid, stay in place and are used by nobody else as long as
         // `buffer` lives, and this guard keeps it until it has undone the mapping.
         let mapped = unsafe { hal.map(bytes, direction) };
         match mapped {
-            Ok(address) => Ok(Self {
-                hal: hal.clone(),
-                buffer: ManuallyDrop::new(buffer),
-                bytes,
-                segment: Segment { address, len, direction },
-            }),
-            Err(MapError) => Err(MapRefused { buffer }),
+            Ok(address) => {
+                Ok(Self { hal: hal.clone(), buffer, bytes, segment: Segment { address, len, direction } })
+            }
+            Err(MapError) => {
+                // SAFETY: still initialized, and taken once.
+                Err(MapRefused { buffer: unsafe { buffer.assume_init() } })
+            }
         }
     }
 
@@ -68,11 +74,10 @@ impl<H: Hal, B: DmaBuffer> MappedBuffer<H, B> {
     pub fn unmap(self) -> B {
         let mut this = ManuallyDrop::new(self);
         this.undo();
-        // SAFETY: `this` is never dropped nor used again, so the buffer is taken once.
-        let buffer = unsafe { ManuallyDrop::take(&mut this.buffer) };
-        // SAFETY: as above; the `Hal` value is dropped once, here.
+        // SAFETY: `this` is never dropped nor used again, so the `Hal` value is dropped once, here.
         unsafe { core::ptr::drop_in_place(&raw mut this.hal) };
-        buffer
+        // SAFETY: as above, so the buffer is taken once; it is initialized.
+        unsafe { this.buffer.assume_init_read() }
     }
 
     fn undo(&mut self) {
@@ -87,8 +92,8 @@ impl<H: Hal, B: DmaBuffer> MappedBuffer<H, B> {
 impl<H: Hal, B: DmaBuffer> Drop for MappedBuffer<H, B> {
     fn drop(&mut self) {
         self.undo();
-        // SAFETY: the guard ends here, so the buffer is dropped once.
-        unsafe { ManuallyDrop::drop(&mut self.buffer) };
+        // SAFETY: the guard ends here, so the buffer is dropped once; it is initialized.
+        unsafe { self.buffer.assume_init_drop() };
     }
 }
 

@@ -6,7 +6,7 @@
 //!   registers), a private copy, and the copy is judged.
 //! - Memory that a device may still use is never freed: it is [`Lent`], and only a [`ConfirmedReset`] of the same
 //!   bring-up gets it back.
-//! - Barriers have names, and each says what it pairs with on the device's side ([`order`]).
+//! - Barriers have names, and each says what it pairs with on the device's side (`order.rs`).
 
 mod cell;
 mod doorbell;

@@ -65,7 +65,10 @@ impl Bench {
     /// Brings the device up to where queues are installed.
     pub fn install(&self) -> Device {
         let device = Negotiating::begin(self.transport(), Attempts(10)).expect("the device resets");
-        device.negotiate(Wants::features(Features::all())).expect("features are agreed")
+        device
+            .with_drop_attempts(Attempts(5))
+            .negotiate(Wants::features(Features::all()))
+            .expect("features are agreed")
     }
 }
 
@@ -94,7 +97,7 @@ impl<T: Payload + 'static> RingBench<T> {
         let mut device = bench.install();
         let settings = QueueSettings { size_max: u16::MAX, indirect_segments: 8, memory_bytes: MEMORY_BYTES };
         let queue = device
-            .install_queue(0, &bench.hal, &settings, Slots::allocate(u16::MAX))
+            .install_queue(0, &bench.hal, &settings, Slots::allocate(size))
             .expect("the queue installs");
         let running = device.start();
         let Bench { device, hal } = bench;
@@ -113,9 +116,8 @@ impl<T: Payload + 'static> RingBench<T> {
     pub fn finish(self) -> Vec<T> {
         let Self { device, hal, running, queue, other_side } = self;
         drop(other_side);
-        let (transport, reset) = running.reset(Attempts(10)).expect("the device resets");
+        let (_, reset) = running.reset(Attempts(10)).expect("the device resets");
         let returned = queue.reclaim(&reset).unwrap_or_else(|_| panic!("the queue's own reset")).collect();
-        drop(transport);
         device.assert_driver_was_correct();
         assert_eq!(hal.dma_regions(), 0, "DMA memory is left allocated");
         returned

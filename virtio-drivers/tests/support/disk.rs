@@ -142,7 +142,7 @@ impl DiskBench {
             .config(config.bytes())
             .build();
         let sectors = config.capacity.min(4096);
-        let contents = (0..sectors).flat_map(|sector| [sector as u8; 512]).collect();
+        let contents = (0..sectors).map(|sector| vec![sector as u8; 512]).collect::<Vec<_>>().concat();
         let Bench { device, hal } = Bench::new(device);
         Self {
             device,
@@ -159,7 +159,7 @@ impl DiskBench {
     pub fn start<'s, const N: usize>(&self, storage: &'s mut Storage<N>) -> Result<Disk<'s>, StartError> {
         let bench = Bench { device: self.device.clone(), hal: self.hal.clone() };
         let wants = Wants::features(BlockFeatures::all());
-        let settings = Settings { request_bytes: 2048, ..Settings::default() };
+        let settings = Settings { request_bytes: 2048, drop_attempts: Attempts(5), ..Settings::default() };
         Block::start_with(bench.transport(), self.hal.clone(), storage, &settings, wants, Attempts(10))
     }
 

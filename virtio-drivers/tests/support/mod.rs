@@ -3,7 +3,8 @@
 //! Device addresses are unlike the pointers they stand for, every mapping of a buffer is a bounce buffer, and everything is
 //! counted, so that a test can say that nothing is left mapped or allocated.
 
-#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses its part of the platform")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its part of the platform")]
+#![allow(clippy::cast_possible_truncation, reason = "tests choose numbers that fit")]
 
 mod bench;
 mod disk;

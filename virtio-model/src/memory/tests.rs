@@ -13,14 +13,15 @@ fn words(count: usize) -> (Vec<u64>, NonNull<u8>) {
 
 #[test]
 fn bytes_written_at_any_alignment_read_back() {
-    let (_backing, pointer) = words(16);
-    let memory = AddressSpace::new();
-    // SAFETY: the backing memory outlives the address space's use and is used by nobody else.
-    unsafe { memory.map(0x1000, pointer, 128, true, true) };
-
     for start in 0..9 {
-        let bytes: Vec<u8> = (0..50).map(|byte| byte + 1).collect();
+        let (_backing, pointer) = words(16);
+        let memory = AddressSpace::new();
+        // SAFETY: the backing memory outlives the address space's use and is used by nobody else.
+        unsafe { memory.map(0x1000, pointer, 128, true, true) };
+        let bytes: Vec<u8> = (1..=50).collect();
+
         memory.write(0x1000 + start, &bytes).unwrap();
+
         let mut read = [0; 50];
         memory.read(0x1000 + start, &mut read).unwrap();
         assert_eq!(read, *bytes);

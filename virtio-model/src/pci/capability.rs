@@ -73,6 +73,9 @@ impl Capability {
     }
 
     /// The five structures in [`STANDARD_BAR`], one page each; the notification multiplier is 4.
+    ///
+    /// # Panics
+    /// If the configuration is longer than 32 bits can say.
     pub fn standard(device_config_len: usize) -> Vec<Self> {
         let config_len = u32::try_from(device_config_len).expect("a short device configuration");
         vec![
@@ -85,6 +88,9 @@ impl Capability {
     }
 
     /// Appends bytes and counts them in `cap_len`.
+    ///
+    /// # Panics
+    /// If the capability gets longer than its length byte can say.
     #[must_use]
     pub fn extended(mut self, bytes: &[u8]) -> Self {
         self.body.extend(bytes);

@@ -152,13 +152,14 @@ impl State {
             0x18 => queue.size = value,
             0x1a => queue.vector = vector,
             _ if value != 1 => self.complain(format!("queue_enable written {value}")),
-            _ => match queue.fault(packed) {
-                Some(fault) => self.complain(format!("queue enabled with {fault}")),
-                None => {
+            _ => {
+                if let Some(fault) = queue.fault(packed) {
+                    self.complain(format!("queue enabled with {fault}"));
+                } else {
                     queue.enabled = true;
                     queue.epoch += 1;
                 }
-            },
+            }
         }
     }
 

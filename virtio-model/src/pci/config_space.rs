@@ -6,9 +6,9 @@
 use super::bar::Bar;
 use super::capability::{Capability, cfg_type};
 
-pub(super) const COMMAND_IO: u16 = 1 << 0;
-pub(super) const COMMAND_MEMORY: u16 = 1 << 1;
-pub(super) const COMMAND_BUS_MASTER: u16 = 1 << 2;
+const COMMAND_IO: u16 = 1 << 0;
+const COMMAND_MEMORY: u16 = 1 << 1;
+const COMMAND_BUS_MASTER: u16 = 1 << 2;
 const COMMAND_INTX_DISABLE: u16 = 1 << 10;
 
 const STATUS_CAPABILITY_LIST: u16 = 1 << 4;
@@ -16,7 +16,7 @@ const FIRST_CAPABILITY: u8 = 0x40;
 const INTERRUPT_LINE: u16 = 0x3c;
 const BARS: std::ops::Range<u16> = 0x10..0x28;
 
-/// An access through the window capability (cfg_type 5).
+/// An access through the window capability (`cfg_type` 5).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WindowAccess {
     pub(super) bar: u8,
@@ -130,6 +130,11 @@ impl ConfigSpace {
 
     pub(super) fn command(&self) -> u16 {
         u16::from_le_bytes([self.bytes[4], self.bytes[5]])
+    }
+
+    /// Whether the function may reach memory.
+    pub(super) fn is_bus_master(&self) -> bool {
+        self.command() & COMMAND_BUS_MASTER != 0
     }
 
     pub(super) fn bar(&self, index: u8) -> Option<Bar> {

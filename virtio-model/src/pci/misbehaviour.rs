@@ -17,6 +17,7 @@ pub enum Completion {
 
 /// What the device does wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each lie is told or not, whatever the others")]
 pub struct Misbehaviour {
     /// How long a device reset takes; until then everything goes on as before.
     pub reset: Completion,

@@ -99,7 +99,10 @@ impl PciDevice {
         self.lock().complain(text);
     }
 
-    /// Panics with the list of driver errors, if there are any.
+    /// Expects the driver to have done nothing wrong so far.
+    ///
+    /// # Panics
+    /// With the list of driver errors, if there are any.
     pub fn assert_driver_was_correct(&self) {
         let errors = self.driver_errors();
         assert!(errors.is_empty(), "driver errors: {errors:#?}");
@@ -117,7 +120,7 @@ impl PciDevice {
 
     /// Whether the function may reach memory.
     pub fn is_bus_master(&self) -> bool {
-        self.command() & config_space::COMMAND_BUS_MASTER != 0
+        self.lock().config_space.is_bus_master()
     }
 
     /// Overwrites bytes of configuration space behind the driver's back.
@@ -135,9 +138,10 @@ impl PciDevice {
         self.lock().status
     }
 
-    /// Whether the driver is ready and has not asked for a reset that is done.
+    /// Whether the device works: `DRIVER_OK` is set, it needs no reset and was not removed.
     pub fn is_live(&self) -> bool {
-        self.status() & (DRIVER_OK | NEEDS_RESET) == DRIVER_OK
+        let state = self.lock();
+        state.status & (DRIVER_OK | NEEDS_RESET) == DRIVER_OK && !state.lies.all_ones
     }
 
     /// How many resets were completed.

@@ -151,6 +151,9 @@ impl State {
                 self.complain(format!("status bit {bit:#x} set while status is {held:#x}"));
             }
         }
+        if added & DRIVER_OK != 0 && !self.config_space.is_bus_master() {
+            self.complain("DRIVER_OK set while the function is not a bus master");
+        }
         let unknown = added & !(ACKNOWLEDGE | DRIVER | DRIVER_OK | FEATURES_OK | FAILED);
         if unknown != 0 {
             self.complain(format!("status bits {unknown:#x} are not the driver's to set"));

@@ -148,16 +148,19 @@ impl SplitQueue {
 
     /// Writes the next used element; the driver does not see it before `publish_used`.
     ///
+    /// Tells the free-running index of the element, so that a lie can overwrite it.
+    ///
     /// Units: `written` counts the bytes the device wrote. Spec: §2.7.8 The Virtqueue Used Ring.
-    pub fn push_used(&mut self, head: u32, written: u32) -> Result<(), ModelError> {
-        self.areas.set_used_element(self.next_used, head, written)?;
-        self.next_used = self.next_used.wrapping_add(1);
+    pub fn push_used(&mut self, head: u32, written: u32) -> Result<u16, ModelError> {
+        let index = self.next_used;
+        self.areas.set_used_element(index, head, written)?;
+        self.next_used = index.wrapping_add(1);
         for owner in &mut self.occupied_by {
             if owner.is_some_and(|owner| u32::from(owner) == head) {
                 *owner = None;
             }
         }
-        Ok(())
+        Ok(index)
     }
 
     /// Shows the driver all used elements pushed so far.

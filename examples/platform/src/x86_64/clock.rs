@@ -47,6 +47,11 @@ pub fn now() -> Duration {
     Duration::from_micros(ticks() / per_milli * 1000 + ticks() % per_milli * 1000 / per_milli)
 }
 
+/// Time since `earlier`, a moment that [`now`] gave.
+pub fn since(earlier: Duration) -> Duration {
+    now().saturating_sub(earlier)
+}
+
 /// A moment until which somebody is willing to wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Duration);

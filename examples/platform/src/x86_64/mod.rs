@@ -1,5 +1,10 @@
 //! The PC: `q35` and `pc` machines of QEMU, entered through PVH.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "addresses have 64 bits here, and table sizes are constants"
+)]
+
 mod acpi;
 mod boot;
 pub mod clock;

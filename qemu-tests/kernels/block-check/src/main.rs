@@ -4,6 +4,7 @@
 
 #![no_std]
 #![no_main]
+#![allow(clippy::cast_possible_truncation, reason = "the ranges are short")]
 
 extern crate alloc;
 

@@ -111,7 +111,9 @@ impl<'s, T: Transport, H: Hal> Block<'s, T, H> {
         if device_type != DeviceType::BLOCK {
             return Err(StartError::NotABlockDevice(device_type));
         }
-        let mut device = Negotiating::begin(transport, patience)?.negotiate(wants.within(WANTED))?;
+        let mut device = Negotiating::begin(transport, patience)?
+            .with_drop_attempts(settings.drop_attempts)
+            .negotiate(wants.within(WANTED))?;
         let features = device.features();
         let indirect = features.common.contains(CommonFeatures::INDIRECT_DESC);
         let (capacity_sectors, size_max, seg_max, block_bytes) = device.config().read_together(|fields| {

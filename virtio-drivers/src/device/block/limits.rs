@@ -2,6 +2,7 @@
 //!
 //! Spec: §5.2.4 Device configuration layout (`size_max`, `seg_max`), §2.7.5.3.1 (no chain longer than the queue).
 
+use crate::hal::Attempts;
 use crate::wire::block::SECTOR_BYTES;
 
 /// Most data segments in one request. More than one are needed only where the device limits their size.
@@ -18,12 +19,14 @@ pub struct Settings {
     pub request_bytes: u32,
     /// Most descriptors of the request queue, even if storage and device allow more.
     pub queue_size_max: u16,
+    /// How often a drop looks at the status of the device that it resets, before it leaks what the device may still use.
+    pub drop_attempts: Attempts,
 }
 
 impl Default for Settings {
-    /// 4096 bytes per request, and as many descriptors as there is storage for.
+    /// 4096 bytes per request, as many descriptors as there is storage for, 100,000 attempts.
     fn default() -> Self {
-        Self { request_bytes: 4096, queue_size_max: u16::MAX }
+        Self { request_bytes: 4096, queue_size_max: u16::MAX, drop_attempts: Attempts(100_000) }
     }
 }
 
