@@ -1,0 +1,155 @@
+//! Who owns a buffer: owned buffers through a queue, failures on the way, resets and drops.
+//!
+//! Spec: §2.4 Device Reset, §2.6 Virtqueues.
+
+#![allow(clippy::cast_possible_truncation, reason = "tests choose numbers that fit")]
+
+mod support;
+
+use support::{RingBench, TestHal};
+use virtio_guest::hal::Direction;
+use virtio_guest::raw::{MappedBuffer, Payload, Tag};
+use virtio_guest::ring::{Chain, Portion, Used};
+use virtio_model::chain::Chain as DeviceChain;
+
+const HEADER: Portion = Portion { offset: 0, len: 16 };
+const STATUS: Portion = Portion { offset: 128, len: 1 };
+const ONE_READABLE: Chain<'_> = Chain { readable: &[HEADER], writable: &[] };
+
+fn pop<T: Payload + 'static>(bench: &mut RingBench<T>) -> DeviceChain {
+    bench.other_side.pop().expect("the driver keeps to the protocol").expect("a chain is available")
+}
+
+fn complete<T: Payload + 'static>(bench: &mut RingBench<T>, chain: &DeviceChain, written: u32) {
+    bench.other_side.complete(chain.head, written).expect("the used ring is there");
+}
+
+type Buffers = (Tag<u8>, [MappedBuffer<TestHal, Box<[u8]>>; 2]);
+
+fn map(hal: &TestHal, bytes: &[u8], direction: Direction) -> MappedBuffer<TestHal, Box<[u8]>> {
+    MappedBuffer::map(hal, bytes.into(), direction).unwrap()
+}
+
+/// Bounced memory: the device sees a copy, and what it writes is back when the buffer is.
+#[test]
+fn owned_buffers_travel_through_the_queue_and_come_back_filled() {
+    for mut bench in RingBench::<Buffers>::variants(8) {
+        let to_device = map(&bench.hal, b"to the device", Direction::DeviceReadable);
+        let from_device = map(&bench.hal, &[0; 11], Direction::DeviceWritable);
+        bench
+            .queue
+            .make_available(
+                Chain { readable: &[HEADER], writable: &[STATUS] },
+                (Tag(5), [from_device, to_device]),
+            )
+            .unwrap();
+        bench.queue.publish();
+
+        let chain = pop(&mut bench);
+        assert_eq!((chain.readable_lens(), chain.writable_lens()), (vec![16, 13], vec![11, 1]));
+        assert_eq!(chain.read_all(&bench.hal.space).unwrap()[16..], *b"to the device");
+        chain.write_all(&bench.hal.space, b"from device!").unwrap();
+        complete(&mut bench, &chain, 12);
+
+        let Used { payload: (tag, [from_device, to_device]), written_len } =
+            bench.queue.take_used().unwrap().unwrap();
+        assert_eq!((tag, written_len), (Tag(5), 12));
+        assert_eq!(*from_device.unmap(), *b"from device");
+        assert_eq!(*to_device.unmap(), *b"to the device");
+        let hal = bench.hal.clone();
+        assert!(bench.finish().is_empty());
+        hal.assert_all_returned();
+    }
+}
+
+/// A mapping that fails in the middle of a chain leaves nothing mapped and nothing exposed; a shorter chain is served later.
+#[test]
+fn a_failed_mapping_undoes_the_ones_before_it() {
+    for mut bench in RingBench::<MappedBuffer<TestHal, Box<[u8]>>>::variants(8) {
+        bench.hal.limit_maps(2);
+        let buffers = [1u8, 2, 3].map(|byte| Box::<[u8]>::from([byte; 8]));
+        let mapped: Result<Vec<_>, _> = buffers
+            .into_iter()
+            .map(|buffer| MappedBuffer::map(&bench.hal, buffer, Direction::DeviceReadable))
+            .collect();
+        assert_eq!(*mapped.unwrap_err().buffer, [3; 8]);
+        assert_eq!(bench.hal.mapped_buffers(), 0);
+
+        bench.hal.limit_maps(1);
+        let one = map(&bench.hal, &[9; 8], Direction::DeviceReadable);
+        bench.queue.make_available(Chain::default(), one).unwrap();
+        bench.queue.publish();
+
+        let chain = pop(&mut bench);
+        assert_eq!(chain.read_all(&bench.hal.space).unwrap(), [9; 8]);
+        let hal = bench.hal.clone();
+        assert_eq!(bench.finish().len(), 1);
+        hal.assert_all_returned();
+    }
+}
+
+#[test]
+fn buffers_that_no_descriptor_can_name_are_not_mapped() {
+    let hal = TestHal::default();
+
+    let refused = MappedBuffer::map(&hal, Box::<[u8]>::from([]), Direction::DeviceReadable).unwrap_err();
+
+    assert!(refused.buffer.is_empty());
+    hal.assert_all_returned();
+}
+
+/// Spec: §2.4 — a reset device uses nothing: every payload comes back once, every mapping can be undone.
+#[test]
+fn a_confirmed_reset_gives_back_every_payload_exactly_once() {
+    for mut bench in RingBench::<(Tag<usize>, MappedBuffer<TestHal, Box<[u8]>>)>::variants(8) {
+        for index in 0..5 {
+            let buffer = map(&bench.hal, &[index as u8; 4], Direction::DeviceWritable);
+            bench.queue.make_available(Chain::default(), (Tag(index), buffer)).unwrap();
+        }
+        bench.queue.publish();
+        let chain = pop(&mut bench);
+        complete(&mut bench, &chain, 4);
+        let taken = bench.queue.take_used().unwrap().unwrap().payload.0;
+        let hal = bench.hal.clone();
+
+        let mut returned: Vec<_> = bench.finish().into_iter().map(|(Tag(index), _)| index).collect();
+
+        returned.push(taken.0);
+        returned.sort_unstable();
+        assert_eq!(returned, [0, 1, 2, 3, 4]);
+        hal.assert_all_returned();
+    }
+}
+
+/// Without a confirmed reset the device may still write: nothing is freed.
+#[test]
+fn a_dropped_queue_leaks_what_the_device_may_still_use() {
+    let mut bench = RingBench::<MappedBuffer<TestHal, Box<[u8]>>>::new(8, false, false);
+    let buffer = map(&bench.hal, &[0; 4], Direction::DeviceWritable);
+    bench.queue.make_available(Chain::default(), buffer).unwrap();
+    bench.queue.publish();
+    let before = (bench.hal.dma_regions(), bench.hal.mapped_buffers());
+
+    drop(bench.queue);
+
+    assert_eq!((bench.hal.dma_regions(), bench.hal.mapped_buffers()), before);
+    let chain = bench.other_side.pop().unwrap().unwrap();
+    chain.write_all(&bench.hal.space, &[1; 4]).expect("still mapped");
+}
+
+/// The reset of one device says nothing about another's memory.
+#[test]
+fn another_devices_reset_takes_nothing_back() {
+    let mut one = RingBench::new(4, false, false);
+    let other = RingBench::<Tag<u8>>::new(4, false, false);
+    one.queue.make_available(ONE_READABLE, Tag(1u8)).unwrap();
+    one.queue.publish();
+    let (_, reset_of_other) = other.running.reset(virtio_guest::hal::Attempts(10)).unwrap();
+
+    one.queue = one.queue.reclaim(&reset_of_other).expect_err("not its reset");
+
+    let chain = pop(&mut one);
+    complete(&mut one, &chain, 0);
+    assert_eq!(one.queue.take_used().unwrap().unwrap().payload, Tag(1));
+    assert!(one.finish().is_empty());
+}
