@@ -6,24 +6,19 @@
 
 mod support;
 
-use support::{Answers, Config, DiskBench, Seen};
+use support::DiskBench;
 use virtio_guest::device::block::{RequestError, Sector, Storage};
 use virtio_guest::hal::Attempts;
 use virtio_guest::lifecycle::ResetError;
 use virtio_guest::ring::Broken;
+use virtio_model::block::{DiskMisbehaviour, Order, WrittenLen};
 
 const ROUNDS: usize = 50;
-
-fn bench(change: impl FnOnce(&mut Config)) -> DiskBench {
-    let mut config = Config::default();
-    change(&mut config);
-    DiskBench::new(&config)
-}
 
 #[test]
 fn sectors_are_read_as_they_are_and_written_where_they_belong() {
     for indirect in [true, false] {
-        let bench = bench(|config| config.indirect = indirect);
+        let bench = DiskBench::new(|config| config.indirect = indirect);
         let mut storage = Storage::<16>::new();
         let mut disk = bench.start(&mut storage).unwrap();
         assert_eq!((disk.capacity_sectors(), disk.is_read_only()), (64, false));
@@ -34,8 +29,8 @@ fn sectors_are_read_as_they_are_and_written_where_they_belong() {
 
         disk.write_blocking(Sector(9), &[0xaa; 1024], bench.working(ROUNDS)).unwrap();
         disk.flush_blocking(bench.working(ROUNDS)).unwrap();
-        assert_eq!(bench.contents.borrow()[9 * 512..11 * 512], [0xaa; 1024]);
-        assert_eq!((bench.contents.borrow()[8 * 512 + 511], bench.contents.borrow()[11 * 512]), (8, 11));
+        assert_eq!(bench.disk.contents()[9 * 512..11 * 512], [0xaa; 1024]);
+        assert_eq!((bench.disk.contents()[8 * 512 + 511], bench.disk.contents()[11 * 512]), (8, 11));
         assert_eq!(disk.device_id_blocking(bench.working(ROUNDS)).unwrap().as_bytes(), b"model-disk");
 
         disk.close(Attempts(10)).unwrap();
@@ -46,7 +41,7 @@ fn sectors_are_read_as_they_are_and_written_where_they_belong() {
 /// Spec: §5.2.6 — header, data, status; types IN 0, OUT 1, FLUSH 4 (at sector 0), GET_ID 8.
 #[test]
 fn requests_are_framed_as_header_data_and_status() {
-    let bench = bench(|_| {});
+    let bench = DiskBench::new(|_| {});
     let mut storage = Storage::<16>::new();
     let mut disk = bench.start(&mut storage).unwrap();
     disk.read_blocking(Sector(1), &mut [0; 512], bench.working(ROUNDS)).unwrap();
@@ -54,24 +49,24 @@ fn requests_are_framed_as_header_data_and_status() {
     disk.flush_blocking(bench.working(ROUNDS)).unwrap();
     disk.device_id_blocking(bench.working(ROUNDS)).unwrap();
 
-    let seen = |kind, sector, readable: &[u32], writable: &[u32]| Seen {
-        kind,
-        sector,
-        readable: readable.to_vec(),
-        writable: writable.to_vec(),
-    };
+    let seen: Vec<_> = bench
+        .disk
+        .requests()
+        .into_iter()
+        .map(|request| (request.request_type, request.sector, request.readable_lens, request.writable_lens))
+        .collect();
     let expected = [
-        seen(0, 1, &[16], &[512, 1]),
-        seen(1, 2, &[16, 1024], &[1]),
-        seen(4, 0, &[16], &[1]),
-        seen(8, 0, &[16], &[20, 1]),
+        (0, 1, vec![16], vec![512, 1]),
+        (1, 2, vec![16, 1024], vec![1]),
+        (4, 0, vec![16], vec![1]),
+        (8, 0, vec![16], vec![20, 1]),
     ];
-    assert_eq!(bench.seen(), expected);
+    assert_eq!(seen, expected);
 }
 
 #[test]
 fn scattered_pieces_are_one_transfer() {
-    let bench = bench(|_| {});
+    let bench = DiskBench::new(|_| {});
     let mut storage = Storage::<16>::new();
     let mut disk = bench.start(&mut storage).unwrap();
     let (mut one, mut two, mut three) = ([0; 100], [0; 2000], [0; 1484]);
@@ -92,20 +87,20 @@ fn scattered_pieces_are_one_transfer() {
         bench.working(ROUNDS),
     )
     .unwrap();
-    assert_eq!(bench.contents.borrow()[20 * 512..27 * 512], expected);
+    assert_eq!(bench.disk.contents()[20 * 512..27 * 512], expected);
 }
 
 /// Long transfers go out together: several requests, one notification.
 #[test]
 fn a_long_transfer_is_a_burst_with_one_notification() {
-    let bench = bench(|_| {});
+    let bench = DiskBench::new(|_| {});
     let mut storage = Storage::<16>::new();
     let mut disk = bench.start(&mut storage).unwrap();
     let mut read = [0; 32 * 512];
 
     disk.read_blocking(Sector(0), &mut read, bench.working(ROUNDS)).unwrap();
 
-    assert_eq!(bench.seen().len(), 8, "2048 bytes each");
+    assert_eq!(bench.disk.requests().len(), 8, "2048 bytes each");
     assert_eq!(bench.device.notifications(0), 1);
     let statistics = disk.statistics();
     assert_eq!((statistics.chains, statistics.notifications_sent), (8, 1));
@@ -114,21 +109,21 @@ fn a_long_transfer_is_a_burst_with_one_notification() {
 #[test]
 fn requests_that_complete_out_of_order_get_their_own_data() {
     for indirect in [true, false] {
-        let bench = bench(|config| config.indirect = indirect);
-        bench.answers.borrow_mut().reversed = true;
+        let bench = DiskBench::new(|config| config.indirect = indirect);
+        bench.disk.complete_in(Order::Reverse);
         let mut storage = Storage::<16>::new();
         let mut disk = bench.start(&mut storage).unwrap();
         let mut read = vec![0; 64 * 512];
 
         disk.read_blocking(Sector(0), &mut read, bench.working(ROUNDS)).unwrap();
 
-        assert_eq!(read[..], bench.contents.borrow()[..]);
+        assert_eq!(read[..], bench.disk.contents()[..]);
     }
 }
 
 #[test]
 fn bad_requests_are_refused_before_the_device_is_asked() {
-    let bench = bench(|_| {});
+    let bench = DiskBench::new(|_| {});
     let mut storage = Storage::<16>::new();
     let mut disk = bench.start(&mut storage).unwrap();
     let out_of_range =
@@ -149,45 +144,45 @@ fn bad_requests_are_refused_before_the_device_is_asked() {
     assert_eq!(disk.read_blocking(Sector(u64::MAX), &mut [0; 512], Attempts(1)), out_of_range(u64::MAX, 1));
 
     bench.serve();
-    assert!(bench.seen().is_empty());
+    assert!(bench.disk.requests().is_empty());
     assert_eq!(bench.device.notifications(0), 0);
 }
 
 #[test]
 fn a_read_only_disk_is_not_asked_to_write() {
-    let bench = bench(|config| config.read_only = true);
+    let bench = DiskBench::new(|config| config.read_only = true);
     let mut storage = Storage::<16>::new();
     let mut disk = bench.start(&mut storage).unwrap();
 
     assert!(disk.is_read_only());
     assert_eq!(disk.write_blocking(Sector(0), &[0; 512], Attempts(1)), Err(RequestError::ReadOnly));
     disk.read_blocking(Sector(0), &mut [0; 512], bench.working(ROUNDS)).unwrap();
-    assert!(bench.seen().iter().all(|seen| seen.kind == 0));
+    assert!(bench.disk.requests().iter().all(|request| request.request_type == 0));
 }
 
 /// Spec: §5.2.6.2 — flush is sent only if it was agreed on.
 #[test]
 fn a_disk_without_flush_is_not_asked_to_flush() {
-    let bench = bench(|config| config.flush = false);
+    let bench = DiskBench::new(|config| config.flush = false);
     let mut storage = Storage::<16>::new();
     let mut disk = bench.start(&mut storage).unwrap();
 
     assert_eq!(disk.flush_blocking(Attempts(1)), Ok(()));
 
     bench.serve();
-    assert!(bench.seen().is_empty());
+    assert!(bench.disk.requests().is_empty());
 }
 
-fn read_with(answers: Answers) -> Result<(), RequestError> {
-    let bench = bench(|_| {});
+fn read_with(lie: impl FnOnce(&mut DiskMisbehaviour)) -> Result<(), RequestError> {
+    let bench = DiskBench::new(|_| {});
     let mut storage = Storage::<16>::new();
     let mut disk = bench.start(&mut storage).unwrap();
     // Fills the bounce buffer with something that must not be taken for data.
     disk.write_blocking(Sector(0), &[0x5a; 512], bench.working(ROUNDS)).unwrap();
-    *bench.answers.borrow_mut() = answers;
+    bench.disk.misbehave(lie);
     let result = disk.read_blocking(Sector(1), &mut [0; 512], bench.working(ROUNDS));
 
-    *bench.answers.borrow_mut() = Answers::default();
+    bench.disk.misbehave(|lies| *lies = DiskMisbehaviour::default());
     if !matches!(result, Err(RequestError::Broken(_))) {
         disk.read_blocking(Sector(1), &mut [0; 512], bench.working(ROUNDS))
             .expect("the next request is served");
@@ -199,12 +194,12 @@ fn read_with(answers: Answers) -> Result<(), RequestError> {
 
 #[test]
 fn a_request_returned_without_a_status_is_an_error_never_a_stale_success() {
-    assert_eq!(read_with(Answers { no_status: true, ..Answers::default() }), Err(RequestError::NoStatus));
+    assert_eq!(read_with(|lies| lies.skips_status = true), Err(RequestError::NoStatus));
 }
 
 #[test]
 fn every_status_means_what_it_says() {
-    let with = |status| read_with(Answers { status: Some(status), ..Answers::default() });
+    let with = |status| read_with(|lies| lies.status = Some(status));
     assert_eq!(with(0), Ok(()));
     assert_eq!(with(1), Err(RequestError::Device));
     assert_eq!(with(2), Err(RequestError::Unsupported));
@@ -217,29 +212,29 @@ fn every_status_means_what_it_says() {
 
 #[test]
 fn bytes_that_the_device_did_not_write_are_not_taken_for_data() {
-    let short = read_with(Answers { shortened: 100, ..Answers::default() });
+    let short = read_with(|lies| lies.written = WrittenLen::Less(100));
 
     assert_eq!(short, Err(RequestError::Short { written_bytes: 413, expected_bytes: 513 }));
 }
 
 #[test]
 fn a_lie_about_the_request_breaks_the_queue_and_a_new_start_mends_it() {
-    let lie = Answers { used_id: Some(77), ..Answers::default() };
+    let result = read_with(|lies| lies.used_id = Some(77));
 
-    assert_eq!(read_with(lie), Err(RequestError::Broken(Broken::UnknownChain { id: 77 })));
+    assert_eq!(result, Err(RequestError::Broken(Broken::UnknownChain { id: 77 })));
 }
 
 /// The caller's buffer is free when the call returns; the late answer goes nowhere, and its slot serves again.
 #[test]
 fn a_call_that_gave_up_leaves_the_next_call_its_own_answer() {
-    let bench = bench(|_| {});
+    let bench = DiskBench::new(|_| {});
     let mut storage = Storage::<16>::new();
     let mut disk = bench.start(&mut storage).unwrap();
-    bench.answers.borrow_mut().hold = true;
+    bench.disk.hold();
     let mut abandoned = [0xee; 512];
     assert_eq!(disk.read_blocking(Sector(1), &mut abandoned, bench.working(3)), Err(RequestError::TimedOut));
 
-    bench.release();
+    bench.disk.release_all();
     let mut read = [0; 512];
     disk.read_blocking(Sector(2), &mut read, bench.working(ROUNDS)).unwrap();
 
@@ -250,10 +245,10 @@ fn a_call_that_gave_up_leaves_the_next_call_its_own_answer() {
 
 #[test]
 fn a_device_that_never_answers_ends_every_call_and_gives_all_slots_back_after_a_reset() {
-    let bench = bench(|_| {});
+    let bench = DiskBench::new(|_| {});
     let mut storage = Storage::<16>::new();
     let mut disk = bench.start(&mut storage).unwrap();
-    bench.answers.borrow_mut().hold = true;
+    bench.disk.hold();
     for _ in 0..40 {
         assert_eq!(
             disk.read_blocking(Sector(0), &mut [0; 4096], bench.working(2)),
@@ -263,14 +258,14 @@ fn a_device_that_never_answers_ends_every_call_and_gives_all_slots_back_after_a_
     drop(disk);
     bench.assert_all_returned();
 
-    bench.answers.borrow_mut().hold = false;
+    bench.disk.release_all();
     let mut disk = bench.start(&mut storage).unwrap();
     disk.read_blocking(Sector(3), &mut [0; 512], bench.working(ROUNDS)).unwrap();
 }
 
 #[test]
 fn a_device_that_needs_a_reset_says_so_and_can_be_started_again() {
-    let bench = bench(|_| {});
+    let bench = DiskBench::new(|_| {});
     let mut storage = Storage::<16>::new();
     let mut disk = bench.start(&mut storage).unwrap();
     bench.device.set_needs_reset();
@@ -287,12 +282,12 @@ fn a_device_that_needs_a_reset_says_so_and_can_be_started_again() {
 /// Surprise removal: errors, no hang, and memory that the device might still know stays lent.
 #[test]
 fn a_device_that_is_gone_ends_every_call_with_an_error() {
-    let bench = bench(|_| {});
+    let bench = DiskBench::new(|_| {});
     let mut storage = Storage::<16>::new();
     let mut disk = bench.start(&mut storage).unwrap();
     let regions = bench.hal.dma_regions();
     bench.device.misbehave(|lies| lies.all_ones = true);
-    bench.answers.borrow_mut().hold = true;
+    bench.disk.hold();
 
     assert_eq!(disk.read_blocking(Sector(0), &mut [0; 512], bench.working(3)), Err(RequestError::Removed));
     assert_eq!(disk.flush_blocking(bench.working(3)), Err(RequestError::Removed));

@@ -9,34 +9,29 @@ mod support;
 use support::{Config, DiskBench};
 use virtio_guest::device::block::{RequestError, Sector, StartError, Storage};
 use virtio_guest::hal::Attempts;
+use virtio_model::block::DiskConfig;
 
 const ROUNDS: usize = 50;
 
-fn bench(change: impl FnOnce(&mut Config)) -> DiskBench {
-    let mut config = Config::default();
-    change(&mut config);
-    DiskBench::new(&config)
-}
-
 #[test]
 fn limits_that_a_device_names_are_kept() {
-    let bench = bench(|config| (config.size_max, config.seg_max) = (Some(700), Some(3)));
+    let bench = DiskBench::new(|config| (config.size_max, config.seg_max) = (Some(700), Some(3)));
     let mut storage = Storage::<16>::new();
     let mut disk = bench.start(&mut storage).unwrap();
     let mut read = [0; 4096];
     disk.read_blocking(Sector(0), &mut read, bench.working(ROUNDS)).unwrap();
 
-    for seen in bench.seen() {
-        let data = &seen.writable[..seen.writable.len() - 1];
+    for seen in bench.disk.requests() {
+        let data = &seen.writable_lens[..seen.writable_lens.len() - 1];
         assert!(data.len() <= 3 && data.iter().all(|len| *len <= 700), "{seen:?}");
     }
-    assert_eq!(read[..], bench.contents.borrow()[..4096]);
+    assert_eq!(read[..], bench.disk.contents()[..4096]);
 }
 
 #[test]
 fn limits_and_sizes_that_make_no_sense_are_survived() {
     let start = |change: &dyn Fn(&mut Config)| {
-        let bench = bench(|config| change(config));
+        let bench = DiskBench::new(|config| change(config));
         let mut storage = Storage::<16>::new();
         let outcome = bench.start(&mut storage).map(|mut disk| {
             disk.read_blocking(Sector(0), &mut [0; 512], bench.working(ROUNDS)).expect("one sector is read");
@@ -59,7 +54,7 @@ fn limits_and_sizes_that_make_no_sense_are_survived() {
 
 #[test]
 fn a_disk_of_no_sectors_starts_and_refuses_every_range() {
-    let bench = bench(|config| config.capacity = 0);
+    let bench = DiskBench::new(|config| config.capacity = 0);
     let mut storage = Storage::<16>::new();
     let mut disk = bench.start(&mut storage).unwrap();
 
@@ -70,10 +65,10 @@ fn a_disk_of_no_sectors_starts_and_refuses_every_range() {
 
 #[test]
 fn a_resized_disk_is_noticed_when_asked() {
-    let bench = bench(|_| {});
+    let bench = DiskBench::new(|_| {});
     let mut storage = Storage::<16>::new();
     let mut disk = bench.start(&mut storage).unwrap();
-    bench.device.set_config(Config { capacity: 8, ..Config::default() }.bytes());
+    bench.device.set_config(DiskConfig { capacity_sectors: 8, ..bench.disk.config() }.bytes());
 
     assert_eq!(disk.capacity_sectors(), 64, "not before");
     assert_eq!(disk.refresh_capacity_sectors(), Ok(8));
@@ -88,14 +83,15 @@ fn a_resized_disk_is_noticed_when_asked() {
 fn small_queues_serve_or_say_that_they_cannot() {
     for (queue_size, serves) in [(0, false), (1, false), (2, false), (4, true), (7, true)] {
         for indirect in [false, true] {
-            let bench = bench(|config| (config.queue_size, config.indirect) = (queue_size, indirect));
+            let bench =
+                DiskBench::new(|config| (config.queue_size, config.indirect) = (queue_size, indirect));
             let mut storage = Storage::<16>::new();
             match bench.start(&mut storage) {
                 Ok(mut disk) => {
                     assert!(serves);
                     let mut read = [0; 8192];
                     disk.read_blocking(Sector(0), &mut read, bench.working(ROUNDS)).unwrap();
-                    assert_eq!(read[..], bench.contents.borrow()[..8192]);
+                    assert_eq!(read[..], bench.disk.contents()[..8192]);
                 }
                 Err(error) => assert!(
                     !serves && matches!(error, StartError::LimitsTooSmall { .. }),
@@ -127,7 +123,7 @@ fn another_device_type_is_not_started_as_a_disk() {
 #[test]
 fn memory_that_runs_out_during_bring_up_is_all_given_back() {
     for allocations in 0..3 {
-        let bench = bench(|_| {});
+        let bench = DiskBench::new(|_| {});
         bench.hal.limit_allocations(allocations);
         let mut storage = Storage::<16>::new();
         assert!(matches!(bench.start(&mut storage), Err(StartError::Queue(_))));

@@ -12,6 +12,6 @@ mod hal;
 mod pci;
 
 pub use bench::{Bench, DEVICE_TYPE, Device, Queue, RingBench};
-pub use disk::{Answers, Config, Disk, DiskBench, Seen};
+pub use disk::{Config, Disk, DiskBench};
 pub use hal::TestHal;
 pub use pci::{Mapper, claim};

@@ -93,7 +93,8 @@ impl State {
         let negotiated = |bit: u32| features & (1 << bit) != 0;
         let limits = Limits {
             capacity_sectors: self.config.capacity_sectors.min(self.sectors()),
-            seg_max: negotiated(feature::SEG_MAX).then_some(self.config.seg_max),
+            // A disk that allows no data segment at all would be no disk: 0 is meant as 1.
+            seg_max: negotiated(feature::SEG_MAX).then_some(self.config.seg_max.max(1)),
             size_max: negotiated(feature::SIZE_MAX).then_some(self.config.size_max),
         };
         loop {
