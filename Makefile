@@ -1,6 +1,6 @@
 # The one door to this project. `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-unit test-doc test-miri test-qemu doc
+.PHONY: help setup demo check test test-unit test-races test-doc test-miri test-qemu doc
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | column -t -s @
@@ -14,11 +14,14 @@ demo: ## boot a kernel that reads and writes a FAT disk under QEMU
 check: ## what takes seconds: format, lints, floors, the bare-metal builds
 	@scripts/check.sh
 
-test: ## everything: check, unit, doc, miri and QEMU tests
+test: ## everything: check, unit, races, doc, miri and QEMU tests
 	@scripts/test.sh
 
 test-unit: ## unit and integration tests on the host
 	@scripts/test.sh unit
+
+test-races: ## driver and device in a model checker, and a device that lies at every load
+	@scripts/test.sh races
 
 test-doc: ## doc tests, and the documentation without a warning
 	@scripts/test.sh doc

@@ -35,6 +35,8 @@
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
+#[cfg(virtio_guest_stand_in)]
+extern crate std;
 
 pub mod device;
 #[allow(unsafe_code, reason = "the contracts that kernels promise")]

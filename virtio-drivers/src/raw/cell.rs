@@ -4,28 +4,49 @@
 //!
 //! The device is another processor that may write at any moment. A plain or volatile access that races with it would be undefined
 //! behaviour; a relaxed atomic one is not, and costs the same. Order comes from the fences of [`order`](super::order) alone.
+//!
+//! There is no other load and no other store than those that `load!` and `store!` make: this is where a stand-in is asked (`stand_in.rs`).
 
 use core::ptr::NonNull;
 
+#[cfg(virtio_guest_stand_in)]
+use super::stand_in;
+#[cfg(target_has_atomic = "64")]
+use crate::sync::AtomicU64;
 use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
 
-macro_rules! word {
-    ($load:ident, $store:ident, $word:ty, $atomic:ty) => {
+macro_rules! load {
+    ($load:ident, $word:ty, $atomic:ty) => {
         /// Loads a little-endian word, once.
         ///
         /// # Safety
         /// `place` is valid for reads and writes, aligned to its size, and accessed by all sides atomically.
         pub(super) unsafe fn $load(place: NonNull<u8>) -> $word {
+            #[cfg(virtio_guest_stand_in)]
+            {
+                let mut word = [0; size_of::<$word>()];
+                if stand_in::load(place, &mut word) {
+                    return <$word>::from_le_bytes(word);
+                }
+            }
             // SAFETY: validity, alignment and atomicity are the caller's promise.
             let word = unsafe { <$atomic>::from_ptr(place.cast().as_ptr()) };
             <$word>::from_le(word.load(Ordering::Relaxed))
         }
+    };
+}
 
+macro_rules! store {
+    ($store:ident, $word:ty, $atomic:ty) => {
         /// Stores a little-endian word, once.
         ///
         /// # Safety
-        /// As for the load.
+        /// `place` is valid for reads and writes, aligned to its size, and accessed by all sides atomically.
         pub(super) unsafe fn $store(place: NonNull<u8>, value: $word) {
+            #[cfg(virtio_guest_stand_in)]
+            if stand_in::store(place, &value.to_le_bytes()) {
+                return;
+            }
             // SAFETY: validity, alignment and atomicity are the caller's promise.
             let word = unsafe { <$atomic>::from_ptr(place.cast().as_ptr()) };
             word.store(value.to_le(), Ordering::Relaxed);
@@ -33,30 +54,30 @@ macro_rules! word {
     };
 }
 
-word!(load_u16, store_u16, u16, AtomicU16);
-word!(load_u32, store_u32, u32, AtomicU32);
+load!(load_u8, u8, AtomicU8);
+load!(load_u16, u16, AtomicU16);
+load!(load_u32, u32, AtomicU32);
+load!(load_usize, usize, AtomicUsize);
+store!(store_u8, u8, AtomicU8);
+store!(store_u16, u16, AtomicU16);
+store!(store_u32, u32, AtomicU32);
+#[cfg(target_has_atomic = "64")]
+store!(store_u64, u64, AtomicU64);
+store!(store_usize, usize, AtomicUsize);
 
-/// Stores a little-endian 64-bit word: in one access where the processor can, else low half first.
+/// Stores a little-endian 64-bit word, low half first. Nobody looks at it before a fence.
 ///
 /// # Safety
 /// `place` is valid for reads and writes of 8 bytes, aligned to 8, and accessed by all sides atomically.
+#[cfg(not(target_has_atomic = "64"))]
 pub(super) unsafe fn store_u64(place: NonNull<u8>, value: u64) {
-    #[cfg(target_has_atomic = "64")]
-    {
-        // SAFETY: validity, alignment and atomicity are the caller's promise.
-        let word = unsafe { crate::sync::AtomicU64::from_ptr(place.cast().as_ptr()) };
-        word.store(value.to_le(), Ordering::Relaxed);
-    }
-    #[cfg(not(target_has_atomic = "64"))]
-    {
-        let [a, b, c, d, e, f, g, h] = value.to_le_bytes();
-        // SAFETY: the first half of what the caller vouches for.
-        unsafe { store_u32(place, u32::from_le_bytes([a, b, c, d])) };
-        // SAFETY: four bytes on, still inside of the caller's eight.
-        let high = unsafe { place.add(4) };
-        // SAFETY: the second half of what the caller vouches for.
-        unsafe { store_u32(high, u32::from_le_bytes([e, f, g, h])) };
-    }
+    let [a, b, c, d, e, f, g, h] = value.to_le_bytes();
+    // SAFETY: the first half of what the caller vouches for.
+    unsafe { store_u32(place, u32::from_le_bytes([a, b, c, d])) };
+    // SAFETY: four bytes on, still inside of the caller's eight.
+    let high = unsafe { place.add(4) };
+    // SAFETY: the second half of what the caller vouches for.
+    unsafe { store_u32(high, u32::from_le_bytes([e, f, g, h])) };
 }
 
 const WORD: usize = size_of::<usize>();
@@ -79,8 +100,8 @@ pub(super) unsafe fn copy_out(from: NonNull<u8>, into: &mut [u8]) {
     let mut words = rest.chunks_exact_mut(WORD);
     for word in &mut words {
         // SAFETY: aligned to a word by the split above, and a whole word of the range is left.
-        let shared = unsafe { AtomicUsize::from_ptr(place.cast().as_ptr()) };
-        word.copy_from_slice(&shared.load(Ordering::Relaxed).to_ne_bytes());
+        let shared = unsafe { load_usize(place) };
+        word.copy_from_slice(&shared.to_le_bytes());
         // SAFETY: one word on is inside of the range or at its end.
         place = unsafe { place.add(WORD) };
     }
@@ -101,8 +122,7 @@ pub(super) unsafe fn copy_in(into: NonNull<u8>, from: &[u8]) {
     let (words, tail) = rest.as_chunks::<WORD>();
     for word in words {
         // SAFETY: aligned to a word by the split above, and a whole word of the range is left.
-        let shared = unsafe { AtomicUsize::from_ptr(place.cast().as_ptr()) };
-        shared.store(usize::from_ne_bytes(*word), Ordering::Relaxed);
+        unsafe { store_usize(place, usize::from_le_bytes(*word)) };
         // SAFETY: one word on is inside of the range or at its end.
         place = unsafe { place.add(WORD) };
     }
@@ -116,8 +136,7 @@ unsafe fn copy_out_bytes(from: NonNull<u8>, into: &mut [u8]) {
     let mut place = from;
     for byte in into {
         // SAFETY: one byte of the caller's range.
-        let shared = unsafe { AtomicU8::from_ptr(place.as_ptr()) };
-        *byte = shared.load(Ordering::Relaxed);
+        *byte = unsafe { load_u8(place) };
         // SAFETY: one byte on is inside of the range or at its end.
         place = unsafe { place.add(1) };
     }
@@ -129,8 +148,7 @@ unsafe fn copy_in_bytes(into: NonNull<u8>, from: &[u8]) {
     let mut place = into;
     for byte in from {
         // SAFETY: one byte of the caller's range.
-        let shared = unsafe { AtomicU8::from_ptr(place.as_ptr()) };
-        shared.store(*byte, Ordering::Relaxed);
+        unsafe { store_u8(place, *byte) };
         // SAFETY: one byte on is inside of the range or at its end.
         place = unsafe { place.add(1) };
     }

@@ -17,6 +17,8 @@ pub(crate) mod order;
 mod pci_function;
 mod registers;
 mod split_areas;
+#[cfg(virtio_guest_stand_in)]
+pub mod stand_in;
 
 pub use doorbell::Doorbell;
 pub use lent::{ConfirmedReset, Lent, Session};

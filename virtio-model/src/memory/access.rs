@@ -28,11 +28,22 @@ macro_rules! word {
     ($integer:ty, $atomic:ty) => {
         impl Word for $integer {
             unsafe fn load(pointer: *mut u8, order: Ordering) -> Self {
+                #[cfg(virtio_guest_stand_in)]
+                {
+                    let mut word = [0; size_of::<$integer>()];
+                    if super::stand_in::load(pointer, &mut word, order) {
+                        return <$integer>::from_ne_bytes(word);
+                    }
+                }
                 // SAFETY: the caller promises alignment, validity and atomic-only concurrent use.
                 unsafe { <$atomic>::from_ptr(pointer.cast()) }.load(order)
             }
 
             unsafe fn store(self, pointer: *mut u8, order: Ordering) {
+                #[cfg(virtio_guest_stand_in)]
+                if super::stand_in::store(pointer, &self.to_ne_bytes(), order) {
+                    return;
+                }
                 // SAFETY: the caller promises alignment, validity and atomic-only concurrent use.
                 unsafe { <$atomic>::from_ptr(pointer.cast()) }.store(self, order);
             }

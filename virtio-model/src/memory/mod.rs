@@ -11,10 +11,16 @@
 
 mod access;
 mod fault;
+#[cfg(virtio_guest_stand_in)]
+pub mod stand_in;
 #[cfg(test)]
 mod tests;
 
 pub use fault::{Access, Fault, FaultCause};
+#[cfg(virtio_guest_stand_in)]
+pub(crate) use stand_in::fence;
+#[cfg(not(virtio_guest_stand_in))]
+pub(crate) use std::sync::atomic::fence;
 
 use access::Word;
 use std::collections::BTreeMap;

@@ -21,9 +21,9 @@ pub use layout::{DESCRIPTOR_BYTES, Descriptor, INDIRECT, NEXT, WRITE};
 
 use crate::chain::Chain;
 use crate::error::ModelError;
-use crate::memory::AddressSpace;
+use crate::memory::{AddressSpace, fence};
 use layout::Areas;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 
 const NO_INTERRUPT: u16 = 1;
 const NO_NOTIFY: u16 = 1;

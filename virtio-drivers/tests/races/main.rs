@@ -1,0 +1,102 @@
+//! What holds in every order in which two processors may see each other's stores: driver and device, each in a thread of a model checker.
+//!
+//! Spec: §2.7.13, §2.7.14, §2.7.7, §2.7.10. Runs with `--cfg virtio_guest_stand_in` (`make test-races`).
+
+#![cfg(virtio_guest_stand_in)]
+
+mod checker;
+#[path = "../support/mod.rs"]
+mod support;
+
+use checker::in_every_order;
+use loom::thread;
+use support::RingBench;
+use virtio_guest::raw::Tag;
+use virtio_guest::ring::{Chain, Portion, Rearmed};
+
+const REQUEST: Portion = Portion { offset: 0, len: 16 };
+const ANSWER: Portion = Portion { offset: 64, len: 32 };
+const CHAIN: Chain<'_> = Chain { readable: &[REQUEST], writable: &[ANSWER] };
+
+/// Spec: §2.7.13.3 — the descriptors and the ring entry are there before the index that covers them.
+#[test]
+fn a_chain_is_whole_when_the_device_sees_it() {
+    for (event_index, indirect) in [(false, false), (false, true)] {
+        in_every_order(move || {
+            let RingBench { mut queue, mut other_side, running: _running, .. } =
+                RingBench::<Tag<u8>>::new(2, event_index, indirect);
+
+            let device = thread::spawn(move || other_side.pop().expect("what is there is whole"));
+            queue.make_available(CHAIN, Tag(1)).unwrap();
+            queue.publish();
+
+            if let Some(chain) = device.join().unwrap() {
+                assert_eq!((chain.readable_lens(), chain.writable_lens()), (vec![16], vec![32]));
+            }
+        });
+    }
+}
+
+/// Spec: §2.7.13.4.1 — a device that goes to sleep is notified, or has seen the chain before it slept.
+#[test]
+fn a_device_that_falls_asleep_is_woken() {
+    for event_index in [false, true] {
+        in_every_order(move || {
+            let RingBench { mut queue, mut other_side, running: _running, .. } =
+                RingBench::<Tag<u8>>::new(2, event_index, false);
+            other_side.disable_notifications().unwrap();
+
+            let device = thread::spawn(move || other_side.enable_notifications().unwrap());
+            queue.make_available(CHAIN, Tag(1)).unwrap();
+            let notified = queue.publish();
+
+            let seen = device.join().unwrap();
+            assert!(notified || seen, "the device sleeps with a chain waiting");
+        });
+    }
+}
+
+/// Spec: §2.7.14 — a driver that asks for notifications again gets one, or has seen the used chain before it waits.
+#[test]
+fn a_driver_that_rearms_is_woken() {
+    for event_index in [false, true] {
+        in_every_order(move || {
+            let RingBench { mut queue, mut other_side, running: _running, .. } =
+                RingBench::<Tag<u8>>::new(2, event_index, false);
+            queue.suppress_notifications();
+            queue.make_available(CHAIN, Tag(1)).unwrap();
+            queue.publish();
+            let chain = other_side.pop().unwrap().unwrap();
+
+            let device = thread::spawn(move || other_side.complete(chain.head, 32).unwrap());
+            let rearmed = queue.rearm();
+            let interrupted = device.join().unwrap();
+
+            assert!(
+                interrupted || rearmed == Rearmed::MoreWaiting,
+                "the driver waits for a chain that is there"
+            );
+        });
+    }
+}
+
+/// Spec: §2.7.14 — a used element that is taken is the one that the device wrote.
+#[test]
+fn a_used_element_is_whole_when_the_driver_sees_it() {
+    for event_index in [false, true] {
+        in_every_order(move || {
+            let RingBench { mut queue, mut other_side, running: _running, .. } =
+                RingBench::<Tag<u8>>::new(2, event_index, false);
+            queue.make_available(CHAIN, Tag(7)).unwrap();
+            queue.publish();
+            let chain = other_side.pop().unwrap().unwrap();
+
+            let device = thread::spawn(move || other_side.complete(chain.head, 32).unwrap());
+            if let Some(used) = queue.take_used().expect("the device keeps to the protocol") {
+                assert_eq!((used.payload, used.written_len), (Tag(7), 32));
+            }
+
+            device.join().unwrap();
+        });
+    }
+}
