@@ -10,7 +10,7 @@ use support::{Bench, RingBench};
 use virtio_guest::hal::Attempts;
 use virtio_guest::lifecycle::{ConfigError, InstallError, NegotiateError, Negotiating, ResetError, Wants};
 use virtio_guest::raw::Tag;
-use virtio_guest::ring::{Chain, Portion, QueueSettings, Slots};
+use virtio_guest::ring::{Broken, Chain, Portion, QueueSettings, RefusedReason, Slots};
 use virtio_guest::transport::QueueError;
 use virtio_guest::wire::block::BlockFeatures;
 use virtio_guest::wire::features::CommonFeatures;
@@ -340,4 +340,22 @@ fn a_device_that_needs_a_reset_can_be_brought_up_again() {
     let again = Bench { device, hal };
     let mut installing = again.install();
     assert!(installing.install_queue(0, &again.hal, &SETTINGS, Slots::<Tag<()>>::allocate(16)).is_ok());
+}
+
+/// Spec: §3.1.1 — no notification before DRIVER_OK: a queue becomes usable with its own device's, and with no other's.
+#[test]
+fn a_queue_is_not_activated_by_another_device_than_its_own() {
+    let (one, other) = (device(VERSION_1), device(VERSION_1));
+    let mut installing = one.install();
+    let queue = installing.install_queue(0, &one.hal, &SETTINGS, Slots::<Tag<()>>::allocate(16)).unwrap();
+    let running = other.install().start();
+
+    let mut queue = running.activate(queue);
+
+    assert_eq!(queue.broken(), Some(Broken::OtherDevice));
+    let portion = [Portion { offset: 0, len: 8 }];
+    let refused = queue.make_available(Chain { readable: &portion, writable: &[] }, Tag(())).unwrap_err();
+    assert_eq!(refused.reason, RefusedReason::Broken);
+    let reset = installing.reset(PATIENCE).unwrap();
+    assert_eq!(queue.reclaim(&reset).unwrap().count(), 0);
 }

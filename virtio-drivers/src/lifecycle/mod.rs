@@ -10,7 +10,7 @@
 //!   Installing              install_queue, as often as needed                  read and write configuration
 //!        │ start            DRIVER_OK
 //!        ▼
-//!   Running                 notifications allowed; configuration; status
+//!   Running                 activate: queues are live; configuration; status
 //!        │ reset            status 0 seen: ConfirmedReset
 //!        ▼
 //!   the transport again, and a proof with which queues give their memory and buffers back
@@ -29,7 +29,8 @@
 //! let settings = QueueSettings { size_max: 16, indirect_segments: 0, memory_bytes: 64 };
 //! let queue = device.install_queue(0, hal, &settings, &mut storage)?;
 //! let device = device.start();
-//! // ... and at the end:
+//! let mut queue = device.activate(queue);
+//! // ... queue.make_available(...), queue.publish(), queue.take_used() ... and at the end:
 //! let (transport, reset) = device.reset(Attempts(100_000)).map_err(|failed| failed.error)?;
 //! drop(queue.reclaim(&reset));
 //! # Ok(()) }

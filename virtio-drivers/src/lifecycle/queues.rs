@@ -8,7 +8,7 @@ use super::negotiate::NegotiatedFeatures;
 use super::running::Running;
 use crate::hal::{Hal, Patience};
 use crate::raw::{ConfirmedReset, Payload};
-use crate::ring::{PrepareError, PreparedQueue, QueueSettings, Slots, Virtqueue, queue_size};
+use crate::ring::{InstalledQueue, PrepareError, PreparedQueue, QueueSettings, Slots, queue_size};
 use crate::transport::{QueueError, QueueSetup, Transport};
 use crate::wire::field::{Field, FieldValue};
 use crate::wire::status::Status;
@@ -80,7 +80,7 @@ impl<T: Transport, D: Copy> Installing<T, D> {
         queue_size(self.queue_size_max(index), settings, slots).unwrap_or(0)
     }
 
-    /// Allocates a queue and tells the device where it is.
+    /// Allocates a queue and tells the device where it is. It is used after [`start`](Installing::start).
     ///
     /// Its size is the largest power of two within the device's limit, `settings` and `storage`. `storage` is a [`Storage`](crate::ring::Storage) lent for as
     /// long as the queue lives, or comes from the heap ([`Slots::allocate`]).
@@ -93,7 +93,7 @@ impl<T: Transport, D: Copy> Installing<T, D> {
         hal: &H,
         settings: &QueueSettings,
         storage: impl Into<Slots<'s, P>>,
-    ) -> Result<Virtqueue<'s, H, P>, InstallError> {
+    ) -> Result<InstalledQueue<'s, H, P>, InstallError> {
         let absent = InstallError::Queue { index, error: QueueError::Absent };
         let device_size_max = match self.rung.transport.queue_size_max(index) {
             0 => return Err(absent),
@@ -112,7 +112,7 @@ impl<T: Transport, D: Copy> Installing<T, D> {
         }
     }
 
-    /// Tells the device that its driver is ready. From here on queues may be published.
+    /// Tells the device that its driver is ready. From here on queues may be used: [`activate`](Running::activate) each.
     ///
     /// Spec: §3.1.1, step 8.
     pub fn start(mut self) -> Running<T, D> {

@@ -7,8 +7,11 @@ use scopeguard::ScopeGuard;
 use super::config::{self, Config, ConfigError};
 use super::ladder::{Armed, ResetError, Rung};
 use super::negotiate::NegotiatedFeatures;
-use crate::hal::Patience;
-use crate::raw::ConfirmedReset;
+use crate::hal::{Hal, Patience};
+use crate::raw::{ConfirmedReset, Payload};
+#[cfg(doc)]
+use crate::ring::Broken;
+use crate::ring::{InstalledQueue, Virtqueue};
 use crate::transport::{InterruptCause, Transport};
 use crate::wire::field::{Field, FieldValue};
 use crate::wire::status::Status;
@@ -39,6 +42,13 @@ impl<T: Transport, D: Copy> Running<T, D> {
     /// What was agreed.
     pub const fn features(&self) -> NegotiatedFeatures<D> {
         self.features
+    }
+
+    /// Makes an installed queue usable. One of another device, or of an earlier bring-up, comes out of service ([`Broken::OtherDevice`]).
+    ///
+    /// Spec: §3.1.1, step 8.
+    pub fn activate<'s, H: Hal, P: Payload>(&self, queue: InstalledQueue<'s, H, P>) -> Virtqueue<'s, H, P> {
+        queue.activate(self.rung.session)
     }
 
     /// The configuration space.

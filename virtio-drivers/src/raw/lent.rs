@@ -59,6 +59,11 @@ impl<M> Lent<M> {
         Self { inner: ManuallyDrop::new(inner), session }
     }
 
+    /// Whether it was lent in `session`.
+    pub(crate) fn belongs_to(&self, session: Session) -> bool {
+        self.session == session
+    }
+
     /// Takes it back, which the reset of its session allows.
     ///
     /// # Errors

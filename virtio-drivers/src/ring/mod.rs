@@ -15,6 +15,7 @@
 //! makes the queue [`Broken`], which only a reset cures.
 
 mod chain;
+mod installed;
 mod prepared;
 mod queue;
 mod slots;
@@ -22,6 +23,7 @@ mod split;
 mod suppress;
 
 pub use chain::{Chain, Portion, RefusedChain, RefusedReason};
+pub use installed::InstalledQueue;
 pub use prepared::QueueSettings;
 pub(crate) use prepared::{PrepareError, PreparedQueue, queue_size};
 pub use queue::{Broken, QueueStatistics, Rearmed, Returned, Used, Virtqueue};

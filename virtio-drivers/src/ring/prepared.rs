@@ -1,8 +1,9 @@
 //! A queue that no device knows of yet: its memory and its books, allocated and checked.
 //!
 //! Spec: §4.1.5.1.3 Virtqueue Configuration, steps before the device is told. Dropping it frees everything; once the device knows the addresses it
-//! becomes a [`Virtqueue`] and nothing is freed without a reset any more.
+//! becomes an [`InstalledQueue`] and nothing is freed without a reset any more.
 
+use super::installed::InstalledQueue;
 use super::queue::Virtqueue;
 use super::slots::{Books, Slots};
 use super::split::SplitRing;
@@ -95,8 +96,14 @@ impl<'s, H: Hal, T: Payload> PreparedQueue<'s, H, T> {
     }
 
     /// The queue, from the moment its device knows of it.
-    pub(crate) fn install(self, session: Session, index: u16, doorbell: Doorbell) -> Virtqueue<'s, H, T> {
-        Virtqueue::new(Lent::to(session, self.memory), self.books, self.ring, index, doorbell)
+    pub(crate) fn install(
+        self,
+        session: Session,
+        index: u16,
+        doorbell: Doorbell,
+    ) -> InstalledQueue<'s, H, T> {
+        let memory = Lent::to(session, self.memory);
+        InstalledQueue::new(Virtqueue::new(memory, self.books, self.ring, index, doorbell))
     }
 }
 

@@ -7,7 +7,7 @@ use super::prepared::QueueMemory;
 use super::slots::Books;
 use super::split::{SplitRing, UsedIndexJumped};
 use crate::hal::Hal;
-use crate::raw::{ConfirmedReset, Doorbell, IndirectTables, Lent, OutOfBounds, Payload};
+use crate::raw::{ConfirmedReset, Doorbell, IndirectTables, Lent, OutOfBounds, Payload, Session};
 
 /// The device broke the protocol. The queue refuses further work until the device is reset; buffers stay where they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +36,9 @@ pub enum Broken {
         /// What it was allowed, in bytes.
         writable_bytes: u32,
     },
+    /// The queue was activated with another device than its own, or with another bring-up of it. The device did nothing wrong.
+    #[error("the queue was activated with another device than its own")]
+    OtherDevice,
 }
 
 /// A chain that the device is done with.
@@ -294,7 +297,11 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
         }
     }
 
-    fn out_of_service(&mut self, why: Broken) -> Broken {
+    pub(super) fn belongs_to(&self, session: Session) -> bool {
+        self.memory.belongs_to(session)
+    }
+
+    pub(super) fn out_of_service(&mut self, why: Broken) -> Broken {
         log::error!("virtqueue {}: {why}; out of service until the device is reset", self.index);
         self.broken = Some(why);
         why

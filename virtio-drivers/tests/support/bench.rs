@@ -100,6 +100,7 @@ impl<T: Payload + 'static> RingBench<T> {
             .install_queue(0, &bench.hal, &settings, Slots::allocate(size))
             .expect("the queue installs");
         let running = device.start();
+        let queue = running.activate(queue);
         let Bench { device, hal } = bench;
         let other_side = device.split_queue(0, &hal.space).expect("enabled").expect("sound");
         Self { device, hal, running, queue, other_side }

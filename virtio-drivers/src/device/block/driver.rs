@@ -133,12 +133,13 @@ impl<'s, T: Transport, H: Hal> Block<'s, T, H> {
         let slots = RequestSlots::new(&mut storage.free, queue_size, indirect, &limits);
         queue_settings.indirect_segments = limits.segments;
         queue_settings.memory_bytes = slots.memory_bytes();
-        let mut queue = device.install_queue(REQUEST_QUEUE, &hal, &queue_settings, &mut storage.ring)?;
-        queue.suppress_notifications();
+        let queue = device.install_queue(REQUEST_QUEUE, &hal, &queue_settings, &mut storage.ring)?;
 
         let block_bytes =
             block_bytes.filter(|bytes| bytes.is_power_of_two() && *bytes as usize >= SECTOR_BYTES);
         let device = device.start();
+        let mut queue = device.activate(queue);
+        queue.suppress_notifications();
         let live = Live { device, queue, slots, limits, calls: 0, capacity_sectors, block_bytes };
         Ok(Self { live: scopeguard::guard(live, Live::tear_down) })
     }
