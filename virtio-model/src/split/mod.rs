@@ -23,6 +23,7 @@ use crate::chain::Chain;
 use crate::error::ModelError;
 use crate::memory::{AddressSpace, fence};
 use layout::Areas;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 const NO_INTERRUPT: u16 = 1;
@@ -65,6 +66,8 @@ pub struct SplitQueue {
     next_used: u16,
     /// For each table entry, the head of the chain in flight that occupies it.
     occupied_by: Vec<Option<u16>>,
+    /// The table entries of each chain in flight, by its head.
+    entries_of: BTreeMap<u32, Vec<u16>>,
 }
 
 impl SplitQueue {
@@ -102,6 +105,7 @@ impl SplitQueue {
             published_used: 0,
             next_used: 0,
             occupied_by: vec![None; usize::from(setup.size)],
+            entries_of: BTreeMap::new(),
         })
     }
 
@@ -139,9 +143,10 @@ impl SplitQueue {
                 )));
             }
         }
-        for entry in walked.entries {
+        for &entry in &walked.entries {
             self.occupied_by[usize::from(entry)] = Some(head);
         }
+        self.entries_of.insert(u32::from(head), walked.entries);
         self.next_avail = self.next_avail.wrapping_add(1);
         Ok(Some(walked.chain))
     }
@@ -155,10 +160,8 @@ impl SplitQueue {
         let index = self.next_used;
         self.areas.set_used_element(index, head, written)?;
         self.next_used = index.wrapping_add(1);
-        for owner in &mut self.occupied_by {
-            if owner.is_some_and(|owner| u32::from(owner) == head) {
-                *owner = None;
-            }
+        for entry in self.entries_of.remove(&head).into_iter().flatten() {
+            self.occupied_by[usize::from(entry)] = None;
         }
         Ok(index)
     }
