@@ -35,8 +35,10 @@ fn check(root: &Path) -> io::Result<usize> {
     for folder in ["virtio-drivers", "virtio-model", "examples", "qemu-tests", "xtask"] {
         rust_files(&root.join(folder), &mut files)?;
     }
+    let mut sources = String::new();
     for path in files {
         let text = fs::read_to_string(&path)?;
+        sources += &text;
         let shown = path.strip_prefix(root).unwrap_or(&path);
         for finding in rules::everywhere(&text) {
             report(shown, finding.line, &finding.what);
@@ -54,6 +56,10 @@ fn check(root: &Path) -> io::Result<usize> {
     let makefile = root.join("Makefile");
     for finding in rules::targets(&fs::read_to_string(&makefile)?, &pages) {
         report(Path::new("Makefile"), finding.line, &finding.what);
+    }
+    let faults = Path::new("docs/src/faults.md");
+    for finding in rules::named_tests(&fs::read_to_string(root.join(faults))?, &sources) {
+        report(faults, finding.line, &finding.what);
     }
     Ok(findings)
 }

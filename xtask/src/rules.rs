@@ -127,6 +127,20 @@ pub fn targets(makefile: &str, pages: &str) -> Vec<Finding> {
         .collect()
 }
 
+/// Every test that the page of faults names (a name of several words in backticks) is in one of the `sources`.
+pub fn named_tests(page: &str, sources: &str) -> Vec<Finding> {
+    let is_test_name = |name: &str| {
+        name.contains('_') && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    (1..)
+        .zip(page.lines())
+        .filter(|(_, line)| line.starts_with('|'))
+        .flat_map(|(number, line)| line.split('`').skip(1).step_by(2).map(move |name| (number, name)))
+        .filter(|(_, name)| is_test_name(name) && !sources.contains(&format!("fn {name}()")))
+        .map(|(number, name)| finding(number, format!("there is no test `{name}`")))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,5 +193,11 @@ mod tests {
         let makefile = "demo: ## x\ntest-unit: ## y\n.PHONY: demo\n";
         assert_eq!(targets(makefile, "Run `make demo` and `make test`.").len(), 1);
         assert!(targets(makefile, "`make demo`, `make test-unit`").is_empty());
+    }
+
+    #[test]
+    fn a_fault_whose_test_is_gone_is_found() {
+        let page = "| says `DRIVER_OK` | `a_test_that_is_there`, `a_test_that_is_gone` |\n";
+        assert_eq!(named_tests(page, "#[test]\nfn a_test_that_is_there() {\n").len(), 1);
     }
 }

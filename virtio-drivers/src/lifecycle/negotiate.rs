@@ -41,7 +41,19 @@ pub struct NegotiatedFeatures<D> {
     pub device: D,
 }
 
-/// What a driver wants of a device.
+/// What a driver wants of a device: names, never numbers.
+///
+/// ```
+/// use virtio_guest::lifecycle::Wants;
+/// use virtio_guest::wire::block::BlockFeatures;
+///
+/// let wants = Wants::features(BlockFeatures::FLUSH | BlockFeatures::RO);
+/// # let _ = wants;
+/// ```
+/// ```compile_fail,E0277
+/// # use virtio_guest::lifecycle::Wants;
+/// let flush_by_its_number = Wants::features(9u128);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wants<D> {
     wanted: D,

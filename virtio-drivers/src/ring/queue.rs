@@ -75,6 +75,22 @@ pub struct QueueStatistics {
 ///
 /// Dropping it leaks its memory and whatever is in flight, for the device may be using both; [`reclaim`](Virtqueue::reclaim)
 /// takes them back after a reset.
+///
+/// ```
+/// # use virtio_guest::{hal::Hal, raw::Tag, ring::Virtqueue};
+/// fn may_move_to_another_processor<T: Send>() {}
+/// # #[allow(dead_code)]
+/// fn queue<H: Hal + Send + 'static>() {
+///     may_move_to_another_processor::<Virtqueue<'static, H, Tag<u32>>>();
+/// }
+/// ```
+/// ```compile_fail,E0277
+/// # use virtio_guest::{hal::Hal, raw::Tag, ring::Virtqueue};
+/// fn may_be_shared<T: Sync>() {}
+/// fn queue<H: Hal + Send + Sync + 'static>() {
+///     may_be_shared::<Virtqueue<'static, H, Tag<u32>>>();
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Virtqueue<'s, H: Hal, T> {
     memory: Lent<QueueMemory<H>>,
