@@ -24,6 +24,9 @@ use fat::{Blocks, Clock};
 /// The file that is written.
 const NEW_FILE: &str = "GUEST.TXT";
 
+/// As much of a file as is printed.
+const SHOWN_BYTES_MAX: u32 = 4096;
+
 example_platform::entry!(run);
 
 fn run() -> Result<(), String> {
@@ -66,7 +69,11 @@ fn use_files(blocks: Blocks<'_>, sectors: u64) -> Result<(), embedded_sdmmc::Err
             return ControlFlow::Continue(());
         }
         println!("  {:<12} {:>8} bytes  {}", entry.name.to_string(), entry.size, entry.mtime.to_string());
-        if text_file.is_none() && entry.name.extension() == b"TXT" && entry.name.to_string() != NEW_FILE {
+        if text_file.is_none()
+            && !entry.attributes.is_directory()
+            && entry.name.extension() == b"TXT"
+            && entry.name.to_string() != NEW_FILE
+        {
             text_file = Some(entry.name);
         }
         ControlFlow::Continue(())
@@ -75,13 +82,13 @@ fn use_files(blocks: Blocks<'_>, sectors: u64) -> Result<(), embedded_sdmmc::Err
     if let Some(name) = text_file {
         println!("--- {name}");
         let file = root.open_file_in_dir(name, Mode::ReadOnly)?;
-        let mut text = alloc::vec![0; file.length() as usize];
+        let mut text = alloc::vec![0; file.length().min(SHOWN_BYTES_MAX) as usize];
         let mut filled = 0;
         while filled < text.len() && !file.is_eof() {
             filled += file.read(text.get_mut(filled..).unwrap_or_default())?;
         }
         println!("{}", String::from_utf8_lossy(&text).trim_end());
-        println!("---");
+        println!("--- {filled} of {} bytes", file.length());
     }
 
     let text = alloc::format!(

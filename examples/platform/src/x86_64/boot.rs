@@ -1,7 +1,8 @@
 //! From the loader to Rust: 32-bit protected mode without paging, to 64-bit mode with identity-mapped memory.
 //!
 //! The entry is PVH's: an ELF note names a 32-bit address, and `ebx` holds the physical address of the start information. The first 4 GiB are
-//! mapped with 2 MiB pages (some hypervisors fault on 1 GiB pages); memory and BARs further up are mapped when they are needed.
+//! mapped with 2 MiB pages (some hypervisors fault on 1 GiB pages); memory and BARs further up are mapped when they are needed. Three pages are special,
+//! as `link.ld` places the kernel: the first 4 KiB are read-only, and so are text and constants at 2 MiB, and the 2 MiB below the stack are not mapped.
 
 use core::arch::global_asm;
 
@@ -40,6 +41,17 @@ pvh_start:
     add eax, 0x200000
     add edi, 8
     loop 3b
+    mov ecx, 511                // the first 2 MiB in pages of 4 KiB, but for the first
+    mov eax, 0x1003
+    mov edi, offset boot_level_1 + 8
+4:  mov dword ptr [edi], eax
+    add eax, 0x1000
+    add edi, 8
+    loop 4b
+    mov dword ptr [boot_level_1], 1                 // not writable: the loader's information may be there
+    mov dword ptr [boot_level_2], offset boot_level_1 + 3
+    mov dword ptr [boot_level_2 + 8], 0x200081      // text and constants: not writable
+    mov dword ptr [boot_level_2 + 16], 0            // the stack's guard
 
     mov eax, offset boot_level_4
     mov cr3, eax
@@ -78,8 +90,8 @@ long_mode:
     .align 8
 boot_gdt:
     .quad 0
-    .quad 0x00af9a000000ffff    // code, 64 bit
-    .quad 0x00cf92000000ffff    // data
+    .quad 0x00af9b000000ffff    // code, 64 bit; accessed already, for this memory is read-only
+    .quad 0x00cf93000000ffff    // data; the same
 boot_gdt_pointer:
     .word 23
     .quad boot_gdt
@@ -93,7 +105,11 @@ boot_level_3:
     .skip 4096
 boot_level_2:
     .skip 4 * 4096
-boot_stack:
+boot_level_1:
+    .skip 4096
+
+    .section .stack, "aw", @nobits
+    .align 4096
     .skip 128 * 1024
 boot_stack_top:
     "#

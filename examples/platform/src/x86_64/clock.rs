@@ -12,6 +12,11 @@ const TIMER_HZ: u64 = 1_193_182;
 /// How long the measurement takes, in those ticks: a hundredth of a second.
 const TIMER_TICKS: u16 = (TIMER_HZ / 100) as u16;
 
+/// No timer is looked at more often than this in a hundredth of a second.
+const READS_MAX: u32 = 100_000_000;
+/// No processor's counter is slower than 10 MHz.
+const PLAUSIBLE_TICKS_PER_MILLI: u64 = 10_000;
+
 static TICKS_PER_MILLI: Once<u64> = Once::new();
 
 fn ticks() -> u64 {
@@ -35,16 +40,25 @@ pub(super) fn init() {
     // SAFETY: as above; the gate starts the count.
     unsafe { ports::write_u8(0x61, gate & !0b11 | 1) };
     let start = ticks();
+    let mut reads = 0;
     // SAFETY: bit 5 shows that the count is over.
-    while unsafe { ports::read_u8(0x61) } & 0b10_0000 == 0 {}
-    let elapsed = ticks() - start;
-    TICKS_PER_MILLI.call_once(|| (elapsed / 10).max(1));
+    while unsafe { ports::read_u8(0x61) } & 0b10_0000 == 0 && reads < READS_MAX {
+        reads += 1;
+    }
+    let per_milli = (ticks() - start) / 10;
+    let is_plausible = reads < READS_MAX && per_milli > PLAUSIBLE_TICKS_PER_MILLI;
+    assert!(
+        is_plausible,
+        "the interval timer (PIT) does not count: this kernel has no other way to measure time"
+    );
+    TICKS_PER_MILLI.call_once(|| per_milli);
 }
 
 /// Time since some moment before the program started. Never goes back.
 pub fn now() -> Duration {
     let per_milli = TICKS_PER_MILLI.get().copied().unwrap_or(u64::MAX);
-    Duration::from_micros(ticks() / per_milli * 1000 + ticks() % per_milli * 1000 / per_milli)
+    let ticks = ticks();
+    Duration::from_micros(ticks / per_milli * 1000 + ticks % per_milli * 1000 / per_milli)
 }
 
 /// Time since `earlier`, a moment that [`now`] gave.
@@ -93,7 +107,8 @@ pub fn date() -> Date {
         // SAFETY: reading the clock's data port has no side effect.
         unsafe { ports::read_u8(0x71) }
     };
-    while read(0x0a) & 0x80 != 0 {} // an update takes a few milliseconds at most
+    let start = now();
+    while read(0x0a) & 0x80 != 0 && since(start) < Duration::from_millis(10) {} // an update takes two
     let is_binary = read(0x0b) & 0b100 != 0;
     let number = |register| {
         let value = read(register);

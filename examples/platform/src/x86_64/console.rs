@@ -10,23 +10,24 @@ use uart_16550::{Config, Uart16550};
 /// The first serial port of every PC.
 const COM1: u16 = 0x3f8;
 
+/// Locked for one piece of text at a time, never while something is being formatted: a panic or an exception in there can still print.
 static CONSOLE: Mutex<Option<Uart16550<PioBackend>>> = Mutex::new(None);
 
-struct Port<'a>(&'a mut Uart16550<PioBackend>);
+struct Port;
 
-impl Write for Port<'_> {
+impl Write for Port {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.send_bytes_exact(text.as_bytes());
+        if let Some(port) = CONSOLE.lock().as_mut() {
+            port.send_bytes_exact(text.as_bytes());
+        }
         Ok(())
     }
 }
 
 /// Prints a line. Use [`println!`](crate::println).
 pub fn print_line(line: fmt::Arguments<'_>) {
-    if let Some(port) = CONSOLE.lock().as_mut() {
-        // A serial port takes everything; a formatter that fails has printed what it could.
-        let _ = writeln!(Port(port), "{line}");
-    }
+    // A serial port takes everything; a formatter that fails has printed what it could.
+    let _ = writeln!(Port, "{line}");
 }
 
 struct Sink;

@@ -32,8 +32,8 @@ impl PciAccess {
     fn ecam() -> Option<EcamRange> {
         *ECAM.call_once(|| {
             let ecam = acpi::ecam()?;
-            let buses = usize::from(ecam.last_bus - ecam.first_bus) + 1;
-            MMIO.map_mmio(ecam.base, buses * BUS_BYTES)?;
+            let buses = usize::from(ecam.last_bus.checked_sub(ecam.first_bus)?) + 1;
+            MMIO.map_mmio(bus_base(&ecam, ecam.first_bus), buses * BUS_BYTES)?;
             Some(ecam)
         })
     }
@@ -41,11 +41,17 @@ impl PciAccess {
     /// The register in memory, for buses that have it there.
     fn ecam_register(address: PciAddress, offset: u16) -> Option<*mut u32> {
         let ecam = Self::ecam()?;
-        let bus = address.bus().checked_sub(ecam.first_bus).filter(|_| address.bus() <= ecam.last_bus)?;
-        let function =
-            u64::from(bus) << 20 | u64::from(address.device()) << 15 | u64::from(address.function()) << 12;
-        Some((ecam.base + function + u64::from(offset)) as *mut u32)
+        if !(ecam.first_bus..=ecam.last_bus).contains(&address.bus()) {
+            return None;
+        }
+        let function = u64::from(address.device()) << 15 | u64::from(address.function()) << 12;
+        Some((bus_base(&ecam, address.bus()) + function + u64::from(offset)) as *mut u32)
     }
+}
+
+/// Where a bus is. The table's base is where bus 0 is, or would be, whatever the first bus (PCI Firmware Specification, §4.1.2).
+fn bus_base(ecam: &EcamRange, bus: u8) -> u64 {
+    ecam.base + u64::from(bus) * BUS_BYTES as u64
 }
 
 fn port_address(address: PciAddress, offset: u16) -> u32 {

@@ -73,6 +73,29 @@ pub(super) fn rsdp_address() -> Option<usize> {
     Some(start_info().rsdp_address as usize).filter(|address| *address != 0)
 }
 
+/// What QEMU's `-initrd` becomes.
+#[repr(C)]
+struct Module {
+    address: u64,
+    bytes: u64,
+    command_line_address: u64,
+    reserved: u64,
+}
+
+/// Where the loader put things that must not be overwritten: their first bytes.
+pub(super) fn loaded_at() -> impl Iterator<Item = u64> {
+    let info = start_info();
+    let modules: &'static [Module] = if info.modules_address == 0 {
+        &[]
+    } else {
+        // SAFETY: the loader put that many entries there, and nobody overwrites them.
+        unsafe { slice::from_raw_parts(info.modules_address as *const Module, info.modules as usize) }
+    };
+    let own =
+        [&raw const *info as u64, info.modules_address, info.command_line_address, info.memory_map_address];
+    own.into_iter().chain(modules.iter().flat_map(|module| [module.address, module.command_line_address]))
+}
+
 /// All ranges of physical memory.
 pub(super) fn memory_map() -> &'static [MemoryRange] {
     let info = start_info();

@@ -4,10 +4,15 @@
 //! behind the kernel is cut in two:
 //!
 //! ```text
-//!   1 MiB ┌────────┬──────────────┬───────────────────────────────┐
-//!         │ kernel │ heap, 8 MiB  │ DMA pool: the rest of it      │ (within the first 4 GiB)
-//!         └────────┴──────────────┴───────────────────────────────┘
+//!   0        2 MiB             4 MiB        6 MiB
+//!   ┌────────┬─────────────────┬────────────┬──────────────┬─────────────┬───────────────────────────┐
+//!   │ low    │ text, constants │ not mapped │ stack, data  │ heap, 8 MiB │ DMA pool: the rest of it  │ (within the first 4 GiB)
+//!   │ memory │ (read-only)     │ (guard)    │              │             │                           │
+//!   └────────┴─────────────────┴────────────┴──────────────┴─────────────┴───────────────────────────┘
 //! ```
+//!
+//! The page at address 0 is read-only, too (the loader may have left its information there): writes through null pointers, overflowing stacks and
+//! writes to constants end in an exception that says so.
 
 mod dma;
 mod paging;
@@ -16,7 +21,7 @@ pub use dma::{DMA, Dma, MMIO, Mmio};
 
 use linked_list_allocator::LockedHeap;
 
-use super::pvh::MemoryRange;
+use super::pvh::{self, MemoryRange};
 use crate::println;
 
 /// What the boot code mapped.
@@ -40,13 +45,19 @@ pub(super) fn init(map: &[MemoryRange]) {
     let behind_kernel = |range: &MemoryRange| {
         let start = range.address.max(kernel).next_multiple_of(4096);
         let end = range.address.saturating_add(range.bytes).min(MAPPED_END);
+        // What the loader left is below the kernel, or at the top of memory: stay below that.
+        let end = pvh::loaded_at().filter(|address| *address >= start).fold(end, u64::min);
         (start, end.saturating_sub(start) as usize)
     };
     let largest =
         map.iter().filter(|range| range.is_usable()).map(behind_kernel).max_by_key(|(_, bytes)| *bytes);
-    let Some((start, bytes)) = largest.filter(|(_, bytes)| *bytes > 2 * HEAP_BYTES) else {
-        panic!("the machine has too little memory: 32 MiB are the least");
-    };
+    let (start, bytes) = largest.unwrap_or((0, 0));
+    assert!(
+        bytes >= 2 * HEAP_BYTES,
+        "the machine has too little memory: {} MiB behind the kernel, {} are the least",
+        bytes >> 20,
+        (2 * HEAP_BYTES) >> 20
+    );
     let start = start as *mut u8;
     // SAFETY: usable memory that nothing else lies in, mapped, handed out here once.
     unsafe { HEAP.lock().init(start, HEAP_BYTES) };
