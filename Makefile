@@ -3,7 +3,7 @@
 .PHONY: help setup demo check test test-unit test-races test-doc test-miri test-qemu doc
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | column -t -s @
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install what is missing on this machine
 	@scripts/setup.sh test

@@ -5,13 +5,16 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 fail() { printf 'demo: %s\n' "$@" >&2; exit 1; }
 
+if [ -n "${DISK:-}" ]; then
+  [ -f "$DISK" ] || fail "there is no disk image $DISK." "Next step: name one that exists, or run 'make demo' without DISK to have one made."
+  [ -s "$DISK" ] || fail "the disk image $DISK is empty." "Next step: 'scripts/image.sh $DISK FOLDER' makes it one with a FAT file system, holding the files of FOLDER."
+fi
 scripts/setup.sh demo
-target=${CARGO_TARGET_DIR:-target}
+# Wherever cargo puts things.
+target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 mkdir -p "$target/demo/files"
 image=${DISK:-$target/demo/disk.img}
-if [ -n "${DISK:-}" ]; then
-  [ -f "$image" ] || fail "there is no disk image $image." "Next step: name one that exists, or run 'make demo' without DISK to have one made."
-else
+if [ -z "${DISK:-}" ]; then
   echo "demo: making the disk image $image"
   printf 'Hello from the host.\nThis file was put on the disk before the guest was started.\n' >"$target/demo/files/HELLO.TXT"
   printf 'The guest reads this disk through virtio-guest.\n' >"$target/demo/files/ABOUT.TXT"
@@ -25,8 +28,8 @@ log=$target/demo/serial.log
 status=0
 timeout 60 qemu-system-x86_64 -machine q35 -m 256 -display none -no-reboot -serial stdio -monitor none \
   -device isa-debug-exit,iobase=0xf4,iosize=0x04 \
-  -drive "file=$image,format=raw,if=none,id=disk" -device virtio-blk-pci,drive=disk,disable-legacy=on \
-  -kernel "$target/x86_64-unknown-none/release/example-block" </dev/null | tee "$log" || status=${PIPESTATUS[0]}
+  -drive "file=${image//,/,,},format=raw,if=none,id=disk" -device virtio-blk-pci,drive=disk,disable-legacy=on \
+  -kernel "$target/x86_64-unknown-none/release/example-block" </dev/null 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
 # The guest says through QEMU's exit status how it ended: 33 for success, 35 for failure.
 case $status in
   33) ;;

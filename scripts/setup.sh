@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Makes this machine ready: installs what is missing, and says so before it does.
-# Usage: scripts/setup.sh demo|test     (demo: toolchain, QEMU, mtools; test: these and a nightly toolchain with miri)
+# Usage: scripts/setup.sh demo|test     (demo: toolchain, C linker, QEMU, mtools; test: these and a nightly toolchain with miri)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-test}
-qemu_needed=10
+qemu_needed=$(cat scripts/qemu-version)
+
+case $purpose in demo|test) ;; *) echo "usage: scripts/setup.sh demo|test" >&2; exit 2 ;; esac
 
 say() { echo "setup: $*"; }
 fail() { printf 'setup: %s\n' "$@" >&2; exit 1; }
@@ -23,7 +25,7 @@ qemu_is_new_enough() { local found; found=$(qemu_version); [ -n "$found" ] && [ 
 install_rust() {
   command -v rustup >/dev/null || fail "rustup was not found." "Next step: install it from https://rustup.rs, then run 'make setup' again."
   local channel; channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
-  local wanted="rustfmt-x86_64 clippy-x86_64 rust-std-x86_64-unknown-none rust-std-aarch64-unknown-none rust-std-riscv64gc-unknown-none-elf"
+  local wanted="rustfmt clippy rust-std-x86_64-unknown-none rust-std-aarch64-unknown-none rust-std-riscv64gc-unknown-none-elf"
   local installed; installed=$(rustup component list --toolchain "$channel" --installed 2>/dev/null || true)
   local part
   for part in $wanted; do
@@ -51,14 +53,15 @@ install_nightly() {
 
 # What a person without apt, or without the right to use it, is told.
 by_hand() {
-  fail "$1" "Needed: qemu-system-x86_64 $qemu_needed or newer, and mtools." \
+  fail "$1" "Needed: qemu-system-x86_64 $qemu_needed or newer, mtools, and a C linker (cc)." \
     "Next step: install them with your system's package manager, for example" \
     "  Debian 12:      add bookworm-backports to apt's sources, then (as root)" \
-    "                  apt-get install -t bookworm-backports qemu-system-x86 && apt-get install mtools" \
-    "  Debian 13:      apt-get install qemu-system-x86 mtools" \
-    "  Fedora:         dnf install qemu-system-x86-core mtools" \
-    "  Arch:           pacman -S qemu-system-x86 mtools" \
-    "  macOS:          brew install qemu mtools" \
+    "                  apt-get install -t bookworm-backports qemu-system-x86 && apt-get install mtools gcc libc6-dev" \
+    "  Debian 13, Ubuntu 25.10 and newer:" \
+    "                  apt-get install qemu-system-x86 mtools gcc libc6-dev" \
+    "  older Ubuntu:   build QEMU $qemu_needed from source (its packages are older); apt-get install mtools gcc libc6-dev" \
+    "  Fedora:         dnf install qemu-system-x86-core mtools gcc" \
+    "  Arch:           pacman -S qemu-system-x86 mtools gcc" \
     "then run 'make setup' again."
 }
 
@@ -66,13 +69,14 @@ install_packages() {
   local packages=()
   qemu_is_new_enough || packages+=(qemu-system-x86)
   command -v mformat >/dev/null || packages+=(mtools)
+  command -v cc >/dev/null || packages+=(gcc libc6-dev)
   [ ${#packages[@]} -gt 0 ] || return 0
   command -v apt-get >/dev/null || by_hand "missing or too old: ${packages[*]}, and there is no apt here."
   as_root true 2>/dev/null || by_hand "missing or too old: ${packages[*]}, and no permission to install (not root, no sudo)."
 
   local from=()
   if [[ " ${packages[*]} " == *" qemu-system-x86 "* ]] && grep -qs '^VERSION_CODENAME=bookworm' /etc/os-release; then
-    if ! grep -rqs 'bookworm-backports' /etc/apt/sources.list /etc/apt/sources.list.d; then
+    if ! grep -rqsE '^[^#]*bookworm-backports' /etc/apt/sources.list /etc/apt/sources.list.d; then
       say "Debian 12 has QEMU 7.2: adding bookworm-backports to apt's sources"
       echo 'deb http://deb.debian.org/debian bookworm-backports main' \
         | as_root tee /etc/apt/sources.list.d/bookworm-backports.list >/dev/null || by_hand "apt's sources could not be changed."
@@ -81,6 +85,10 @@ install_packages() {
   fi
   say "installing ${packages[*]} with apt"
   as_root apt-get update -qq || by_hand "apt-get update failed."
+  if [[ " ${packages[*]} " == *" qemu-system-x86 "* ]]; then
+    local offered; offered=$(apt-cache "${from[@]}" policy qemu-system-x86 | sed -n 's/ *Candidate: \([0-9]*:\)\?\([0-9]*\).*/\2/p')
+    [ "${offered:-0}" -ge "$qemu_needed" ] || by_hand "this system's packages have QEMU ${offered:-none}; that is too old, and nothing was installed."
+  fi
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${from[@]}" "${packages[@]}" >/dev/null \
     || by_hand "apt-get install failed."
   qemu_is_new_enough || by_hand "QEMU $(qemu_version) is what this system's packages have; that is too old."

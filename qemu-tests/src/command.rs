@@ -35,6 +35,10 @@ pub struct DiskDevice {
     pub indirect_desc: bool,
     /// Offer, and insist on, `ACCESS_PLATFORM` (`iommu_platform`).
     pub iommu_platform: bool,
+    /// It is on a bus behind a PCI Express port.
+    pub behind_bridge: bool,
+    /// The drive fails when it is to be flushed.
+    pub flush_fails: bool,
     /// Descriptors of each queue.
     pub queue_size: Option<u16>,
     /// The drive is read-only.
@@ -51,6 +55,8 @@ impl Default for DiskDevice {
             event_idx: true,
             indirect_desc: true,
             iommu_platform: false,
+            behind_bridge: false,
+            flush_fails: false,
             queue_size: None,
             read_only: false,
             serial: None,
@@ -62,6 +68,11 @@ fn on_off(on: bool) -> &'static str {
     if on { "on" } else { "off" }
 }
 
+/// A path as a part of an option: a comma there is written twice.
+fn option_value(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
+
 impl DiskDevice {
     fn properties(&self, drive: &str) -> String {
         let mut properties = format!(
@@ -71,6 +82,9 @@ impl DiskDevice {
             on_off(self.indirect_desc),
             on_off(self.iommu_platform)
         );
+        if self.behind_bridge {
+            properties += ",bus=bridge";
+        }
         if let Some(size) = self.queue_size {
             properties += &format!(",queue-size={size}");
         }
@@ -90,6 +104,7 @@ pub struct Qemu {
     command_line: String,
     disks: Vec<(PathBuf, DiskDevice)>,
     paused: bool,
+    memory_mib: u32,
     limit: Duration,
 }
 
@@ -103,6 +118,7 @@ impl Qemu {
             command_line: String::new(),
             disks: Vec::new(),
             paused: false,
+            memory_mib: 256,
             limit: Duration::from_mins(1),
         }
     }
@@ -135,6 +151,13 @@ impl Qemu {
         self
     }
 
+    /// Sets how much memory the machine has.
+    #[must_use]
+    pub fn memory_mib(mut self, memory_mib: u32) -> Self {
+        self.memory_mib = memory_mib;
+        self
+    }
+
     /// Sets how long the machine may run.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
@@ -160,7 +183,6 @@ impl Qemu {
             ["-machine", machine],
             ["-accel", accelerator],
             ["-cpu", processor],
-            ["-m", "256"],
             ["-display", "none"],
             ["-monitor", "none"],
             ["-serial", "stdio"],
@@ -171,7 +193,11 @@ impl Qemu {
         .map(str::to_owned)
         .collect();
         arguments.extend(["-no-reboot".into(), "-nodefaults".into()]);
-        arguments.extend(["-qmp".into(), format!("unix:{},server=on,wait=off", qmp.display())]);
+        arguments.extend(["-m".into(), self.memory_mib.to_string()]);
+        arguments.extend(["-qmp".into(), format!("unix:{},server=on,wait=off", option_value(qmp))]);
+        if self.disks.iter().any(|(_, device)| device.behind_bridge) {
+            arguments.extend(["-device".into(), "pcie-root-port,id=bridge,chassis=1".into()]);
+        }
         if self.paused {
             arguments.push("-S".into());
         }
@@ -182,9 +208,18 @@ impl Qemu {
         for (index, (path, device)) in self.disks.iter().enumerate() {
             let drive = format!("disk{index}");
             let read_only = on_off(device.read_only);
+            let file = option_value(path);
+            let backend = if device.flush_fails {
+                format!(
+                    "driver=raw,file.driver=blkdebug,file.image.driver=file,file.image.filename={file},\
+                     file.inject-error.0.event=flush_to_disk,file.inject-error.0.errno=5"
+                )
+            } else {
+                format!("format=raw,file={file}")
+            };
             arguments.extend([
                 "-drive".into(),
-                format!("id={drive},if=none,format=raw,file={},readonly={read_only}", path.display()),
+                format!("id={drive},if=none,{backend},readonly={read_only}"),
                 "-device".into(),
                 device.properties(&drive),
             ]);

@@ -29,7 +29,7 @@ pub use version::check_qemu;
 use std::collections::HashMap;
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{LazyLock, Mutex};
 
 /// The target that kernels are built for.
@@ -48,16 +48,24 @@ pub fn kernel(package: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     println!("building {package} for {TARGET}");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let output = Command::new(cargo)
         .current_dir(&root)
         .args(["build", "-q", "--release", "--target", TARGET, "-p", package])
-        .status()
+        .args(["--message-format", "json-render-diagnostics"])
+        .stderr(Stdio::inherit())
+        .output()
         .expect("cargo runs");
-    assert!(status.success(), "{package} does not build");
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let path = target.join(TARGET).join("release").join(package);
+    assert!(output.status.success(), "{package} does not build");
+    let path = executable(&String::from_utf8_lossy(&output.stdout));
+    let path = path.unwrap_or_else(|| panic!("cargo does not say where {package} is"));
     built.insert(package.into(), path.clone());
     path
+}
+
+/// Where cargo says that it put the program: wherever the target directory is configured to be.
+fn executable(messages: &str) -> Option<PathBuf> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    messages.filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?))).next_back()
 }
 
 /// A number that no earlier run had; printed, so that a failure can be told from another.

@@ -3,8 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -16,25 +15,19 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub struct Qmp {
     stream: BufReader<UnixStream>,
     events: Vec<Value>,
+    command: String,
 }
 
 impl Qmp {
-    /// Connects, and leaves negotiation behind.
-    pub(crate) fn connect(socket: &Path) -> Self {
-        let start = Instant::now();
-        let stream = loop {
-            match UnixStream::connect(socket) {
-                Ok(stream) => break stream,
-                Err(error) if start.elapsed() > LIMIT => panic!("no QMP connection: {error}"),
-                Err(_) => sleep(Duration::from_millis(10)),
-            }
-        };
+    /// Connects, and leaves negotiation behind. `command` is QEMU's command line, for messages.
+    pub(crate) fn connect(socket: &Path, command: &str) -> Result<Self, String> {
+        let stream = UnixStream::connect(socket).map_err(|error| format!("no QMP connection: {error}"))?;
         stream.set_read_timeout(Some(LIMIT)).expect("a time limit");
-        let mut qmp = Self { stream: BufReader::new(stream), events: Vec::new() };
+        let mut qmp = Self { stream: BufReader::new(stream), events: Vec::new(), command: command.into() };
         let greeting = qmp.receive();
         assert!(greeting.get("QMP").is_some(), "QEMU greets: {greeting}");
         qmp.execute("qmp_capabilities", &json!({}));
-        qmp
+        Ok(qmp)
     }
 
     /// Executes a command and returns its result.
@@ -49,7 +42,7 @@ impl Qmp {
             if answer.get("event").is_some() {
                 self.events.push(answer);
             } else if let Some(error) = answer.get("error") {
-                panic!("QEMU refuses {request}: {error}");
+                panic!("QEMU refuses {request}: {error}\n{}", self.command);
             } else {
                 return answer["return"].take();
             }
@@ -63,7 +56,9 @@ impl Qmp {
 
     fn receive(&mut self) -> Value {
         let mut line = String::new();
-        self.stream.read_line(&mut line).expect("QEMU answers in time");
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("QEMU says {line:?}: {error}"))
+        let read = self.stream.read_line(&mut line);
+        read.unwrap_or_else(|error| panic!("QEMU does not answer in time: {error}\n{}", self.command));
+        serde_json::from_str(&line)
+            .unwrap_or_else(|error| panic!("QEMU says {line:?}: {error}\n{}", self.command))
     }
 }

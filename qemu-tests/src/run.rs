@@ -2,9 +2,10 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -21,6 +22,11 @@ pub enum Ended {
     Failure,
 }
 
+/// How long QEMU may take until it answers on its control socket.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(10);
+/// As many lines of a guest's output as a failure shows.
+const SHOWN_LINES_MAX: usize = 400;
+
 /// A running machine. Dropping it kills it.
 #[derive(Debug)]
 pub struct Running {
@@ -35,11 +41,12 @@ pub struct Running {
 impl Running {
     pub(crate) fn start(qemu: &Qemu) -> Self {
         let version = check_qemu().unwrap_or_else(|problem| panic!("{problem}"));
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        // In /tmp, for the path of a socket may not be long.
+        let folder = tempfile::tempdir_in("/tmp").expect("a temporary folder");
         let arguments = qemu.arguments(&folder.path().join("qmp"));
         let quoted: Vec<String> = arguments.iter().map(|argument| format!("'{argument}'")).collect();
         let command = format!("(QEMU {version}) qemu-system-x86_64 {}", quoted.join(" "));
-        let mut child = Command::new("qemu-system-x86_64")
+        let mut child = tied_to_this_process("qemu-system-x86_64")
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -60,8 +67,23 @@ impl Running {
     }
 
     /// Connects to the machine's control socket.
-    pub fn qmp(&self) -> Qmp {
-        Qmp::connect(&self.folder.path().join("qmp"))
+    ///
+    /// # Panics
+    /// With QEMU's command line and what it printed, if there is no connection.
+    pub fn qmp(&mut self) -> Qmp {
+        let socket = self.folder.path().join("qmp");
+        let start = Instant::now();
+        loop {
+            let is_over = self.child.try_wait().expect("QEMU was started").is_some();
+            match Qmp::connect(&socket, &self.command) {
+                Ok(qmp) => return qmp,
+                Err(problem) if is_over || start.elapsed() > CONNECTION_LIMIT => {
+                    self.output.extend(self.lines.iter().take_while(|_| is_over));
+                    self.fail(&problem)
+                }
+                Err(_) => thread::sleep(Duration::from_millis(10)),
+            }
+        }
     }
 
     /// Follows the guest to its end, and checks how it ended and that it printed a line that starts like `line`.
@@ -90,7 +112,12 @@ impl Running {
     }
 
     fn fail(&self, why: &str) -> ! {
-        panic!("the guest failed: {why}\n{}\n--- its output:\n{}\n---", self.command, self.output.join("\n"));
+        let skipped = self.output.len().saturating_sub(SHOWN_LINES_MAX);
+        let shown = self.output[skipped..].join("\n");
+        panic!(
+            "the guest failed: {why}\n{}\n--- its output ({skipped} lines before):\n{shown}\n---",
+            self.command
+        );
     }
 }
 
@@ -99,6 +126,21 @@ impl Drop for Running {
         // It may have ended by itself, which is no error here.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A command that ends with this process, however that ends: through `setpriv`, where there is one (Linux).
+fn tied_to_this_process(program: &str) -> Command {
+    static SETPRIV_WORKS: LazyLock<bool> = LazyLock::new(|| {
+        let probe = Command::new("setpriv").args(["--pdeathsig", "KILL", "true"]).status();
+        probe.is_ok_and(|status| status.success())
+    });
+    if *SETPRIV_WORKS {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", program]);
+        command
+    } else {
+        Command::new(program)
     }
 }
 

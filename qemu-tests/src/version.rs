@@ -4,7 +4,9 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 /// The oldest major version that will do.
-const OLDEST: u32 = 10;
+static OLDEST: LazyLock<u32> = LazyLock::new(|| {
+    include_str!("../../scripts/qemu-version").trim().parse().expect("scripts/qemu-version holds a number")
+});
 
 /// Checks, once per process, that QEMU is there and new enough.
 ///
@@ -25,8 +27,8 @@ fn judge(printed: &str) -> Result<String, String> {
     let version = version.ok_or_else(|| format!("QEMU does not say its version: {printed:?}"))?;
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     match major {
-        Some(major) if major >= OLDEST => Ok(version.to_owned()),
-        _ => Err(format!("QEMU {version} is too old, {OLDEST} is the least: run `make setup`")),
+        Some(major) if major >= *OLDEST => Ok(version.to_owned()),
+        _ => Err(format!("QEMU {version} is too old, {} is the least: run `make setup`", *OLDEST)),
     }
 }
 

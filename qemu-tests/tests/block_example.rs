@@ -7,6 +7,10 @@ use std::time::Duration;
 const CLOSING_LINE: &str = "block example: done";
 
 fn run(machine: Machine, accelerator: Accelerator) {
+    let mechanism = match machine {
+        Machine::Q35 => "PCI configuration through ECAM",
+        Machine::Pc => "PCI configuration through ports 0xcf8 and 0xcfc",
+    };
     let seed = random_seed();
     let (name, text) =
         (format!("F{:07X}.TXT", seed & 0x0fff_ffff), format!("random text {seed:x}\nsecond line\n"));
@@ -16,7 +20,8 @@ fn run(machine: Machine, accelerator: Accelerator) {
 
     let output = qemu.disk(&image, DiskDevice::default()).run_to(CLOSING_LINE);
 
-    for expected in [name.as_str(), "DATA.BIN", text.trim_end(), "capacity: 65536 sectors", "wrote GUEST.TXT"]
+    for expected in
+        [mechanism, name.as_str(), "DATA.BIN", text.trim_end(), "capacity: 65536 sectors", "wrote GUEST.TXT"]
     {
         assert!(output.contains(expected), "no {expected:?} in:\n{output}");
     }
@@ -71,14 +76,36 @@ fn an_unformatted_disk_is_named_as_such_and_left_alone() {
         .disk(&image, DiskDevice::default())
         .run_to_failure("error: no FAT file system");
 
-    assert!(output.contains("format it first"), "{output}");
+    assert!(output.contains("scripts/image.sh"), "{output}");
     assert!(image.bytes() == before, "the image changed");
+}
+
+#[test]
+fn the_example_flushes_and_says_when_that_fails() {
+    let image = Image::fat(&[("A.TXT", "text")]);
+
+    Qemu::new(Machine::Q35, &kernel("example-block"))
+        .disk(&image, DiskDevice { flush_fails: true, ..DiskDevice::default() })
+        .run_to_failure("error: the disk failed: the device reports an input/output error");
+}
+
+/// What a long file and a folder do: the first part is printed, the folder is none.
+#[test]
+fn a_long_text_is_shown_in_part() {
+    let text = "0123456789abcdef".repeat(1000);
+    let image = Image::fat(&[("LONG.TXT", text.as_str())]);
+
+    let output = Qemu::new(Machine::Q35, &kernel("example-block"))
+        .disk(&image, DiskDevice::default())
+        .run_to(CLOSING_LINE);
+
+    assert!(output.contains("--- 4096 of 16000 bytes"), "{output}");
 }
 
 /// The harness itself: a paused machine waits for QMP, and runs when told to.
 #[test]
 fn a_paused_machine_runs_when_qmp_says_so() {
-    let machine = Qemu::new(Machine::Q35, &kernel("example-block")).paused().boot();
+    let mut machine = Qemu::new(Machine::Q35, &kernel("example-block")).paused().boot();
     let mut qmp = machine.qmp();
     let nothing = serde_json::json!({});
     assert_eq!(qmp.execute("query-status", &nothing)["status"], "prelaunch");

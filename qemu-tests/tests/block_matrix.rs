@@ -107,7 +107,7 @@ macro_rules! matrix {
             }
 
             #[test]
-            fn a_device_behind_the_platforms_translation_is_driven_through_it() {
+            fn a_device_that_insists_on_platform_access_serves_every_request() {
                 let output = check(SECTORS, DiskDevice { iommu_platform: true, ..DiskDevice::default() });
                 assert!(output.contains("access_platform=true"), "{output}");
             }

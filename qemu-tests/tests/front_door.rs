@@ -28,6 +28,7 @@ impl Pretended {
             .with("rustup", &format!("printf '%s\\n' {parts}"))
             .with("id", "echo 1000")
             .with("mformat", "true")
+            .with("cc", "true")
             .with("apt-get", "echo 'apt-get was run' >&2; exit 1")
     }
 
@@ -105,6 +106,37 @@ fn a_qemu_that_is_too_old_counts_as_missing() {
     let said = Pretended::new().with("qemu-system-x86_64", old).set_up_fails();
 
     assert!(said.contains("missing or too old: qemu-system-x86,"), "{said}");
+}
+
+#[test]
+fn without_a_c_linker_the_set_up_says_so() {
+    let current = "echo 'QEMU emulator version 10.0.2'";
+
+    let said = Pretended::new().with("qemu-system-x86_64", current).without("cc").set_up_fails();
+
+    assert!(said.contains("missing or too old: gcc libc6-dev,"), "{said}");
+}
+
+/// Nothing is installed that would not do.
+#[test]
+fn packages_that_are_too_old_are_not_installed() {
+    let machine = Pretended::new()
+        .with("id", "echo 0")
+        .with("apt-get", "[ \"$1\" = update ] || echo 'apt-get was run' >&2")
+        .with("apt-cache", "printf '%s\\n' 'qemu-system-x86:' '  Candidate: 1:8.2.2+ds-0ubuntu1'");
+
+    let said = machine.set_up_fails();
+
+    assert!(said.contains("packages have QEMU 8; that is too old, and nothing was installed"), "{said}");
+}
+
+#[test]
+fn an_empty_disk_image_is_named() {
+    let empty = tempfile::NamedTempFile::new().unwrap();
+
+    let output = script("demo.sh").env("DISK", empty.path()).output().unwrap();
+
+    assert!(fails(&output).contains("is empty"));
 }
 
 #[test]

@@ -28,12 +28,21 @@ const FLOORS: [(&str, &[&str]); 8] = [
 /// Longest file, in lines.
 const LINES_MAX: usize = 400;
 
-/// Lines with their numbers, up to the unit tests, without comments.
+/// Lines with their numbers, without comments and without the unit tests, which come last in a file.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let tests = unit_tests(text).unwrap_or(usize::MAX);
     (1..)
         .zip(text.lines())
-        .take_while(|(_, line)| !line.trim_start().starts_with("#[cfg(test)]"))
+        .take_while(move |(number, _)| *number < tests)
         .map(|(number, line)| (number, line.split("//").next().unwrap_or(line)))
+}
+
+/// The line where a module of unit tests begins.
+fn unit_tests(text: &str) -> Option<usize> {
+    let lines = || (1..).zip(text.lines());
+    lines().zip(text.lines().skip(1)).find_map(|((number, line), next)| {
+        (line == "#[cfg(test)]" && next.starts_with("mod ") && next.ends_with('{')).then_some(number)
+    })
 }
 
 /// Rules for every Rust file.
@@ -48,6 +57,14 @@ pub fn everywhere(text: &str) -> Vec<Finding> {
             lines,
             format!("{lines} lines, more than {LINES_MAX}: find the second question, and split"),
         ));
+    }
+    if let Some(tests) = unit_tests(text)
+        && let Some(end) = (1..)
+            .zip(text.lines())
+            .find_map(|(number, line)| (number > tests && line == "}").then_some(number))
+        && end < lines
+    {
+        findings.push(finding(end, "unit tests come last: what follows them would not be checked"));
     }
     let (to_do, ignored) = (concat!("TO", "DO"), concat!("#[", "ignore"));
     for (number, line) in (1..).zip(text.lines()) {
@@ -97,17 +114,30 @@ fn imports(floor: &str, text: &str) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     for (number, line) in code(text) {
-        for part in line.split("crate::").skip(1) {
-            let name: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            if !name.is_empty() && !allowed.contains(&name.as_str()) {
+        for name in floors_named(line) {
+            if !allowed.contains(&name.as_str()) {
                 findings.push(finding(
                     number,
                     format!("{floor}/ may not know {name}/: floors import only floors below them"),
                 ));
             }
         }
+        if line.contains("crate::{") {
+            findings
+                .push(finding(number, "a floor's imports are one `use` each, so that they can be checked"));
+        }
     }
     findings
+}
+
+/// What a line names behind `crate::`, and what of the floors behind a chain of `super::`.
+fn floors_named(line: &str) -> Vec<String> {
+    let first_word =
+        |part: &str| -> String { part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
+    let of_the_crate = line.split("crate::").skip(1).map(first_word);
+    let is_floor = |name: &String| FLOORS.iter().any(|(floor, _)| name == floor);
+    let of_a_parent = line.split("super::").skip(1).map(first_word).filter(is_floor);
+    of_the_crate.chain(of_a_parent).filter(|name| !name.is_empty()).collect()
 }
 
 /// Every target of the makefile is named, as `make <target>`, in the pages that people read.
@@ -162,8 +192,23 @@ mod tests {
     }
 
     #[test]
+    fn imports_in_groups_and_through_parents_are_found() {
+        assert_eq!(library("ring/split.rs", "use crate::{transport::Transport, raw::Doorbell};").len(), 1);
+        assert_eq!(library("ring/split.rs", "use super::super::transport::Transport;").len(), 1);
+        assert!(library("ring/split.rs", "use super::suppress::passes;").is_empty());
+    }
+
+    #[test]
+    fn what_follows_an_attribute_for_tests_is_still_checked() {
+        let text = "#[cfg(test)]\nuse core::fmt;\nuse crate::device::block;\n";
+        assert_eq!(library("ring/suppress.rs", text).len(), 1);
+        let text = "//! Head.\n#[cfg(test)]\nmod tests {\n}\nfn f() {}\n";
+        assert!(whats(&everywhere(text)).contains("unit tests come last"));
+    }
+
+    #[test]
     fn comments_and_unit_tests_may_name_anything() {
-        let text = "//! See [`crate::device`].\n#[cfg(test)]\nmod tests { use crate::device::block; fn f() { None.unwrap() } }";
+        let text = "//! See [`crate::device`].\n#[cfg(test)]\nmod tests {\n use crate::device::block; fn f() { None.unwrap() } }";
         assert!(library("wire/split.rs", text).is_empty());
     }
 

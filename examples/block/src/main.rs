@@ -48,7 +48,7 @@ fn run() -> Result<(), String> {
     use_files(Blocks(RefCell::new(disk)), sectors).map_err(|error| match error {
         embedded_sdmmc::Error::DeviceError(error) => alloc::format!("the disk failed: {error}"),
         error @ (embedded_sdmmc::Error::FormatError(_) | embedded_sdmmc::Error::NoSuchVolume) => alloc::format!(
-            "no FAT file system in the disk's first partition ({error:?}): format it first, as `make demo` does"
+            "no FAT file system in the disk's first partition ({error:?}): `scripts/image.sh IMAGE FOLDER` makes an image with one"
         ),
         error => alloc::format!("the file system failed: {error:?}"),
     })?;

@@ -40,6 +40,7 @@ fn run() -> Result<(), String> {
     let seed = seed.parse::<u64>().map_err(|error| error.to_string())?;
     // SAFETY: this program is all there is, and it claims the disk once.
     let function = unsafe { pci::claim_first(DeviceType::BLOCK) }.ok_or("no virtio block device")?;
+    println!("disk at {} through {}", function.address(), pci::PciAccess.mechanism());
     let transport = PciTransport::open(function, &MMIO).map_err(|error| error.to_string())?;
     let mut storage = Storage::<1024>::new();
 

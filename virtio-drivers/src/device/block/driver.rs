@@ -158,7 +158,8 @@ impl<'s, T: Transport, H: Hal> Block<'s, T, H> {
         Ok(self.live.capacity_sectors)
     }
 
-    /// The block size that suits the disk best, in bytes, if it says one that makes sense (a power of two from 512 on).
+    /// The disk's block size in bytes, if it says one that makes sense (a power of two from 512 on). Positions count 512 bytes all the same; but a device may
+    /// answer requests that are no multiple of this with [`RequestError::Device`], as QEMU does.
     pub fn block_bytes(&self) -> Option<u32> {
         self.live.block_bytes
     }

@@ -30,7 +30,7 @@ pub enum OpenError {
     Capabilities(#[from] CapabilityError),
     /// No usable capability for a structure that every modern device has (a legacy device has none of them).
     #[error(
-        "no usable capability for virtio structure {structure}: absent, misaligned, too short, beyond its BAR, or its BAR has no address"
+        "no usable capability for virtio structure {structure}: absent, misaligned, too short, beyond its BAR, its BAR has no address, or the device is legacy only"
     )]
     MissingStructure {
         /// The structure's number: 1 common configuration, 2 notification, 3 ISR.
