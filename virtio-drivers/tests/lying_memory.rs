@@ -70,6 +70,10 @@ impl StandIn for Liar {
     fn fence(&self, _: Ordering) -> bool {
         false
     }
+
+    fn platform_barrier(&self, _: Ordering) -> bool {
+        false
+    }
 }
 
 fn number_below(bound: u64) -> u64 {

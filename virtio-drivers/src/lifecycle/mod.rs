@@ -37,13 +37,17 @@
 //! ```
 
 mod config;
+mod install;
 mod ladder;
 mod negotiate;
+mod queue_reset;
 mod queues;
 mod running;
 
 pub use config::{Config, ConfigError, Fields};
+pub use install::InstallError;
 pub use ladder::{Negotiating, ResetError};
 pub use negotiate::{NegotiateError, NegotiatedFeatures, OfferedFeatures, Wants};
-pub use queues::{InstallError, Installing};
+pub use queue_reset::{QueueResetError, QueueResetFailed, ResetQueue, Vacancy};
+pub use queues::Installing;
 pub use running::{ResetFailed, Running};

@@ -7,6 +7,7 @@
 
 use super::ladder::{Armed, Negotiating};
 use super::queues::Installing;
+use crate::raw::order::PLATFORM_STRENGTH_AVAILABLE;
 use crate::transport::Transport;
 use crate::wire::features::{CommonFeatures, DEVICE_TYPE_BITS, DeviceFeatures, close_dependencies};
 use crate::wire::status::Status;
@@ -15,7 +16,13 @@ use crate::wire::status::Status;
 const HANDLED: CommonFeatures = CommonFeatures::VERSION_1
     .union(CommonFeatures::ACCESS_PLATFORM)
     .union(CommonFeatures::INDIRECT_DESC)
-    .union(CommonFeatures::EVENT_IDX);
+    .union(CommonFeatures::EVENT_IDX)
+    .union(CommonFeatures::RING_PACKED)
+    .union(CommonFeatures::IN_ORDER)
+    .union(if PLATFORM_STRENGTH_AVAILABLE { CommonFeatures::ORDER_PLATFORM } else { CommonFeatures::empty() })
+    .union(CommonFeatures::NOTIFICATION_DATA)
+    .union(CommonFeatures::NOTIF_CONFIG_DATA)
+    .union(CommonFeatures::RING_RESET);
 
 /// The features that a device offers, known or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,8 +105,10 @@ impl<D: DeviceFeatures> Wants<D> {
     fn agree(
         &self,
         OfferedFeatures(offered): OfferedFeatures,
+        supported: CommonFeatures,
     ) -> Result<NegotiatedFeatures<D>, NegotiateError> {
-        let common = CommonFeatures::from_bits_truncate(offered).intersection(self.common);
+        let common =
+            CommonFeatures::from_bits_truncate(offered).intersection(self.common).intersection(supported);
         if !common.contains(CommonFeatures::VERSION_1) {
             return Err(NegotiateError::Legacy);
         }
@@ -141,7 +150,7 @@ impl<T: Transport> Negotiating<T> {
     /// Spec: §3.1.1, steps 4 to 6.
     pub fn negotiate<D: DeviceFeatures>(self, wants: Wants<D>) -> Result<Installing<T, D>, NegotiateError> {
         let (mut rung, offered) = self.into_rung();
-        let features = wants.agree(offered)?;
+        let features = wants.agree(offered, rung.transport.supported_features())?;
         let bits = features.common.bits() | features.device.bits();
         rung.transport.set_driver_features(bits);
         rung.add_status(Status::FEATURES_OK);

@@ -3,40 +3,16 @@
 //! Spec: §3.1.1 step 7, §4.1.5.1.3 Virtqueue Configuration.
 
 use super::config::{self, Config, ConfigError};
+use super::install::{InstallError, install};
 use super::ladder::{Armed, ResetError, Rung};
 use super::negotiate::NegotiatedFeatures;
 use super::running::Running;
 use crate::hal::{Hal, Patience};
 use crate::raw::{ConfirmedReset, Payload};
-use crate::ring::{InstalledQueue, PrepareError, PreparedQueue, QueueSettings, Slots, queue_size};
-use crate::transport::{QueueError, QueueSetup, Transport};
+use crate::ring::{InstalledQueue, Layout, QueueSettings, Slots, queue_size};
+use crate::transport::Transport;
 use crate::wire::field::{Field, FieldValue};
 use crate::wire::status::Status;
-
-/// A queue could not be installed. The device does not know of it; nothing is left allocated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InstallError {
-    /// The device has no such queue, or it would not be told where it is.
-    #[error("queue {index}: {error}")]
-    Queue {
-        /// Which one.
-        index: u16,
-        /// Why.
-        error: QueueError,
-    },
-    /// The kernel has no DMA memory for it.
-    #[error("queue {index}: no DMA memory")]
-    NoMemory {
-        /// Which one.
-        index: u16,
-    },
-    /// The storage or the settings allow no descriptor at all.
-    #[error("queue {index}: the storage or the settings allow no descriptor")]
-    NoStorage {
-        /// Which one.
-        index: u16,
-    },
-}
 
 /// A device that agreed on features and waits for its queues.
 ///
@@ -77,12 +53,13 @@ impl<T: Transport, D: Copy> Installing<T, D> {
 
     /// The size that [`install_queue`](Installing::install_queue) would give a queue, with storage for `slots` descriptors; 0 if it would fail.
     pub fn queue_size_for(&mut self, index: u16, settings: &QueueSettings, slots: usize) -> u16 {
-        queue_size(self.queue_size_max(index), settings, slots).unwrap_or(0)
+        let layout = Layout::of(self.features.common);
+        queue_size(layout, self.queue_size_max(index), settings, slots).unwrap_or(0)
     }
 
     /// Allocates a queue and tells the device where it is. It is used after [`start`](Installing::start).
     ///
-    /// Its size is the largest power of two within the device's limit, `settings` and `storage`. `storage` is a [`Storage`](crate::ring::Storage) lent for as
+    /// Its size is the largest within the device's limit, `settings` and `storage` (a power of two, unless `RING_PACKED` was agreed on). `storage` is a [`Storage`](crate::ring::Storage) lent for as
     /// long as the queue lives, or comes from the heap ([`Slots::allocate`]).
     ///
     /// # Errors
@@ -94,22 +71,8 @@ impl<T: Transport, D: Copy> Installing<T, D> {
         settings: &QueueSettings,
         storage: impl Into<Slots<'s, P>>,
     ) -> Result<InstalledQueue<'s, H, P>, InstallError> {
-        let absent = InstallError::Queue { index, error: QueueError::Absent };
-        let device_size_max = match self.rung.transport.queue_size_max(index) {
-            0 => return Err(absent),
-            size => size,
-        };
-        let prepared =
-            PreparedQueue::allocate(hal, self.features.common, device_size_max, settings, storage.into());
-        let prepared = prepared.map_err(|error| match error {
-            PrepareError::Dma => InstallError::NoMemory { index },
-            PrepareError::Size => InstallError::NoStorage { index },
-        })?;
-        let setup = QueueSetup { size: prepared.size(), addresses: prepared.addresses() };
-        match self.rung.transport.set_up_queue(index, &setup) {
-            Ok(doorbell) => Ok(prepared.install(self.rung.session, index, doorbell)),
-            Err(error) => Err(InstallError::Queue { index, error }),
-        }
+        let rung: &mut Rung<T> = &mut self.rung;
+        install(rung, self.features.common, index, hal, settings, storage.into())
     }
 
     /// Tells the device that its driver is ready. From here on queues may be used: [`activate`](Running::activate) each.

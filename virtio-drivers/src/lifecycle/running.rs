@@ -19,7 +19,7 @@ use crate::wire::status::Status;
 /// A live device: its queues may be used. Dropping it resets the device, with the bound fixed at bring-up; queues are then lost, with their memory.
 #[derive(Debug)]
 pub struct Running<T: Transport, D> {
-    rung: Armed<T>,
+    pub(super) rung: Armed<T>,
     features: NegotiatedFeatures<D>,
 }
 

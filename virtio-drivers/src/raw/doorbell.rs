@@ -10,7 +10,34 @@ use super::registers::{Registers, write_memory};
 use crate::hal::{AccessWidth, RegisterHandler, RegisterWindow};
 
 /// A place to write notifications to. Independent of the transport that made it.
-pub struct Doorbell(Kind);
+pub struct Doorbell {
+    kind: Kind,
+    notification: Notification,
+}
+
+/// What is written to a doorbell.
+///
+/// Spec: §2.9 Driver Notifications, §4.1.5.2 Available Buffer Notifications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notification {
+    /// What names the queue: its index, or with `NOTIF_CONFIG_DATA` what the device told to use instead.
+    pub queue: u16,
+    /// Whether the upper half says where in the ring the next chain will be (`NOTIFICATION_DATA`).
+    pub carries_position: bool,
+}
+
+impl Notification {
+    /// The value to write: the queue in bits 0 to 15; with a position its offset in bits 16 to 30, and its wrap counter in bit 31.
+    const fn value(self, position: u16) -> u32 {
+        let position = if self.carries_position { position } else { 0 };
+        self.queue as u32 | (position as u32) << 16
+    }
+
+    /// The width that a register for it has, where registers are as wide as what is written to them (PCI).
+    pub const fn width(self) -> AccessWidth {
+        if self.carries_position { AccessWidth::Long } else { AccessWidth::Word }
+    }
+}
 
 enum Kind {
     Memory { register: NonNull<u8>, width: AccessWidth },
@@ -24,23 +51,33 @@ unsafe impl Send for Doorbell {}
 
 impl Doorbell {
     /// A doorbell that is a register of `width`, `offset` bytes into a window; `None` if it is not (aligned) inside.
-    pub fn register(registers: &Registers, offset: usize, width: AccessWidth) -> Option<Self> {
-        let place = registers.place(offset, width)?;
-        Some(Self(match place {
+    pub fn register(
+        registers: &Registers,
+        offset: usize,
+        width: AccessWidth,
+        notification: Notification,
+    ) -> Option<Self> {
+        let kind = match registers.place(offset, width)? {
             RegisterWindow::Memory(register) => Kind::Memory { register, width },
             RegisterWindow::Handler(handler) => Kind::Handler { handler, offset, width },
-        }))
+        };
+        Some(Self { kind, notification })
     }
 
     /// A doorbell that is a function, for transports whose devices are no registers. `context` comes back with each call.
-    pub const fn function(call: fn(context: usize, notification: u32), context: usize) -> Self {
-        Self(Kind::Function { call, context })
+    pub const fn function(
+        call: fn(context: usize, notification: u32),
+        context: usize,
+        notification: Notification,
+    ) -> Self {
+        Self { kind: Kind::Function { call, context }, notification }
     }
 
-    /// Notifies the device: one write, no reads.
+    /// Notifies the device: one write, no reads. `position` is where in the ring the next chain will be.
     #[inline]
-    pub(crate) fn ring(&self, notification: u32) {
-        match self.0 {
+    pub(crate) fn ring(&self, position: u16) {
+        let notification = self.notification.value(position);
+        match self.kind {
             Kind::Memory { register, width } => {
                 // SAFETY: `register` checked place and alignment, and windows stay mapped.
                 unsafe { write_memory(register, width, notification) };
@@ -53,7 +90,7 @@ impl Doorbell {
 
 impl fmt::Debug for Doorbell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        match self.kind {
             Kind::Memory { register, width } => {
                 write!(f, "Doorbell(register {register:p}, {width:?})")
             }

@@ -46,6 +46,20 @@ impl ConfirmedReset {
     }
 }
 
+/// Proof that one queue of one [`Session`] was reset, and was seen to be. Spent when the queue is taken back, for the queue may be set up anew.
+#[derive(Debug)]
+pub(crate) struct QueueReset {
+    session: Session,
+    index: u16,
+}
+
+impl QueueReset {
+    /// To be called only after a transport showed that the queue is reset.
+    pub(crate) const fn of(session: Session, index: u16) -> Self {
+        Self { session, index }
+    }
+}
+
 /// Something that a device may be using. Dropping it leaks what is inside; only a confirmed reset brings it back.
 #[derive(Debug)]
 pub struct Lent<M> {
@@ -70,6 +84,22 @@ impl<M> Lent<M> {
     /// The value itself, if `reset` ended another session.
     pub(crate) fn take_back(self, reset: &ConfirmedReset) -> Result<M, Self> {
         if reset.ends(self.session) { Ok(ManuallyDrop::into_inner(self.inner)) } else { Err(self) }
+    }
+
+    /// Takes it back as the memory of queue `index`, which the reset of that queue allows.
+    ///
+    /// # Errors
+    /// The value itself, if `reset` is another queue's.
+    pub(crate) fn take_back_queue(
+        self,
+        index: u16,
+        QueueReset { session, index: reset }: QueueReset,
+    ) -> Result<M, Self> {
+        if session == self.session && reset == index {
+            Ok(ManuallyDrop::into_inner(self.inner))
+        } else {
+            Err(self)
+        }
     }
 }
 

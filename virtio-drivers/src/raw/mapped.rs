@@ -7,6 +7,7 @@ use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::NonNull;
 
 use crate::hal::{DeviceAddress, Direction, DmaBuffer, Hal, MapError};
+use crate::wire::split::DescriptorFlags;
 
 /// One contiguous piece of memory, as a descriptor names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,16 @@ pub struct Segment {
     pub len: u32,
     /// Which side writes.
     pub direction: Direction,
+}
+
+impl Segment {
+    /// The descriptor flag for its direction.
+    pub(crate) const fn direction_flag(&self) -> DescriptorFlags {
+        match self.direction {
+            Direction::DeviceReadable => DescriptorFlags::empty(),
+            Direction::DeviceWritable => DescriptorFlags::WRITE,
+        }
+    }
 }
 
 /// A buffer that could not be mapped, handed back.

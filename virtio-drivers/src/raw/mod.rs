@@ -6,8 +6,9 @@
 //!   registers), a private copy, and the copy is judged.
 //! - Memory that a device may still use is never freed: it is [`Lent`], and only a [`ConfirmedReset`] of the same
 //!   bring-up gets it back.
-//! - Barriers have names, and each says what it pairs with on the device's side (`order.rs`).
+//! - Barriers have names, and each says what it pairs with on the device's side (`order/`).
 
+mod areas;
 mod cell;
 mod doorbell;
 mod lent;
@@ -16,15 +17,15 @@ mod memory;
 pub(crate) mod order;
 mod pci_function;
 mod registers;
-mod split_areas;
 #[cfg(virtio_guest_stand_in)]
 pub mod stand_in;
 
-pub use doorbell::Doorbell;
+pub use areas::{AreaPlacement, QueueAddresses};
+pub(crate) use areas::{Descriptor, IndirectTables, PackedAreas, PackedDescriptor, SplitAreas};
+pub use doorbell::{Doorbell, Notification};
+pub(crate) use lent::QueueReset;
 pub use lent::{ConfirmedReset, Lent, Session};
 pub use mapped::{MapRefused, MappedBuffer, Payload, Segment, Tag};
 pub use memory::{DmaMemory, OutOfBounds};
 pub use pci_function::PciFunction;
 pub use registers::Registers;
-pub use split_areas::QueueAddresses;
-pub(crate) use split_areas::{Descriptor, IndirectTables, SplitAreas};

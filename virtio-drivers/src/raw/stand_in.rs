@@ -21,6 +21,9 @@ pub trait StandIn: Sync {
 
     /// A fence; `false` leaves it to the processor.
     fn fence(&self, ordering: Ordering) -> bool;
+
+    /// A barrier for real hardware (`ORDER_PLATFORM`), at least as strong as a fence of `ordering`; `false` leaves it to the processor.
+    fn platform_barrier(&self, ordering: Ordering) -> bool;
 }
 
 static INSTALLED: OnceLock<&'static dyn StandIn> = OnceLock::new();
@@ -49,4 +52,9 @@ pub(crate) fn fence(ordering: Ordering) {
     if !INSTALLED.get().is_some_and(|stand_in| stand_in.fence(ordering)) {
         core::sync::atomic::fence(ordering);
     }
+}
+
+/// In place of a barrier instruction.
+pub(super) fn platform_barrier(ordering: Ordering) -> bool {
+    INSTALLED.get().is_some_and(|stand_in| stand_in.platform_barrier(ordering))
 }

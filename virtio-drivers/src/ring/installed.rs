@@ -3,7 +3,9 @@
 //! Spec: §3.1.1 — no available-buffer notification before DRIVER_OK. The rung of the [`lifecycle`](crate::lifecycle) that sets DRIVER_OK makes it a
 //! [`Virtqueue`]; until then there is nothing to publish with.
 
-use super::queue::{Broken, Returned, Virtqueue};
+use super::broken::Broken;
+use super::queue::Virtqueue;
+use super::returned::Returned;
 use crate::hal::Hal;
 use crate::raw::{ConfirmedReset, Payload, Session};
 

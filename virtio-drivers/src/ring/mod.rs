@@ -1,6 +1,6 @@
 //! Virtqueues: hand descriptor chains to a device, take them back when it has used them.
 //!
-//! Spec: §2.6 Virtqueues, §2.7 Split Virtqueues. This floor knows neither transports nor devices: a queue is ring memory and a
+//! Spec: §2.6 Virtqueues, §2.7 Split Virtqueues, §2.8 Packed Virtqueues. This floor knows neither transports nor devices: a queue is ring memory and a
 //! doorbell. [`lifecycle`](crate::lifecycle) installs queues; drivers use them like this:
 //!
 //! ```text
@@ -11,20 +11,32 @@
 //!   rearm()                          ask for notifications again, and look once more
 //! ```
 //!
-//! What a device writes into the rings is read once and checked against private books (`slots`); a device that breaks the protocol
+//! What a device writes into the rings is read once and checked against private books (`books`); a device that breaks the protocol
 //! makes the queue [`Broken`], which only a reset cures.
 
+mod active;
+mod books;
+mod broken;
 mod chain;
 mod installed;
+mod layout;
+mod packed;
+mod position;
 mod prepared;
 mod queue;
+mod returned;
 mod slots;
 mod split;
 mod suppress;
+mod used;
 
+pub use active::{ActivePath, QueueStatistics};
+pub use broken::Broken;
 pub use chain::{Chain, Portion, RefusedChain, RefusedReason};
 pub use installed::InstalledQueue;
+pub use layout::Layout;
 pub use prepared::QueueSettings;
-pub(crate) use prepared::{PrepareError, PreparedQueue, queue_size};
-pub use queue::{Broken, QueueStatistics, Rearmed, Returned, Used, Virtqueue};
+pub(crate) use prepared::{DeviceLimits, PrepareError, PreparedQueue, queue_size};
+pub use queue::{Rearmed, Used, Virtqueue};
+pub use returned::Returned;
 pub use slots::{Slots, Storage};

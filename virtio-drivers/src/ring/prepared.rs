@@ -3,12 +3,15 @@
 //! Spec: §4.1.5.1.3 Virtqueue Configuration, steps before the device is told. Dropping it frees everything; once the device knows the addresses it
 //! becomes an [`InstalledQueue`] and nothing is freed without a reset any more.
 
+use super::books::Books;
 use super::installed::InstalledQueue;
+use super::layout::{Layout, Ring};
 use super::queue::Virtqueue;
-use super::slots::{Books, Slots};
-use super::split::SplitRing;
+use super::slots::Slots;
 use crate::hal::{DmaError, Hal};
-use crate::raw::{DmaMemory, Doorbell, IndirectTables, Lent, Payload, QueueAddresses, Session, SplitAreas};
+use crate::raw::{
+    AreaPlacement, DmaMemory, Doorbell, IndirectTables, Lent, Payload, QueueAddresses, Session,
+};
 use crate::wire::features::CommonFeatures;
 use crate::wire::split::QUEUE_SIZE_MAX;
 
@@ -18,7 +21,7 @@ const DRIVER_MEMORY_ALIGN: usize = 64;
 /// What a driver asks of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueSettings {
-    /// Most descriptors; the queue gets the largest power of two within this, the device's limit and the storage.
+    /// Most descriptors; the queue gets the largest size within this, the device's limit and the storage: in the split layout a power of two.
     pub size_max: u16,
     /// Longest chain that goes into an indirect table; 0 or 1 for none. Costs 16 bytes of DMA memory per descriptor and segment.
     pub indirect_segments: u16,
@@ -44,7 +47,7 @@ impl From<DmaError> for PrepareError {
 /// All memory of a queue that its device uses.
 #[derive(Debug)]
 pub(super) struct QueueMemory<H: Hal> {
-    pub(super) areas: SplitAreas<H>,
+    pub(super) ring: Ring<H>,
     pub(super) tables: Option<IndirectTables<H>>,
     pub(super) driver: Option<DmaMemory<H>>,
 }
@@ -54,7 +57,7 @@ pub(super) struct QueueMemory<H: Hal> {
 pub(crate) struct PreparedQueue<'s, H: Hal, T> {
     memory: QueueMemory<H>,
     books: Books<'s, T>,
-    ring: SplitRing,
+    features: CommonFeatures,
 }
 
 impl<'s, H: Hal, T: Payload> PreparedQueue<'s, H, T> {
@@ -62,17 +65,18 @@ impl<'s, H: Hal, T: Payload> PreparedQueue<'s, H, T> {
     pub(crate) fn allocate(
         hal: &H,
         features: CommonFeatures,
-        device_size_max: u16,
+        limits: DeviceLimits,
         settings: &QueueSettings,
         slots: Slots<'s, T>,
     ) -> Result<Self, PrepareError> {
-        let size = queue_size(device_size_max, settings, slots.len()).ok_or(PrepareError::Size)?;
+        let layout = Layout::of(features);
+        let size = queue_size(layout, limits.size_max, settings, slots.len()).ok_or(PrepareError::Size)?;
         let books = Books::new(slots, size).ok_or(PrepareError::Size)?;
 
-        // A chain may not have more descriptors than the queue, not even in an indirect table (§2.7.5.3.1).
+        // A chain may not have more descriptors than the queue, not even in an indirect table (§2.7.5.3.1, §2.8.6).
         let table_segments = settings.indirect_segments.min(size);
         let tables = if features.contains(CommonFeatures::INDIRECT_DESC) && table_segments > 1 {
-            Some(IndirectTables::allocate(hal, size, table_segments)?)
+            Some(IndirectTables::allocate(hal, size, table_segments, layout == Layout::Split)?)
         } else {
             None
         };
@@ -80,19 +84,18 @@ impl<'s, H: Hal, T: Payload> PreparedQueue<'s, H, T> {
             0 => None,
             bytes => Some(DmaMemory::allocate(hal, bytes, DRIVER_MEMORY_ALIGN)?),
         };
-        let memory = QueueMemory { areas: SplitAreas::allocate(hal, size)?, tables, driver };
-        let ring = SplitRing::new(features.contains(CommonFeatures::EVENT_IDX));
-        Ok(Self { memory, books, ring })
+        let ring = Ring::allocate(hal, features, size, limits.placement)?;
+        Ok(Self { memory: QueueMemory { ring, tables, driver }, books, features })
     }
 
     /// Number of descriptors.
     pub(crate) const fn size(&self) -> u16 {
-        self.memory.areas.size()
+        self.memory.ring.size()
     }
 
     /// What the device is to be told.
     pub(crate) const fn addresses(&self) -> QueueAddresses {
-        self.memory.areas.addresses()
+        self.memory.ring.addresses()
     }
 
     /// The queue, from the moment its device knows of it.
@@ -103,42 +106,61 @@ impl<'s, H: Hal, T: Payload> PreparedQueue<'s, H, T> {
         doorbell: Doorbell,
     ) -> InstalledQueue<'s, H, T> {
         let memory = Lent::to(session, self.memory);
-        InstalledQueue::new(Virtqueue::new(memory, self.books, self.ring, index, doorbell))
+        InstalledQueue::new(Virtqueue::new(memory, self.books, self.features, index, doorbell))
     }
 }
 
-/// The largest size that the device, the settings and a storage of `slots` slots allow: a power of two (§2.7). `None` if one of them allows none.
-pub(crate) fn queue_size(device_size_max: u16, settings: &QueueSettings, slots: usize) -> Option<u16> {
+/// What device and transport say of a queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DeviceLimits {
+    /// Its largest size.
+    pub(crate) size_max: u16,
+    /// How its areas are placed.
+    pub(crate) placement: AreaPlacement,
+}
+
+/// The largest size that the device, the settings and a storage of `slots` slots allow. `None` if one of them allows none.
+pub(crate) fn queue_size(
+    layout: Layout,
+    device_size_max: u16,
+    settings: &QueueSettings,
+    slots: usize,
+) -> Option<u16> {
     let slots = u16::try_from(slots).unwrap_or(u16::MAX);
-    let limit = device_size_max.min(settings.size_max).min(slots).min(QUEUE_SIZE_MAX);
-    limit.checked_ilog2().map(|exponent| 1 << exponent)
+    layout.size_within(device_size_max.min(settings.size_max).min(slots).min(QUEUE_SIZE_MAX))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{QueueSettings, queue_size};
+    use super::{Layout, QueueSettings, queue_size};
+
+    const SETTINGS: QueueSettings =
+        QueueSettings { size_max: u16::MAX, indirect_segments: 0, memory_bytes: 0 };
+
+    /// Device, storage and settings limit a queue each in the same way.
+    fn check(layout: Layout, limit: u16, size: Option<u16>) {
+        assert_eq!(queue_size(layout, limit, &SETTINGS, 100_000), size, "device limit {limit}");
+        assert_eq!(queue_size(layout, u16::MAX, &SETTINGS, limit.into()), size, "storage {limit}");
+        let settings = QueueSettings { size_max: limit, ..SETTINGS };
+        assert_eq!(queue_size(layout, u16::MAX, &settings, 100_000), size, "settings {limit}");
+    }
 
     /// Spec: §2.7 — the queue size of a split virtqueue is a power of two.
     #[test]
     fn a_limit_that_is_no_power_of_two_gives_the_next_smaller_one() {
-        let settings = QueueSettings { size_max: u16::MAX, indirect_segments: 0, memory_bytes: 0 };
-        let cases = [
-            (0, None),
-            (1, Some(1)),
-            (2, Some(2)),
-            (4, Some(4)),
-            (7, Some(4)),
-            (32768, Some(32768)),
-            (65535, Some(32768)),
-        ];
-        for (limit, size) in cases {
-            assert_eq!(queue_size(limit, &settings, 100_000), size, "device limit {limit}");
-            assert_eq!(queue_size(u16::MAX, &settings, limit.into()), size, "storage {limit}");
-            assert_eq!(
-                queue_size(u16::MAX, &QueueSettings { size_max: limit, ..settings }, 100_000),
-                size,
-                "settings {limit}"
-            );
+        let sizes = [1, 2, 4, 4, 32768, 32768];
+        for (limit, size) in [1, 2, 4, 7, 32768, 65535].into_iter().zip(sizes) {
+            check(Layout::Split, limit, Some(size));
         }
+        check(Layout::Split, 0, None);
+    }
+
+    /// Spec: §2.8 — the queue size of a packed virtqueue need not be a power of two.
+    #[test]
+    fn a_packed_queue_has_any_size_up_to_the_limit() {
+        for (limit, size) in [1, 2, 7, 1000, 32768, 65535].into_iter().zip([1, 2, 7, 1000, 32768, 32768]) {
+            check(Layout::Packed, limit, Some(size));
+        }
+        check(Layout::Packed, 0, None);
     }
 }

@@ -1,45 +1,21 @@
 //! One virtqueue: the rules that hold whatever its layout.
 //!
-//! Spec: §2.6 Virtqueues, §2.7.13 Supplying Buffers to The Device, §2.7.14 Receiving Used Buffers From The Device.
+//! Spec: §2.6 Virtqueues, §2.7.13 and §2.8.13 Supplying Buffers to The Device, §2.7.14 and §2.8.14 Receiving Used Buffers From The Device, §2.7.9 and §2.8.8
+//! (in-order use).
 
+use core::mem::ManuallyDrop;
+
+use super::active::{ActivePath, QueueStatistics};
+use super::books::Books;
+use super::broken::Broken;
 use super::chain::{Chain, RefusedChain, RefusedReason};
+use super::layout::WrittenChain;
 use super::prepared::QueueMemory;
-use super::slots::Books;
-use super::split::{SplitRing, UsedIndexJumped};
+use super::returned::Returned;
+use super::used::{Batch, UsedElement, UsedIndexJumped};
 use crate::hal::Hal;
-use crate::raw::{ConfirmedReset, Doorbell, IndirectTables, Lent, OutOfBounds, Payload, Session};
-
-/// The device broke the protocol. The queue refuses further work until the device is reset; buffers stay where they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
-    /// The used index moved by more than the chains that the device holds.
-    #[error("the device moved the used index by {by}, but holds only {held} chains")]
-    UsedIndexJumped {
-        /// How far it moved.
-        by: u16,
-        /// Chains in the device's hands.
-        held: u16,
-    },
-    /// A used element names a chain that the device does not hold: never made available, not published yet, returned before, or not the head of a chain.
-    #[error("the device returned chain {id}, which it does not hold")]
-    UnknownChain {
-        /// What it wrote.
-        id: u32,
-    },
-    /// A used element claims more bytes than the device was allowed to write.
-    #[error("the device claims {written_len} bytes written to chain {id}, which has {writable_bytes}")]
-    WrittenTooMuch {
-        /// The chain.
-        id: u32,
-        /// What the device claims, in bytes.
-        written_len: u32,
-        /// What it was allowed, in bytes.
-        writable_bytes: u32,
-    },
-    /// The queue was activated with another device than its own, or with another bring-up of it. The device did nothing wrong.
-    #[error("the queue was activated with another device than its own")]
-    OtherDevice,
-}
+use crate::raw::{ConfirmedReset, Doorbell, IndirectTables, Lent, OutOfBounds, Payload, QueueReset, Session};
+use crate::wire::features::CommonFeatures;
 
 /// A chain that the device is done with.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,17 +34,6 @@ pub enum Rearmed {
     Quiet,
     /// Used chains are waiting already: take them.
     MoreWaiting,
-}
-
-/// What a queue has done since bring-up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QueueStatistics {
-    /// Notifications sent to the device.
-    pub notifications_sent: u64,
-    /// Publishes after which the device wanted none.
-    pub notifications_suppressed: u64,
-    /// Chains made available.
-    pub chains: u64,
 }
 
 /// A virtqueue whose chains carry payloads of type `T`. `Send`, not `Sync`: one owner at a time.
@@ -95,9 +60,13 @@ pub struct QueueStatistics {
 pub struct Virtqueue<'s, H: Hal, T> {
     memory: Lent<QueueMemory<H>>,
     books: Books<'s, T>,
-    ring: SplitRing,
     doorbell: Doorbell,
     index: u16,
+    features: CommonFeatures,
+    /// Chains made available and not published yet.
+    unpublished: u16,
+    /// Under IN_ORDER: chains that are used, of which the device named the last one.
+    batch: Option<Batch>,
     broken: Option<Broken>,
     statistics: QueueStatistics,
 }
@@ -106,11 +75,22 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
     pub(super) fn new(
         memory: Lent<QueueMemory<H>>,
         books: Books<'s, T>,
-        ring: SplitRing,
+        features: CommonFeatures,
         index: u16,
         doorbell: Doorbell,
     ) -> Self {
-        Self { memory, books, ring, doorbell, index, broken: None, statistics: QueueStatistics::default() }
+        let statistics = QueueStatistics::default();
+        Self {
+            memory,
+            books,
+            doorbell,
+            index,
+            features,
+            unpublished: 0,
+            batch: None,
+            broken: None,
+            statistics,
+        }
     }
 
     /// The queue's index in its device.
@@ -120,7 +100,7 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
 
     /// Number of descriptors.
     pub fn size(&self) -> u16 {
-        self.memory.areas.size()
+        self.memory.ring.size()
     }
 
     /// Most segments that one chain can have.
@@ -148,6 +128,11 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
     /// What the queue has done since bring-up.
     pub fn statistics(&self) -> QueueStatistics {
         QueueStatistics { chains: self.books.made_available(), ..self.statistics }
+    }
+
+    /// Which of the ring's features are in use.
+    pub fn active_path(&self) -> ActivePath {
+        ActivePath::new(self.features, self.indirect_segments())
     }
 
     /// Why the queue is out of service, if it is.
@@ -181,61 +166,50 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
     /// # Errors
     /// See [`RefusedReason`]; the queue is unchanged.
     ///
-    /// Spec: §2.7.13 Supplying Buffers to The Device.
+    /// Spec: §2.7.13, §2.8.13 Supplying Buffers to The Device.
     pub fn make_available(&mut self, chain: Chain<'_>, payload: T) -> Result<(), RefusedChain<T>> {
-        match self.write_chain(chain, &payload) {
-            Ok(written) => self.commit_chain(written, payload),
-            Err(reason) => Err(RefusedChain { reason, payload }),
+        let written = match self.write_chain(chain, &payload) {
+            Ok(written) => written,
+            Err(reason) => return Err(RefusedChain { reason, payload }),
+        };
+        if let Err(payload) = self.books.take_chain(written.footprint, payload) {
+            return Err(RefusedChain { reason: RefusedReason::Full, payload });
         }
+        self.memory.ring.make_available(&written);
+        self.unpublished += 1;
+        Ok(())
     }
 
-    /// Writes the descriptors of a chain. They are the first free ones, and stay free until the chain is committed.
+    /// Writes the descriptors of a chain. Their places are the first free ones, and stay free until the books have taken them.
     fn write_chain(&self, chain: Chain<'_>, payload: &T) -> Result<WrittenChain, RefusedReason> {
         if self.broken.is_some() {
             return Err(RefusedReason::Broken);
         }
-        let QueueMemory { areas, tables, driver } = &*self.memory;
+        let QueueMemory { ring, tables, driver } = &*self.memory;
         let driver = driver.as_ref();
-        let measured = chain.measure(driver, payload, areas.size())?;
+        let measured = chain.measure(driver, payload, ring.size())?;
         let tables = tables.as_ref().filter(|tables| (2..=tables.segments()).contains(&measured.segments));
-        let descriptors = if tables.is_some() { 1 } else { measured.segments };
-        if descriptors > self.books.free() {
+        if !self.books.has_room_for(ring.footprint(measured, tables.is_some())) {
             return Err(RefusedReason::Full);
         }
         let segments = chain.segments(driver, payload);
-        match tables {
-            None => SplitRing::write_direct(areas, &self.books, measured, segments),
-            Some(tables) => {
-                let head = self.books.next_head();
-                if !SplitRing::write_indirect(areas, tables, head, measured, segments) {
-                    return Err(RefusedReason::TooLong);
-                }
-            }
-        }
-        Ok(WrittenChain { descriptors, writable_bytes: measured.writable_bytes })
-    }
-
-    fn commit_chain(&mut self, written: WrittenChain, payload: T) -> Result<(), RefusedChain<T>> {
-        let head = self.books.next_head();
-        self.books
-            .take_chain(written.descriptors, written.writable_bytes, payload)
-            .map_err(|payload| RefusedChain { reason: RefusedReason::Full, payload })?;
-        self.ring.make_available(&self.memory.areas, head);
-        Ok(())
+        ring.write(&self.books, tables, measured, segments).ok_or(RefusedReason::TooLong)
     }
 
     /// Shows the device every chain made available since the last publish, and notifies it if it wants that. Says whether it did.
     ///
-    /// Work: one index store, one full fence, one load, at most one doorbell, however many chains there are; nothing at all if there are none.
+    /// Work: one store that publishes, one full fence, one load, at most one doorbell, however many chains there are; nothing at all if there are none.
     ///
-    /// Spec: §2.7.13, §2.7.13.4 Notifying The Device.
+    /// Spec: §2.7.13, §2.7.13.4 and §2.8.13.2 (notifying the device).
     pub fn publish(&mut self) -> bool {
-        if self.ring.unpublished() == 0 || self.broken.is_some() {
+        if self.unpublished == 0 || self.broken.is_some() {
             return false;
         }
-        let wanted = self.ring.publish(&self.memory.areas);
+        let ring = &self.memory.ring;
+        let wanted = ring.publish();
+        self.unpublished = 0;
         if wanted {
-            self.doorbell.ring(u32::from(self.index));
+            self.doorbell.ring(ring.next_available());
             self.statistics.notifications_sent += 1;
         } else {
             self.statistics.notifications_suppressed += 1;
@@ -251,50 +225,108 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
     /// # Errors
     /// - [`Broken`]: the device broke the protocol, now or earlier. Nothing comes back before a reset.
     ///
-    /// Spec: §2.7.14 Receiving Used Buffers From The Device.
+    /// Spec: §2.7.14, §2.8.14 Receiving Used Buffers From The Device.
     pub fn take_used(&mut self) -> Result<Option<Used<T>>, Broken> {
         if let Some(broken) = self.broken {
             return Err(broken);
         }
-        let outstanding = self.books.chains().wrapping_sub(self.ring.unpublished());
-        let (id, written_len) = match self.ring.next_used(&self.memory.areas, outstanding) {
+        self.next_completion().map_err(|why| self.out_of_service(why))
+    }
+
+    /// Takes back up to `limit` chains that the device has used, and says how many there were.
+    ///
+    /// # Errors
+    /// - [`Broken`], as for [`take_used`](Virtqueue::take_used); chains before the one that broke the queue have been handed to `take`.
+    pub fn take_used_burst(&mut self, limit: usize, mut take: impl FnMut(Used<T>)) -> Result<usize, Broken> {
+        for taken in 0..limit {
+            match self.take_used()? {
+                Some(used) => take(used),
+                None => return Ok(taken),
+            }
+        }
+        Ok(limit)
+    }
+
+    /// Chains that the device was shown and has not returned.
+    const fn held(&self) -> u16 {
+        self.books.chains().saturating_sub(self.unpublished)
+    }
+
+    /// The next used chain, judged by the books. `Err` is for good.
+    fn next_completion(&mut self) -> Result<Option<Used<T>>, Broken> {
+        let Some((id, element)) = self.next_element()? else { return Ok(None) };
+        let unknown = Broken::UnknownChain { id: element.id };
+        let (_, chain) = self.books.in_flight(u32::from(id)).ok_or(unknown)?;
+        let written_len = judge_length(element, chain.writable_bytes)?;
+        let chain = self.books.end_chain(id).ok_or(unknown)?;
+        self.memory.ring.advance_used(chain.descriptors);
+        Ok(Some(Used { payload: ManuallyDrop::into_inner(chain.payload), written_len }))
+    }
+
+    /// The next chain that the device says is used, and what it says of it: one that the device holds.
+    fn next_element(&mut self) -> Result<Option<(u16, UsedElement)>, Broken> {
+        if let Some(batch) = self.batch {
+            return self.next_of_batch(batch).map(Some);
+        }
+        let held = self.held();
+        let element = match self.memory.ring.next_used(held) {
             Ok(Some(element)) => element,
             Ok(None) => return Ok(None),
-            Err(UsedIndexJumped { by }) => {
-                return Err(self.out_of_service(Broken::UsedIndexJumped { by, held: outstanding }));
-            }
+            Err(UsedIndexJumped { by }) => return Err(Broken::UsedIndexJumped { by, held }),
         };
-
-        let published = self.books.made_available() - u64::from(self.ring.unpublished());
-        let known = self.books.in_flight(id).filter(|(_, chain)| chain.sequence < published);
-        let Some((head, chain)) = known else {
-            return Err(self.out_of_service(Broken::UnknownChain { id }));
-        };
-        let writable_bytes = chain.writable_bytes;
-        // Devices exist that claim a length for chains they cannot write to; it means nothing there.
-        let written_len = if writable_bytes == 0 { 0 } else { written_len };
-        if written_len > writable_bytes {
-            return Err(self.out_of_service(Broken::WrittenTooMuch { id, written_len, writable_bytes }));
+        let published = self.books.made_available().saturating_sub(u64::from(self.unpublished));
+        let known = self.books.in_flight(element.id).filter(|(_, chain)| chain.sequence < published);
+        let (id, chain) = known.ok_or(Broken::UnknownChain { id: element.id })?;
+        if !self.features.contains(CommonFeatures::IN_ORDER) {
+            return Ok(Some((id, element)));
         }
-        let Some(payload) = self.books.end_chain(head) else {
-            return Err(self.out_of_service(Broken::UnknownChain { id }));
-        };
-        self.ring.advance_used();
-        Ok(Some(Used { payload, written_len }))
+
+        let (_, oldest) = self.books.oldest().ok_or(Broken::UnknownChain { id: element.id })?;
+        let chains = (chain.sequence - oldest.sequence) + 1;
+        let covered = self.memory.ring.batch_max(held);
+        if chains > u64::from(covered) {
+            return Err(Broken::BatchTooLong { id: element.id, chains, covered });
+        }
+        self.next_of_batch(Batch { last: id, element }).map(Some)
+    }
+
+    /// The oldest chain, which is used together with all up to the batch's last one. Those before it count as written completely (§2.7.9, §2.8.8).
+    fn next_of_batch(&mut self, batch: Batch) -> Result<(u16, UsedElement), Broken> {
+        let (id, chain) = self.books.oldest().ok_or(Broken::UnknownChain { id: batch.element.id })?;
+        if id == batch.last {
+            self.batch = None;
+            return Ok((id, batch.element));
+        }
+        let written_len = chain.writable_bytes;
+        self.batch = Some(batch);
+        Ok((id, UsedElement { id: u32::from(id), written_len, length_is_vouched_for: true }))
     }
 
     /// Tells the device that used-buffer notifications are not needed: for drivers that look on their own. A hint; some may still come.
     ///
-    /// Spec: §2.7.7 Used Buffer Notification Suppression.
+    /// Spec: §2.7.7 Used Buffer Notification Suppression, §2.8.10 Driver and Device Event Suppression.
     pub fn suppress_notifications(&mut self) {
-        self.ring.suppress(&self.memory.areas);
+        self.memory.ring.suppress();
     }
 
     /// Asks for used-buffer notifications again, and looks once more, so that no chain slips in between unnoticed.
     ///
-    /// Spec: §2.7.7 Used Buffer Notification Suppression.
+    /// Spec: §2.7.7 Used Buffer Notification Suppression, §2.8.10 Driver and Device Event Suppression.
     pub fn rearm(&mut self) -> Rearmed {
-        if self.ring.rearm(&self.memory.areas) { Rearmed::MoreWaiting } else { Rearmed::Quiet }
+        self.rearm_delayed(1)
+    }
+
+    /// Asks for a used-buffer notification only when `chains` more chains are used, and looks once more. For drivers that need no single completion soon: a transmit
+    /// queue that only wants its buffers back.
+    ///
+    /// At most as many are waited for as the device holds, so the notification comes at the latest with the last of them. It may come earlier: without `EVENT_IDX`
+    /// with the first one, in a packed queue by as much as chains have several descriptors.
+    ///
+    /// Spec: §2.7.7.1, §2.8.10.
+    pub fn rearm_delayed(&mut self, chains: u16) -> Rearmed {
+        let chains = chains.clamp(1, self.held().max(1));
+        let is_waiting = self.memory.ring.rearm(chains);
+        if is_waiting || self.batch.is_some() { Rearmed::MoreWaiting } else { Rearmed::Quiet }
     }
 
     /// Takes the queue out of service for good after a confirmed reset of its device: frees its memory, and hands back every payload that was still in
@@ -307,14 +339,31 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
         match self.memory.take_back(reset) {
             Ok(memory) => {
                 drop(memory);
-                Ok(Returned { books: self.books, from: 0 })
+                Ok(Returned::new(self.books.into_slots()))
             }
             Err(memory) => Err(Self { memory, ..self }),
         }
     }
 
-    pub(super) fn belongs_to(&self, session: Session) -> bool {
+    /// As [`reclaim`](Virtqueue::reclaim), after the reset of this queue alone.
+    #[allow(clippy::result_large_err, reason = "the queue itself comes back, once in its life")]
+    pub(crate) fn reclaim_alone(self, reset: QueueReset) -> Result<Returned<'s, T>, Self> {
+        match self.memory.take_back_queue(self.index, reset) {
+            Ok(memory) => {
+                drop(memory);
+                Ok(Returned::new(self.books.into_slots()))
+            }
+            Err(memory) => Err(Self { memory, ..self }),
+        }
+    }
+
+    pub(crate) fn belongs_to(&self, session: Session) -> bool {
         self.memory.belongs_to(session)
+    }
+
+    /// Takes the queue out of service while its reset is under way, which is nobody's fault.
+    pub(crate) const fn retire(&mut self) {
+        self.broken = Some(Broken::ResetPending);
     }
 
     pub(super) fn out_of_service(&mut self, why: Broken) -> Broken {
@@ -324,32 +373,19 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
     }
 }
 
-/// A chain whose descriptors are written and not yet taken from the free list.
-#[derive(Clone, Copy)]
-struct WrittenChain {
-    descriptors: u16,
-    writable_bytes: u32,
-}
-
-/// The payloads that were in flight when their device was reset. What is not taken from here is dropped with it.
-#[derive(Debug)]
-pub struct Returned<'s, T> {
-    books: Books<'s, T>,
-    from: usize,
-}
-
-impl<T> Iterator for Returned<'_, T> {
-    type Item = T;
-
-    fn next(&mut self) -> Option<T> {
-        let (payload, from) = self.books.take_payload(self.from)?;
-        self.from = from;
-        Some(payload)
-    }
-}
-
-impl<T> Drop for Returned<'_, T> {
-    fn drop(&mut self) {
-        self.for_each(drop);
+/// How many bytes count as written, of a chain that has `writable_bytes`.
+///
+/// Devices exist that claim a length for chains that they cannot write to: it means nothing. Others leave out the flag that makes a packed descriptor's length mean
+/// something, though it does; then a length that is possible counts, and any other is the garbage that the specification allows.
+fn judge_length(element: UsedElement, writable_bytes: u32) -> Result<u32, Broken> {
+    let UsedElement { id, written_len, length_is_vouched_for } = element;
+    if writable_bytes == 0 {
+        Ok(0)
+    } else if written_len <= writable_bytes {
+        Ok(written_len)
+    } else if length_is_vouched_for {
+        Err(Broken::WrittenTooMuch { id, written_len, writable_bytes })
+    } else {
+        Ok(0)
     }
 }

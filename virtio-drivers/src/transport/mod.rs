@@ -6,8 +6,9 @@
 pub mod pci;
 
 use crate::hal::AccessWidth;
-use crate::raw::{Doorbell, QueueAddresses};
+use crate::raw::{AreaPlacement, Doorbell, QueueAddresses};
 use crate::wire::device_type::DeviceType;
+use crate::wire::features::CommonFeatures;
 use crate::wire::status::Status;
 
 /// Where a queue is, and how many descriptors it has.
@@ -17,6 +18,8 @@ pub struct QueueSetup {
     pub size: u16,
     /// The three areas.
     pub addresses: QueueAddresses,
+    /// What was agreed on: says what a notification is made of.
+    pub features: CommonFeatures,
 }
 
 /// A queue could not be set up; the device was not told of it.
@@ -53,6 +56,8 @@ pub struct InterruptCause {
 /// - All methods speak to one device, which nobody else drives.
 /// - [`status`](Transport::status) gives an empty status after an empty status was written only if the device is reset: it no longer accesses any
 ///   memory that it learned of before. A device that is gone or does not answer gives anything else.
+/// - [`queue_reset_is_done`](Transport::queue_reset_is_done) is true after [`start_queue_reset`](Transport::start_queue_reset) only if the device no longer
+///   accesses that queue, nor the memory that it learned of through it.
 /// - [`set_up_queue`](Transport::set_up_queue) gives the addresses to no other device, and to none at all if it returns an error.
 #[expect(unsafe_code, reason = "the contract that memory rests on; see the safety section")]
 pub unsafe trait Transport {
@@ -64,6 +69,11 @@ pub unsafe trait Transport {
 
     /// Writes the features that the driver accepts, all 128 bits.
     fn set_driver_features(&mut self, features: u128);
+
+    /// Which device-independent features can be had over this transport, as far as it is the transport's business. No others are accepted.
+    fn supported_features(&self) -> CommonFeatures {
+        CommonFeatures::all()
+    }
 
     /// Reads the device status.
     fn status(&self) -> Status;
@@ -86,11 +96,22 @@ pub unsafe trait Transport {
     /// The largest size of a queue that is not enabled yet; 0 if the device has no such queue.
     fn queue_size_max(&mut self, index: u16) -> u16;
 
+    /// How the areas of queues are to be placed.
+    fn area_placement(&self) -> AreaPlacement {
+        AreaPlacement::Separate
+    }
+
     /// Tells the device where a queue is and enables it, and says where its notifications go.
     ///
     /// # Errors
     /// See [`QueueError`]; the device was told nothing.
     fn set_up_queue(&mut self, index: u16, setup: &QueueSetup) -> Result<Doorbell, QueueError>;
+
+    /// Asks the device to reset one queue; only with `RING_RESET` agreed on.
+    fn start_queue_reset(&mut self, index: u16);
+
+    /// Whether the reset that was asked for is complete: the queue is as before it was set up. Devices that are gone never say so.
+    fn queue_reset_is_done(&mut self, index: u16) -> bool;
 
     /// Asks why the device interrupted, which also makes it stop. Spurious interrupts have no cause.
     fn acknowledge_interrupt(&self) -> InterruptCause;
@@ -131,6 +152,18 @@ unsafe impl<T: Transport + ?Sized> Transport for &mut T {
     }
     fn set_up_queue(&mut self, index: u16, setup: &QueueSetup) -> Result<Doorbell, QueueError> {
         (**self).set_up_queue(index, setup)
+    }
+    fn supported_features(&self) -> CommonFeatures {
+        (**self).supported_features()
+    }
+    fn area_placement(&self) -> AreaPlacement {
+        (**self).area_placement()
+    }
+    fn start_queue_reset(&mut self, index: u16) {
+        (**self).start_queue_reset(index);
+    }
+    fn queue_reset_is_done(&mut self, index: u16) -> bool {
+        (**self).queue_reset_is_done(index)
     }
     fn acknowledge_interrupt(&self) -> InterruptCause {
         (**self).acknowledge_interrupt()

@@ -8,6 +8,7 @@ pub mod block;
 pub mod device_type;
 pub mod features;
 pub mod field;
+pub mod packed;
 pub mod pci;
 pub mod split;
 pub mod status;

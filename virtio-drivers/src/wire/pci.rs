@@ -132,6 +132,10 @@ pub mod common {
     pub const QUEUE_DRIVER: usize = 0x28;
     /// Address of the device area (two u32).
     pub const QUEUE_DEVICE: usize = 0x30;
+    /// What to write to the doorbell instead of the queue's index, with `NOTIF_CONFIG_DATA` (u16).
+    pub const QUEUE_NOTIF_CONFIG_DATA: usize = 0x38;
+    /// Write 1 to reset the queue, with `RING_RESET`; reads 1 until that is done (u16).
+    pub const QUEUE_RESET: usize = 0x3a;
     /// Bytes of the structure up to the fields that later features added.
     pub const BASE_BYTES: u32 = 0x38;
 }

@@ -65,6 +65,10 @@ impl virtio_guest::raw::stand_in::StandIn for Checker {
         fence(ordering);
         true
     }
+
+    fn platform_barrier(&self, ordering: Ordering) -> bool {
+        virtio_guest::raw::stand_in::StandIn::fence(self, ordering)
+    }
 }
 
 impl virtio_model::memory::stand_in::StandIn for Checker {

@@ -4,9 +4,10 @@
 //! §4.1.5 PCI-specific Initialization And Device Operation. Every register is accessed with its own width; 64-bit fields as two halves.
 
 use crate::hal::{AccessWidth, DeviceAddress};
-use crate::raw::{Doorbell, Registers};
+use crate::raw::{Doorbell, Notification, Registers};
 use crate::transport::{InterruptCause, QueueError, QueueSetup, Transport};
 use crate::wire::device_type::DeviceType;
+use crate::wire::features::CommonFeatures;
 use crate::wire::pci::{IsrStatus, common};
 use crate::wire::status::Status;
 
@@ -47,17 +48,29 @@ impl PciTransport {
         self.windows.common.write(offset + 4, AccessWidth::Long, high);
     }
 
-    /// The doorbell of the selected queue, which must be inside of the notification structure.
-    fn selected_doorbell(&self) -> Option<Doorbell> {
+    /// Whether the common configuration has the 16-bit field at `offset`: later features added some at its end.
+    fn has_word(&self, offset: usize) -> bool {
+        self.windows.common.size_bytes() >= offset + AccessWidth::Word.bytes()
+    }
+
+    /// The doorbell of the selected queue `index`, which must be inside of the notification structure.
+    fn selected_doorbell(&self, index: u16, features: CommonFeatures) -> Option<Doorbell> {
         let place = u64::from(self.read_word(common::QUEUE_NOTIFY_OFF));
-        let offset = place * u64::from(self.windows.notify_multiplier);
-        Doorbell::register(&self.windows.notify, usize::try_from(offset).ok()?, AccessWidth::Word)
+        let offset = usize::try_from(place * u64::from(self.windows.notify_multiplier)).ok()?;
+        let queue = if features.contains(CommonFeatures::NOTIF_CONFIG_DATA) {
+            self.read_word(common::QUEUE_NOTIF_CONFIG_DATA)
+        } else {
+            index
+        };
+        let carries_position = features.contains(CommonFeatures::NOTIFICATION_DATA);
+        let notification = Notification { queue, carries_position };
+        Doorbell::register(&self.windows.notify, offset, notification.width(), notification)
     }
 }
 
 #[expect(unsafe_code, reason = "the promise of the trait")]
 // SAFETY: claiming the function made the device behind it ours alone, and all windows are its own, since its BARs decode nothing else. Its status register
-// reads 0 after a reset only when the reset is complete (§4.1.4.3.1); a removed device reads all ones. A queue's addresses are written
+// reads 0 after a reset only when the reset is complete (§4.1.4.3.1), and so do reset and enable of a queue; a removed device reads all ones. A queue's addresses are written
 // to these registers only, and after the last check.
 unsafe impl Transport for PciTransport {
     fn device_type(&self) -> DeviceType {
@@ -78,6 +91,13 @@ unsafe impl Transport for PciTransport {
             self.windows.common.write(common::DRIVER_FEATURE_SELECT, AccessWidth::Long, word);
             self.windows.common.write(common::DRIVER_FEATURE, AccessWidth::Long, bits);
         }
+    }
+
+    fn supported_features(&self) -> CommonFeatures {
+        let mut features = CommonFeatures::all();
+        features.set(CommonFeatures::NOTIF_CONFIG_DATA, self.has_word(common::QUEUE_NOTIF_CONFIG_DATA));
+        features.set(CommonFeatures::RING_RESET, self.has_word(common::QUEUE_RESET));
+        features
     }
 
     fn status(&self) -> Status {
@@ -122,7 +142,8 @@ unsafe impl Transport for PciTransport {
         if self.read_word(common::QUEUE_ENABLE) != 0 {
             return Err(QueueError::AlreadyEnabled);
         }
-        let doorbell = self.selected_doorbell().ok_or(QueueError::DoorbellOutOfBounds)?;
+        let doorbell =
+            self.selected_doorbell(index, setup.features).ok_or(QueueError::DoorbellOutOfBounds)?;
 
         self.write_word(common::QUEUE_SIZE, setup.size);
         self.write_address(common::QUEUE_DESC, setup.addresses.descriptor_area);
@@ -130,6 +151,16 @@ unsafe impl Transport for PciTransport {
         self.write_address(common::QUEUE_DEVICE, setup.addresses.device_area);
         self.write_word(common::QUEUE_ENABLE, 1);
         Ok(doorbell)
+    }
+
+    fn start_queue_reset(&mut self, index: u16) {
+        self.write_word(common::QUEUE_SELECT, index);
+        self.write_word(common::QUEUE_RESET, 1);
+    }
+
+    fn queue_reset_is_done(&mut self, index: u16) -> bool {
+        self.write_word(common::QUEUE_SELECT, index);
+        self.read_word(common::QUEUE_RESET) == 0 && self.read_word(common::QUEUE_ENABLE) == 0
     }
 
     fn acknowledge_interrupt(&self) -> InterruptCause {

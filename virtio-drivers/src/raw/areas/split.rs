@@ -1,7 +1,6 @@
-//! The three areas of a split virtqueue and its indirect tables, as words in shared memory.
+//! The three areas of a split virtqueue, as words in shared memory.
 //!
-//! Spec: §2.7 Split Virtqueues, §2.7.5.3 Indirect Descriptors. The ring floor decides what to write; here it is written, always inside of the areas: the
-//! queue size is a power of two, and every index is masked with it.
+//! Spec: §2.7 Split Virtqueues. The queue size is a power of two, and every index is masked with it, so that each access is inside of its area.
 //!
 //! ```text
 //!   one allocation   ┌──────────────────┬────────────────┬─────┬───────────────┐
@@ -10,35 +9,17 @@
 //!                    └──────────────────┴────────────────┴─────┴───────────────┘
 //!   who writes         driver             driver                 device
 //! ```
+//!
+//! The pad ends at a cache line; for a device of before version 1 at the next multiple of its Queue Align (§2.7.2), which is how it finds the used ring.
 
 use core::ptr::NonNull;
 
-use super::cell;
-use super::mapped::Segment;
-use super::memory::{DmaMemory, OutOfBounds};
-use crate::hal::{DeviceAddress, Direction, DmaError, Hal};
-use crate::wire::split::{self, DescriptorFlags};
-
-/// The device area starts on a cache line of its own: driver and device then never write to the same line.
-const CACHE_LINE: usize = 64;
-
-/// Where a queue's areas are, for the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueAddresses {
-    /// Descriptor area: the descriptor table.
-    pub descriptor_area: DeviceAddress,
-    /// Driver area: the available ring.
-    pub driver_area: DeviceAddress,
-    /// Device area: the used ring.
-    pub device_area: DeviceAddress,
-}
-
-/// One descriptor, before it is written.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Descriptor {
-    pub(crate) segment: Segment,
-    pub(crate) next: Option<u16>,
-}
+use super::descriptor::Descriptor;
+use super::{AreaPlacement, CACHE_LINE, QueueAddresses};
+use crate::hal::{DmaError, Hal};
+use crate::raw::cell;
+use crate::raw::memory::{DmaMemory, OutOfBounds};
+use crate::wire::split;
 
 /// The areas of one split virtqueue.
 #[derive(Debug)]
@@ -56,16 +37,21 @@ pub(crate) struct SplitAreas<H: Hal> {
 unsafe impl<H: Hal + Send> Send for SplitAreas<H> {}
 
 impl<H: Hal> SplitAreas<H> {
-    /// Allocates the areas of a queue of `size` descriptors, zeroed. A size that is no power of two is refused.
-    pub(crate) fn allocate(hal: &H, size: u16) -> Result<Self, DmaError> {
-        if !size.is_power_of_two() {
+    /// Allocates the areas of a queue of `size` descriptors, zeroed. A size that is no power of two is refused, and so is such an alignment.
+    pub(crate) fn allocate(hal: &H, size: u16, placement: AreaPlacement) -> Result<Self, DmaError> {
+        let align = match placement {
+            AreaPlacement::Separate => CACHE_LINE,
+            AreaPlacement::Contiguous { align } => usize::from(align),
+        };
+        if !size.is_power_of_two() || !align.is_power_of_two() {
             return Err(DmaError);
         }
         let table_bytes = split::DESCRIPTOR_BYTES * usize::from(size);
         let driver_bytes = split::driver_area_bytes(size);
-        let device_offset = (table_bytes + driver_bytes).next_multiple_of(CACHE_LINE);
+        let device_offset = (table_bytes + driver_bytes).next_multiple_of(align);
         let device_bytes = split::device_area_bytes(size);
-        let memory = DmaMemory::allocate(hal, device_offset + device_bytes, CACHE_LINE)?;
+        let bytes = (device_offset + device_bytes).next_multiple_of(align);
+        let memory = DmaMemory::allocate(hal, bytes, align.max(split::DESCRIPTOR_ALIGN))?;
 
         let areas = || -> Result<_, OutOfBounds> {
             let addresses = QueueAddresses {
@@ -98,17 +84,7 @@ impl<H: Hal> SplitAreas<H> {
         // SAFETY: the masked index is inside of the table, which starts on a multiple of 16.
         let place = unsafe { self.descriptors.add(offset) };
         // SAFETY: as above; the 16 bytes of one descriptor.
-        unsafe { write_descriptor(place, descriptor, DescriptorFlags::empty()) };
-    }
-
-    /// Writes a descriptor that refers to an indirect table.
-    pub(crate) fn write_indirect_descriptor(&self, index: u16, table: Segment) {
-        let offset = split::DESCRIPTOR_BYTES * self.slot(index);
-        // SAFETY: the masked index is inside of the table, which starts on a multiple of 16.
-        let place = unsafe { self.descriptors.add(offset) };
-        let descriptor = Descriptor { segment: table, next: None };
-        // SAFETY: as above; the 16 bytes of one descriptor.
-        unsafe { write_descriptor(place, &descriptor, DescriptorFlags::INDIRECT) };
+        unsafe { descriptor.store(place) };
     }
 
     /// Puts the head of a chain into the available ring, at the place of `available_index`.
@@ -179,69 +155,4 @@ impl<H: Hal> SplitAreas<H> {
         // SAFETY: as above, and even offsets of an address that is a multiple of 4.
         unsafe { cell::load_u16(place) }
     }
-}
-
-/// One indirect table for each descriptor of a queue.
-#[derive(Debug)]
-pub(crate) struct IndirectTables<H: Hal> {
-    memory: DmaMemory<H>,
-    segments: u16,
-}
-
-impl<H: Hal> IndirectTables<H> {
-    /// Allocates `tables` tables of `segments` descriptors each.
-    pub(crate) fn allocate(hal: &H, tables: u16, segments: u16) -> Result<Self, DmaError> {
-        let bytes = split::DESCRIPTOR_BYTES * usize::from(tables) * usize::from(segments);
-        let memory = DmaMemory::allocate(hal, bytes, split::DESCRIPTOR_ALIGN)?;
-        Ok(Self { memory, segments })
-    }
-
-    /// Descriptors in each table.
-    pub(crate) const fn segments(&self) -> u16 {
-        self.segments
-    }
-
-    /// Fills the table of descriptor `head` with a chain, and says where the device finds it. `None` if there is no such
-    /// table or the chain does not fit.
-    pub(crate) fn write_table(
-        &self,
-        head: u16,
-        count: u16,
-        chain: impl Iterator<Item = Segment>,
-    ) -> Option<Segment> {
-        if count == 0 || count > self.segments {
-            return None;
-        }
-        let len = split::DESCRIPTOR_BYTES * usize::from(count);
-        let offset = split::DESCRIPTOR_BYTES * usize::from(self.segments) * usize::from(head);
-        let address = self.memory.device_address(offset, len).ok()?;
-        for (index, segment) in (0..count).zip(chain) {
-            let descriptor_offset = offset + split::DESCRIPTOR_BYTES * usize::from(index);
-            let place = self.memory.place(descriptor_offset, split::DESCRIPTOR_BYTES).ok()?;
-            let next = index + 1;
-            let descriptor = Descriptor { segment, next: (next < count).then_some(next) };
-            // SAFETY: 16 bytes inside of the memory; offset and memory are multiples of 16.
-            unsafe { write_descriptor(place, &descriptor, DescriptorFlags::empty()) };
-        }
-        Some(Segment { address, len: u32::try_from(len).ok()?, direction: Direction::DeviceReadable })
-    }
-}
-
-/// # Safety
-/// `place` is 16 bytes of shared memory, aligned to 16.
-unsafe fn write_descriptor(place: NonNull<u8>, descriptor: &Descriptor, mut flags: DescriptorFlags) {
-    let Descriptor { segment, next } = descriptor;
-    flags.set(DescriptorFlags::NEXT, next.is_some());
-    flags.set(DescriptorFlags::WRITE, segment.direction == Direction::DeviceWritable);
-    // SAFETY: the caller's promise: bytes 0 to 8.
-    unsafe { cell::store_u64(place, segment.address.0) };
-    // SAFETY: the caller's promise: 8 of 16 bytes on.
-    let place = unsafe { place.add(8) };
-    // SAFETY: the caller's promise: bytes 8 to 12.
-    unsafe { cell::store_u32(place, segment.len) };
-    let flags_and_next = u32::from(flags.bits()) | u32::from(next.unwrap_or(0)) << 16;
-    // SAFETY: the caller's promise: 12 of 16 bytes on.
-    let place = unsafe { place.add(4) };
-    // SAFETY: the caller's promise: bytes 12 to 16, both 16-bit fields in one store.
-    unsafe { cell::store_u32(place, flags_and_next) };
 }

@@ -1,0 +1,61 @@
+//! How a queue is allocated, and its device told of it: while the device comes up, and again after a reset of the queue alone.
+//!
+//! Spec: §3.1.1 step 7, §4.1.5.1.3 Virtqueue Configuration, §2.6.1.2 Virtqueue Re-enable.
+
+use super::ladder::Rung;
+use crate::hal::Hal;
+use crate::raw::Payload;
+use crate::ring::{DeviceLimits, InstalledQueue, PrepareError, PreparedQueue, QueueSettings, Slots};
+use crate::transport::{QueueError, QueueSetup, Transport};
+use crate::wire::features::CommonFeatures;
+
+/// A queue could not be installed. The device does not know of it; nothing is left allocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InstallError {
+    /// The device has no such queue, or it would not be told where it is.
+    #[error("queue {index}: {error}")]
+    Queue {
+        /// Which one.
+        index: u16,
+        /// Why.
+        error: QueueError,
+    },
+    /// The kernel has no DMA memory for it.
+    #[error("queue {index}: no DMA memory")]
+    NoMemory {
+        /// Which one.
+        index: u16,
+    },
+    /// The storage or the settings allow no descriptor at all.
+    #[error("queue {index}: the storage or the settings allow no descriptor")]
+    NoStorage {
+        /// Which one.
+        index: u16,
+    },
+}
+
+/// Allocates a queue and tells the device where it is.
+pub(super) fn install<'s, T: Transport, H: Hal, P: Payload>(
+    rung: &mut Rung<T>,
+    features: CommonFeatures,
+    index: u16,
+    hal: &H,
+    settings: &QueueSettings,
+    slots: Slots<'s, P>,
+) -> Result<InstalledQueue<'s, H, P>, InstallError> {
+    let size_max = rung.transport.queue_size_max(index);
+    if size_max == 0 {
+        return Err(InstallError::Queue { index, error: QueueError::Absent });
+    }
+    let limits = DeviceLimits { size_max, placement: rung.transport.area_placement() };
+    let prepared = PreparedQueue::allocate(hal, features, limits, settings, slots);
+    let prepared = prepared.map_err(|error| match error {
+        PrepareError::Dma => InstallError::NoMemory { index },
+        PrepareError::Size => InstallError::NoStorage { index },
+    })?;
+    let setup = QueueSetup { size: prepared.size(), addresses: prepared.addresses(), features };
+    match rung.transport.set_up_queue(index, &setup) {
+        Ok(doorbell) => Ok(prepared.install(rung.session, index, doorbell)),
+        Err(error) => Err(InstallError::Queue { index, error }),
+    }
+}

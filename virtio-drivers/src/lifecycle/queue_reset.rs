@@ -1,0 +1,126 @@
+//! The reset of one queue, while the device and its other queues go on; and its installation anew, perhaps with another size.
+//!
+//! Spec: §2.6.1 Virtqueue Reset; needs `RING_RESET`.
+//!
+//! ```text
+//!   Virtqueue ── Running::reset_queue ──▶ ResetQueue { returned: payloads and storage, vacancy }
+//!                                                                                        │
+//!   Virtqueue ◀── Running::reinstall_queue ── settings, storage ◀────────────────────────┘
+//! ```
+
+use super::install::{InstallError, install};
+use super::ladder::Rung;
+use super::running::Running;
+use crate::hal::{Hal, Patience};
+use crate::raw::{Payload, QueueReset, Session};
+use crate::ring::{Broken, QueueSettings, Returned, Slots, Virtqueue};
+use crate::transport::{QueueError, Transport};
+use crate::wire::features::CommonFeatures;
+
+/// A queue was reset: the device has forgotten it and its buffers.
+#[derive(Debug)]
+pub struct ResetQueue<'s, P> {
+    /// What was in flight, each payload once; and the storage ([`Returned::into_slots`]).
+    pub returned: Returned<'s, P>,
+    /// The right to install a queue in its place.
+    pub vacancy: Vacancy,
+}
+
+/// A place where a queue was, in one bring-up of one device.
+#[derive(Debug)]
+pub struct Vacancy {
+    index: u16,
+    session: Session,
+}
+
+/// Why a queue was not reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueueResetError {
+    /// `RING_RESET` was not agreed on. The queue is as it was.
+    #[error("the device does not reset single queues")]
+    NotAgreed,
+    /// The queue is another device's, or of an earlier bring-up. It is as it was.
+    #[error("the queue belongs to another device")]
+    OtherDevice,
+    /// The device did not confirm in time. The queue is out of service; ask again, or reset the device.
+    #[error("the device did not confirm in time that the queue is reset")]
+    TimedOut,
+}
+
+/// A queue that was not reset: why, and the queue.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct QueueResetFailed<'s, H: Hal, P> {
+    /// Why.
+    pub error: QueueResetError,
+    /// The queue.
+    pub queue: Virtqueue<'s, H, P>,
+}
+
+impl<T: Transport, D: Copy> Running<T, D> {
+    /// Resets one queue, and waits until that is done. The queue is gone then, so nobody can notify the device of it.
+    ///
+    /// Ownership: buffers in flight come back, each once; the queue's memory is freed.
+    ///
+    /// # Errors
+    /// See [`QueueResetError`]; the queue comes back.
+    ///
+    /// Spec: §2.6.1.1 Virtqueue Reset.
+    #[allow(clippy::result_large_err, reason = "the queue itself comes back")]
+    pub fn reset_queue<'s, H: Hal, P: Payload>(
+        &mut self,
+        mut queue: Virtqueue<'s, H, P>,
+        mut patience: impl Patience,
+    ) -> Result<ResetQueue<'s, P>, QueueResetFailed<'s, H, P>> {
+        let (index, session) = (queue.index(), self.rung.session);
+        let refused = if !self.features().common.contains(CommonFeatures::RING_RESET) {
+            Some(QueueResetError::NotAgreed)
+        } else if !queue.belongs_to(session) {
+            Some(QueueResetError::OtherDevice)
+        } else {
+            None
+        };
+        if let Some(error) = refused {
+            return Err(QueueResetFailed { error, queue });
+        }
+        let transport = &mut self.rung.transport;
+        if queue.broken() != Some(Broken::ResetPending) {
+            transport.start_queue_reset(index);
+            queue.retire();
+        }
+        while !transport.queue_reset_is_done(index) {
+            if !patience.keep_waiting() {
+                return Err(QueueResetFailed { error: QueueResetError::TimedOut, queue });
+            }
+        }
+        match queue.reclaim_alone(QueueReset::of(session, index)) {
+            Ok(returned) => Ok(ResetQueue { returned, vacancy: Vacancy { index, session } }),
+            Err(queue) => Err(QueueResetFailed { error: QueueResetError::OtherDevice, queue }),
+        }
+    }
+
+    /// Installs a queue where one was reset. It may be used at once.
+    ///
+    /// Work: allocates DMA memory, as the first installation did.
+    ///
+    /// # Errors
+    /// See [`InstallError`]; a vacancy of another bring-up counts as an absent queue. The storage is spent.
+    ///
+    /// Spec: §2.6.1.2 Virtqueue Re-enable.
+    pub fn reinstall_queue<'s, H: Hal, P: Payload>(
+        &mut self,
+        vacancy: &Vacancy,
+        hal: &H,
+        settings: &QueueSettings,
+        storage: impl Into<Slots<'s, P>>,
+    ) -> Result<Virtqueue<'s, H, P>, InstallError> {
+        let (features, session) = (self.features().common, self.rung.session);
+        let Vacancy { index, .. } = *vacancy;
+        if vacancy.session != session {
+            return Err(InstallError::Queue { index, error: QueueError::Absent });
+        }
+        let rung: &mut Rung<T> = &mut self.rung;
+        let queue = install(rung, features, index, hal, settings, storage.into())?;
+        Ok(self.activate(queue))
+    }
+}

@@ -1,0 +1,44 @@
+//! The areas of virtqueues, as words in shared memory: the ring floor decides what to write, here it is written, always inside of the areas.
+//!
+//! Spec: §2.6 Virtqueues, §2.7 Split Virtqueues, §2.8 Packed Virtqueues.
+
+mod descriptor;
+mod indirect;
+mod packed;
+mod split;
+
+pub(crate) use descriptor::{Descriptor, PackedDescriptor};
+pub(crate) use indirect::IndirectTables;
+pub(crate) use packed::PackedAreas;
+pub(crate) use split::SplitAreas;
+
+use crate::hal::DeviceAddress;
+
+/// Areas that different sides write start on cache lines of their own.
+const CACHE_LINE: usize = 64;
+
+/// Where a queue's areas are, for the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueAddresses {
+    /// Descriptor area: the descriptor table, or the packed ring.
+    pub descriptor_area: DeviceAddress,
+    /// Driver area: the available ring, or the driver's event suppression.
+    pub driver_area: DeviceAddress,
+    /// Device area: the used ring, or the device's event suppression.
+    pub device_area: DeviceAddress,
+}
+
+/// How a transport wants the areas of its queues placed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AreaPlacement {
+    /// The device is told three addresses: every modern transport.
+    #[default]
+    Separate,
+    /// The device is told one page number, and finds the other areas by rule: devices of before version 1. Split layout only.
+    ///
+    /// Spec: §2.7.2 Legacy Interfaces: A Note on Virtqueue Layout.
+    Contiguous {
+        /// Queue Align in bytes, a power of two: where the used ring may start.
+        align: u16,
+    },
+}

@@ -1,0 +1,138 @@
+//! The areas of a packed virtqueue, as words in shared memory.
+//!
+//! Spec: §2.8 Packed Virtqueues.
+//!
+//! ```text
+//!   one allocation   ┌─────────────────┬─────┬────────────────────┬─────┬────────────────────┐
+//!                    │ descriptor ring │ pad │ driver event (4)   │ pad │ device event (4)   │
+//!                    │ 16 × size       │     │ place, flags       │     │ place, flags       │
+//!                    └─────────────────┴─────┴────────────────────┴─────┴────────────────────┘
+//!   who writes         both                    driver                     device
+//! ```
+
+use core::ptr::NonNull;
+
+use super::descriptor::PackedDescriptor;
+use super::{CACHE_LINE, QueueAddresses};
+use crate::hal::{DmaError, Hal};
+use crate::raw::cell;
+use crate::raw::memory::{DmaMemory, OutOfBounds};
+use crate::wire::packed::{self, descriptor};
+use crate::wire::split::DESCRIPTOR_BYTES;
+
+/// The areas of one packed virtqueue.
+#[derive(Debug)]
+pub(crate) struct PackedAreas<H: Hal> {
+    /// Keeps what the pointers lead into.
+    _memory: DmaMemory<H>,
+    addresses: QueueAddresses,
+    descriptors: NonNull<u8>,
+    driver_event: NonNull<u8>,
+    device_event: NonNull<u8>,
+    /// Never 0.
+    size: u16,
+}
+
+// SAFETY: the pointers lead into `_memory`, which may be sent; nothing else uses them.
+unsafe impl<H: Hal + Send> Send for PackedAreas<H> {}
+
+impl<H: Hal> PackedAreas<H> {
+    /// Allocates the areas of a queue of `size` descriptors, zeroed. Size 0 is refused.
+    pub(crate) fn allocate(hal: &H, size: u16) -> Result<Self, DmaError> {
+        if size == 0 {
+            return Err(DmaError);
+        }
+        let ring_bytes = DESCRIPTOR_BYTES * usize::from(size);
+        let driver_offset = ring_bytes.next_multiple_of(CACHE_LINE);
+        let device_offset = driver_offset + CACHE_LINE;
+        let memory = DmaMemory::allocate(hal, device_offset + packed::EVENT_SUPPRESSION_BYTES, CACHE_LINE)?;
+
+        let areas = || -> Result<_, OutOfBounds> {
+            let addresses = QueueAddresses {
+                descriptor_area: memory.device_address(0, ring_bytes)?,
+                driver_area: memory.device_address(driver_offset, packed::EVENT_SUPPRESSION_BYTES)?,
+                device_area: memory.device_address(device_offset, packed::EVENT_SUPPRESSION_BYTES)?,
+            };
+            let descriptors = memory.place(0, ring_bytes)?;
+            let driver_event = memory.place(driver_offset, packed::EVENT_SUPPRESSION_BYTES)?;
+            let device_event = memory.place(device_offset, packed::EVENT_SUPPRESSION_BYTES)?;
+            Ok((addresses, descriptors, driver_event, device_event))
+        };
+        let (addresses, descriptors, driver_event, device_event) = areas().map_err(|OutOfBounds| DmaError)?;
+        Ok(Self { _memory: memory, addresses, descriptors, driver_event, device_event, size })
+    }
+
+    /// Where the device finds them.
+    pub(crate) const fn addresses(&self) -> QueueAddresses {
+        self.addresses
+    }
+
+    /// Number of descriptors.
+    pub(crate) const fn size(&self) -> u16 {
+        self.size
+    }
+
+    /// Writes everything but the flags of the descriptor in `slot`.
+    pub(crate) fn write_descriptor(&self, slot: u16, descriptor: &PackedDescriptor) {
+        // SAFETY: the 16 bytes of a descriptor of the ring, which starts on a multiple of 16.
+        unsafe { descriptor.store(self.descriptor(slot)) };
+    }
+
+    /// Writes the flags of the descriptor in `slot`.
+    pub(crate) fn set_flags(&self, slot: u16, flags: u16) {
+        // SAFETY: 14 of the 16 bytes of a descriptor on.
+        let place = unsafe { self.descriptor(slot).add(descriptor::FLAGS) };
+        // SAFETY: as above, bytes 14 and 15.
+        unsafe { cell::store_u16(place, flags) };
+    }
+
+    /// The flags of the descriptor in `slot`.
+    pub(crate) fn flags(&self, slot: u16) -> u16 {
+        // SAFETY: 14 of the 16 bytes of a descriptor on.
+        let place = unsafe { self.descriptor(slot).add(descriptor::FLAGS) };
+        // SAFETY: as above, bytes 14 and 15.
+        unsafe { cell::load_u16(place) }
+    }
+
+    /// The used descriptor in `slot`: buffer id and written length, as the device claims them.
+    pub(crate) fn used_element(&self, slot: u16) -> (u16, u32) {
+        let place = self.descriptor(slot);
+        // SAFETY: 12 of the 16 bytes of a descriptor on.
+        let id = unsafe { place.add(descriptor::ID) };
+        // SAFETY: as above, bytes 12 and 13.
+        let id = unsafe { cell::load_u16(id) };
+        // SAFETY: 8 of the 16 bytes of a descriptor on.
+        let written_len = unsafe { place.add(descriptor::LENGTH) };
+        // SAFETY: as above, bytes 8 to 12.
+        let written_len = unsafe { cell::load_u32(written_len) };
+        (id, written_len)
+    }
+
+    /// Where the driver wants to be notified.
+    pub(crate) fn set_driver_event_place(&self, place: u16) {
+        // SAFETY: the first half of the driver area.
+        unsafe { cell::store_u16(self.driver_event, place) };
+    }
+
+    /// Whether the driver wants to be notified.
+    pub(crate) fn set_driver_event_flags(&self, flags: u16) {
+        // SAFETY: 2 of the 4 bytes of the driver area on.
+        let place = unsafe { self.driver_event.add(2) };
+        // SAFETY: as above, the second half.
+        unsafe { cell::store_u16(place, flags) };
+    }
+
+    /// Where, and whether, the device wants to be notified: both of one moment, in one load.
+    pub(crate) fn device_event(&self) -> (u16, u16) {
+        // SAFETY: the 4 bytes of the device area.
+        let event = unsafe { cell::load_u32(self.device_event) };
+        ((event & 0xffff) as u16, (event >> 16) as u16)
+    }
+
+    /// The descriptor in `slot`. A slot beyond the ring, which no caller has, would be its last one.
+    fn descriptor(&self, slot: u16) -> NonNull<u8> {
+        let offset = DESCRIPTOR_BYTES * usize::from(slot.min(self.size - 1));
+        // SAFETY: below the size, so inside of the ring.
+        unsafe { self.descriptors.add(offset) }
+    }
+}

@@ -1,0 +1,81 @@
+//! Every barrier of the driver, each with a name and with its other half on the device's side.
+//!
+//! Spec: §2.7.13 and §2.8.13 (publishing), §2.7.14 and §2.8.14 (taking used buffers), §2.7.7, §2.7.10 and §2.8.10 (suppression), §6
+//! `VIRTIO_F_ORDER_PLATFORM`.
+//!
+//! Ring words are relaxed atomics, so these barriers are all the order there is. They have multi-processor strength on every machine, since the
+//! device is another processor; with `ORDER_PLATFORM` they have the strength that real hardware needs (`platform.rs`).
+
+mod platform;
+
+use crate::sync::{Ordering, fence};
+
+/// Whether this processor's architecture has barriers for real hardware here. If not, `ORDER_PLATFORM` is not accepted.
+pub(crate) const PLATFORM_STRENGTH_AVAILABLE: bool = platform::AVAILABLE;
+
+/// The barriers of one queue, in the strength that was negotiated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Barriers {
+    /// The device is as good as another processor.
+    Processor,
+    /// `ORDER_PLATFORM`: the device is real hardware.
+    Platform,
+}
+
+impl Barriers {
+    /// Descriptors and ring entries become visible before what makes them available: the available index, or a packed head's flags.
+    ///
+    /// Pairs with: the device loads index or flags, then (acquire) the entries and descriptors.
+    #[inline]
+    pub(crate) fn contents_before_publishing(self) {
+        match self {
+            Self::Processor => fence(Ordering::Release),
+            Self::Platform => platform::order_writes(),
+        }
+    }
+
+    /// What was published becomes visible before the device's suppression word is read.
+    ///
+    /// A store followed by a load: only a full fence orders them. Pairs with: the device writes its suppression word, then (full
+    /// fence) looks once more for what is available before it sleeps. Without it both may miss each other and a notification is lost.
+    #[inline]
+    pub(crate) fn publishing_before_suppression_check(self) {
+        match self {
+            Self::Processor => fence(Ordering::SeqCst),
+            Self::Platform => platform::order_all(),
+        }
+    }
+
+    /// The used index, or a packed descriptor's flags, are read before the elements and the buffers that they vouch for.
+    ///
+    /// Pairs with: the device writes buffers and elements, then (release) index or flags.
+    #[inline]
+    pub(crate) fn used_mark_before_elements(self) {
+        match self {
+            Self::Processor => fence(Ordering::Acquire),
+            Self::Platform => platform::order_reads(),
+        }
+    }
+
+    /// The place of a packed event is visible before the flags that point to it (§2.8.10).
+    ///
+    /// Pairs with: the device reads both as one word.
+    #[inline]
+    pub(crate) fn event_place_before_event_flags(self) {
+        match self {
+            Self::Processor => fence(Ordering::Release),
+            Self::Platform => platform::order_writes(),
+        }
+    }
+
+    /// The driver's wish for notifications becomes visible before it looks once more for used chains.
+    ///
+    /// A store followed by a load again. Pairs with: the device marks chains used, then (full fence) reads the wish.
+    #[inline]
+    pub(crate) fn rearm_before_used_check(self) {
+        match self {
+            Self::Processor => fence(Ordering::SeqCst),
+            Self::Platform => platform::order_all(),
+        }
+    }
+}
