@@ -292,6 +292,6 @@ fn a_device_that_is_gone_ends_every_call_with_an_error() {
     assert_eq!(disk.read_blocking(Sector(0), &mut [0; 512], bench.working(3)), Err(RequestError::Removed));
     assert_eq!(disk.flush_blocking(bench.working(3)), Err(RequestError::Removed));
     assert!(disk.refresh_capacity_sectors().is_ok(), "all ones is a number like any other");
-    assert_eq!(disk.close(Attempts(3)).unwrap_err(), ResetError::Removed);
+    assert_eq!(disk.close(Attempts(3)).unwrap_err().error, ResetError::Removed);
     assert_eq!(bench.hal.dma_regions(), regions, "nothing is freed without a confirmed reset");
 }

@@ -8,7 +8,7 @@ mod support;
 
 use support::RingBench;
 use virtio_guest::raw::Tag;
-use virtio_guest::ring::{Broken, Chain, Portion, RefusedReason};
+use virtio_guest::ring::{Broken, Chain, Portion, Rearmed, RefusedReason};
 use virtio_model::split::Descriptor;
 
 const PORTION: Portion = Portion { offset: 0, len: 16 };
@@ -217,4 +217,22 @@ fn a_device_area_of_all_ones_breaks_the_queue() {
         },
         |broken| matches!(broken, Broken::UsedIndexJumped { by: 0xffff, .. }),
     );
+}
+
+/// A queue that is out of service stays so: it publishes nothing, is quiet, and says each time why.
+#[test]
+fn a_broken_queue_stays_broken_and_is_quiet() {
+    let mut bench = RingBench::<Tag<u8>>::new(4, false, false);
+    let portion = [Portion { offset: 0, len: 8 }];
+    bench.queue.make_available(Chain { readable: &portion, writable: &[] }, Tag(1)).unwrap();
+    bench.other_side.set_used_idx(9).unwrap();
+    let broken = bench.queue.take_used().unwrap_err();
+
+    bench.other_side.set_used_idx(0).unwrap();
+
+    assert_eq!(bench.queue.take_used().unwrap_err(), broken, "whatever the device writes later");
+    assert_eq!(bench.queue.rearm(), Rearmed::Quiet, "nobody waits for more");
+    assert!(!bench.queue.publish());
+    assert_eq!(bench.other_side.read_avail_idx().unwrap(), 0, "nothing was published");
+    assert_eq!(bench.finish(), [Tag(1)]);
 }

@@ -6,6 +6,8 @@
 
 mod support;
 
+use std::sync::Mutex;
+
 use support::{Mapper, claim};
 use virtio_guest::hal::{MapMmio, RegisterWindow};
 use virtio_guest::transport::Transport;
@@ -39,10 +41,11 @@ fn missing(structure: u8) -> OpenError {
 #[test]
 fn an_opened_function_decodes_memory_and_may_reach_it() {
     let device = with_capabilities(|_| {});
+    device.poke_config(0x04, &[0b11, 0]); // firmware left it decoding
     let transport = open(&device).unwrap();
 
     assert_eq!(transport.device_type(), DeviceType::BLOCK);
-    assert_eq!(device.command() & 0b110, 0b110);
+    assert_eq!(device.command(), 0b111, "as before, and a master of the bus");
     assert_eq!(device.bar_writes_while_decoding(), 0, "BARs are sized with decoding off");
     device.assert_driver_was_correct();
 }
@@ -120,11 +123,13 @@ fn of_several_capabilities_for_a_structure_the_first_sound_one_counts() {
 #[test]
 fn an_unsound_capability_does_not_count() {
     type Edit = fn(Capability) -> Capability;
-    let edits: [(&str, u8, Edit); 13] = [
+    let edits: [(&str, u8, Edit); 15] = [
         ("reserved BAR", cfg_type::COMMON, |c| c.with_bar(6)),
         ("reserved BAR", cfg_type::ISR, |c| c.with_bar(255)),
         ("absent BAR", cfg_type::COMMON, |c| c.with_bar(0)),
         ("upper half of a BAR", cfg_type::COMMON, |c| c.with_bar(STANDARD_BAR + 1)),
+        ("upper half of a BAR", cfg_type::NOTIFY, |c| c.with_bar(STANDARD_BAR + 1).with_offset(0)),
+        ("upper half of a BAR", cfg_type::ISR, |c| c.with_bar(STANDARD_BAR + 1).with_offset(0)),
         ("misaligned", cfg_type::COMMON, |c| c.with_offset(2)),
         ("misaligned", cfg_type::NOTIFY, |c| c.with_offset(0x3001)),
         ("too short", cfg_type::COMMON, |c| c.with_length(55)),
@@ -199,7 +204,7 @@ struct NoRoom;
 
 // SAFETY: it maps nothing.
 unsafe impl MapMmio for NoRoom {
-    fn map_mmio(&self, _: u64, _: usize) -> Option<RegisterWindow> {
+    unsafe fn map_mmio(&self, _: u64, _: usize) -> Option<RegisterWindow> {
         None
     }
 }
@@ -211,4 +216,59 @@ fn registers_that_the_kernel_cannot_map_are_an_error() {
     let error = PciTransport::open(claim(&device), &NoRoom).unwrap_err();
 
     assert!(matches!(error, OpenError::NotMapped { .. }));
+}
+
+struct Recorder(Mapper, Mutex<Vec<usize>>);
+
+// SAFETY: the mapper inside made the promise.
+unsafe impl MapMmio for Recorder {
+    unsafe fn map_mmio(&self, physical_address: u64, size_bytes: usize) -> Option<RegisterWindow> {
+        self.1.lock().unwrap().push(size_bytes);
+        // SAFETY: the caller's promise.
+        unsafe { self.0.map_mmio(physical_address, size_bytes) }
+    }
+}
+
+/// A device that claims gigabytes of registers has the kernel map no more than any device needs.
+#[test]
+fn a_huge_structure_is_not_mapped_whole() {
+    let device = PciDevice::builder()
+        .device_id(0x1042)
+        .config([0; 64])
+        .bar(STANDARD_BAR, Bar::memory64(1 << 40, 1 << 50))
+        .edit_capabilities(|list| {
+            let isr = find(list, cfg_type::ISR);
+            *isr = isr.clone().with_length(0xffff_0000);
+        })
+        .build();
+    let recorder = Recorder(Mapper(device.clone()), Mutex::default());
+
+    PciTransport::open(claim(&device), &recorder).unwrap();
+
+    let sizes = recorder.1.into_inner().unwrap();
+    assert!(sizes.iter().all(|bytes| *bytes <= 16 << 20) && sizes.contains(&4), "{sizes:?}");
+}
+
+/// BARs that no function has: one that ends beyond all addresses, a 64-bit one without room for its upper half.
+#[test]
+fn impossible_bars_hold_no_structures() {
+    let standard = Bar::memory64(0x4000, 0x38_0000_0000);
+    let beyond_all_addresses = Bar::memory64(0x4000, 0xffff_ffff_ffff_c000);
+    for (what, index, bar, sound) in
+        [("ordinary", 2, standard, true), ("ends beyond all addresses", 2, beyond_all_addresses, false)]
+    {
+        let device = PciDevice::builder()
+            .device_id(0x1042)
+            .config([0; 64])
+            .without_bar(STANDARD_BAR)
+            .bar(index, bar)
+            .edit_capabilities(|list| {
+                for capability in list.iter_mut().filter(|capability| capability.cfg_type().is_some()) {
+                    *capability = capability.clone().with_bar(index);
+                }
+            })
+            .build();
+
+        assert_eq!(open(&device).is_ok(), sound, "{what}");
+    }
 }

@@ -19,6 +19,10 @@ impl fmt::Debug for DeviceAddress {
     }
 }
 
+/// A DMA domain: a set of devices to which a device address means the same memory. An IOMMU may make several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Domain(pub u16);
+
 /// Which way the bytes of a buffer travel, named from the device's side as the specification does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
@@ -117,7 +121,16 @@ impl core::error::Error for MapError {}
 ///   device-writable bytes back.
 /// - CPU accesses to this memory are coherent with the device's (cache maintenance, if any, is done here).
 /// - `clone` gives a value of the same domain: what one allocated or mapped, the other can free or unmap.
+/// - Values (of any type) that name the same [`domain`](Hal::domain) speak for the same domain: an address from one means the same memory to every
+///   device of the other.
 pub unsafe trait Hal: Clone {
+    /// Which domain this value speaks for. A buffer that was mapped for one domain is refused by the queues of others.
+    ///
+    /// Kernels with one domain leave it at the default.
+    fn domain(&self) -> Domain {
+        Domain(0)
+    }
+
     /// Allocates zeroed memory that driver and device share for a long time: rings, request headers, bounce buffers.
     ///
     /// Called at bring-up only, never on a data path. `layout` has at least one byte.

@@ -18,6 +18,6 @@ mod patience;
 mod registers;
 
 pub use buffer::DmaBuffer;
-pub use dma::{DeviceAddress, Direction, DmaError, DmaRegion, Hal, MapError};
+pub use dma::{DeviceAddress, Direction, DmaError, DmaRegion, Domain, Hal, MapError};
 pub use patience::{Attempts, Patience};
 pub use registers::{AccessWidth, MapMmio, RegisterHandler, RegisterWindow};

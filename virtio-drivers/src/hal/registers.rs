@@ -3,7 +3,7 @@
 //! Spec: §4.1.3.1 (PCI access widths), §4.2.2.2 (MMIO access widths).
 //!
 //! Usually a window is mapped memory. Where register accesses are no loads and stores (a hypervisor call in a confidential
-//! guest, a test's device model) it is a [`RegisterHandler`]. Only control paths go through it.
+//! guest, a test's device model) it is a [`RegisterHandler`]; doorbells go through it, too.
 
 use core::fmt;
 use core::ptr::NonNull;
@@ -31,7 +31,11 @@ impl AccessWidth {
 }
 
 /// Registers that are reached by a call instead of by a load or store. Values are plain numbers, not bytes in some order.
-pub trait RegisterHandler: Sync {
+///
+/// # Safety
+/// What the drivers free rests on what they read: the implementor passes each access on to the one device whose window it is, once, with its width and in
+/// order, and answers reads with what the device said (all ones if there is no device any more).
+pub unsafe trait RegisterHandler: Sync {
     /// Reads the register at `offset` bytes into the window.
     fn read(&self, offset: usize, width: AccessWidth) -> u32;
     /// Writes the register at `offset` bytes into the window; `value` fits the width.
@@ -63,10 +67,15 @@ impl fmt::Debug for RegisterWindow {
 /// - A [`RegisterWindow::Memory`] points to `size_bytes` bytes of device memory at exactly `physical_address`, mapped so that each
 ///   access reaches the device once, in program order and with its own width (uncached), for as long as the kernel runs.
 /// - The pointer is aligned at least as well as `physical_address`, up to 4096 bytes.
+/// - A [`RegisterWindow::Handler`] reaches the device whose registers are at `physical_address`, and no other.
+/// - Ordinary memory is never handed out: where the address comes from a device's own configuration space (a BAR), the device may lie about it.
 pub unsafe trait MapMmio {
     /// Maps `size_bytes` bytes of device registers at a physical address (of any alignment), or says `None` if that cannot be done.
     ///
     /// The address is where firmware or the kernel put the device's BAR, plus an offset inside of it; it may be far above 4 GiB.
     /// Windows may overlap in one page: mapping a page again is no error.
-    fn map_mmio(&self, physical_address: u64, size_bytes: usize) -> Option<RegisterWindow>;
+    ///
+    /// # Safety
+    /// There are registers of one device in that range, and they are the caller's to use.
+    unsafe fn map_mmio(&self, physical_address: u64, size_bytes: usize) -> Option<RegisterWindow>;
 }

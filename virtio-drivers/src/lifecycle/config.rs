@@ -20,6 +20,12 @@ pub enum ConfigError {
         /// How long the space is, in bytes.
         bytes: usize,
     },
+    /// The field's offset is no multiple of its access width, so no access can reach it: a mistake where the field is declared.
+    #[error("a field at offset {offset} cannot be read with its own width")]
+    Misaligned {
+        /// Where the field is said to be, in bytes.
+        offset: u16,
+    },
     /// The configuration changed during every attempt to read it.
     #[error("the configuration does not stop changing")]
     Unstable,
@@ -103,6 +109,10 @@ fn check<T: Transport, V: FieldValue>(transport: &T, field: Field<V>) -> Result<
     let end = usize::from(offset) + usize::from(V::BYTES);
     if end > bytes {
         return Err(ConfigError::Absent { offset, bytes });
+    }
+    // Fields of 8 bytes are accessed as two halves.
+    if !offset.is_multiple_of(V::BYTES.min(4)) {
+        return Err(ConfigError::Misaligned { offset });
     }
     Ok(usize::from(offset))
 }

@@ -35,20 +35,23 @@ pub(super) struct Rung<T> {
     pub(super) transport: T,
     pub(super) session: Session,
     pub(super) drop_attempts: Attempts,
+    /// The steps taken so far: ours to know, whatever the device makes of its register.
+    taken: Status,
 }
 
 /// A [`Rung`] that goes down by itself when it is dropped.
 pub(super) type Armed<T> = ScopeGuard<Rung<T>, fn(Rung<T>)>;
 
 impl<T: Transport> Rung<T> {
-    /// Adds a bit to the device status.
+    /// Takes a step: adds a bit to the device status.
     pub(super) fn add_status(&mut self, bit: Status) {
-        let status = self.transport.status();
-        self.transport.set_status(status | bit);
+        self.taken |= bit;
+        self.transport.set_status(self.taken);
     }
 
     /// Resets the device and waits until it says that it is done.
     pub(super) fn reset(&mut self, patience: &mut dyn Patience) -> Result<ConfirmedReset, ResetError> {
+        self.taken = Status::empty();
         reset(&mut self.transport, patience)?;
         Ok(ConfirmedReset::of(self.session))
     }
@@ -106,7 +109,12 @@ impl<T: Transport> Negotiating<T> {
     /// Spec: §3.1.1, steps 1 to 3.
     pub fn begin(mut transport: T, mut patience: impl Patience) -> Result<Self, ResetError> {
         reset(&mut transport, &mut patience)?;
-        let rung = Rung { transport, session: Session::begin(), drop_attempts: DROP_ATTEMPTS };
+        let rung = Rung {
+            transport,
+            session: Session::begin(),
+            drop_attempts: DROP_ATTEMPTS,
+            taken: Status::empty(),
+        };
         let mut rung: Armed<T> = scopeguard::guard(rung, Rung::give_up);
         rung.add_status(Status::ACKNOWLEDGE);
         rung.add_status(Status::DRIVER);

@@ -94,7 +94,14 @@ impl<D: DeviceFeatures> Wants<D> {
         self
     }
 
-    /// None but these of the device's own features: what a driver handles.
+    /// These too, each if it is offered: what a driver has to know about its device, whoever chose the rest.
+    #[must_use]
+    pub fn with(mut self, wanted: D) -> Self {
+        self.wanted.insert(wanted);
+        self
+    }
+
+    /// None but these of the device's own features: what a driver handles. A required one that is not among them makes the bring-up fail.
     #[must_use]
     pub fn within(mut self, handled: D) -> Self {
         self.wanted = self.wanted.intersection(handled);
@@ -107,6 +114,9 @@ impl<D: DeviceFeatures> Wants<D> {
         OfferedFeatures(offered): OfferedFeatures,
         supported: CommonFeatures,
     ) -> Result<NegotiatedFeatures<D>, NegotiateError> {
+        if !self.wanted.contains(self.required) {
+            return Err(NegotiateError::NotHandled { bits: self.required.difference(self.wanted).bits() });
+        }
         let common =
             CommonFeatures::from_bits_truncate(offered).intersection(self.common).intersection(supported);
         if !common.contains(CommonFeatures::VERSION_1) {
@@ -133,7 +143,13 @@ pub enum NegotiateError {
         /// Which ones.
         bits: u128,
     },
-    /// The device does not take the agreed features: it cleared FEATURES_OK.
+    /// Required features are none that the driver handles.
+    #[error("the driver does not handle the required features {bits:#x}")]
+    NotHandled {
+        /// Which ones.
+        bits: u128,
+    },
+    /// The device does not take the agreed features: it cleared FEATURES_OK, or asks for a reset, or is gone.
     #[error("the device refuses the features {bits:#x}")]
     Refused {
         /// What was written.
@@ -161,8 +177,8 @@ impl<T: Transport> Negotiating<T> {
     }
 }
 
-/// Whether FEATURES_OK is still there, on a device that is still there.
+/// Whether FEATURES_OK is still there, on a device that is still there and well (one that is gone reads all ones).
 fn features_taken<T: Transport>(rung: &Armed<T>) -> bool {
     let status = rung.transport.status();
-    status.contains(Status::FEATURES_OK) && status != Status::REMOVED
+    status.contains(Status::FEATURES_OK) && !status.contains(Status::DEVICE_NEEDS_RESET)
 }

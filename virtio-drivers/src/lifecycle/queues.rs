@@ -2,6 +2,8 @@
 //!
 //! Spec: §3.1.1 step 7, §4.1.5.1.3 Virtqueue Configuration.
 
+use scopeguard::ScopeGuard;
+
 use super::config::{self, Config, ConfigError};
 use super::install::{InstallError, install};
 use super::ladder::{Armed, ResetError, Rung};
@@ -89,6 +91,9 @@ impl<T: Transport, D: Copy> Installing<T, D> {
     /// - [`ResetError`]: the device does not answer; what it learned of stays lent to it.
     pub fn reset(mut self, mut patience: impl Patience) -> Result<ConfirmedReset, ResetError> {
         let rung: &mut Rung<T> = &mut self.rung;
-        rung.reset(&mut patience)
+        let reset = rung.reset(&mut patience)?;
+        // It is down already: nothing is left for the drop to do.
+        drop(ScopeGuard::into_inner(self.rung));
+        Ok(reset)
     }
 }

@@ -6,7 +6,7 @@
 use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::NonNull;
 
-use crate::hal::{DeviceAddress, Direction, DmaBuffer, Hal, MapError};
+use crate::hal::{DeviceAddress, Direction, DmaBuffer, Domain, Hal, MapError};
 use crate::wire::split::DescriptorFlags;
 
 /// One contiguous piece of memory, as a descriptor names it.
@@ -18,6 +18,8 @@ pub struct Segment {
     pub len: u32,
     /// Which side writes.
     pub direction: Direction,
+    /// Whose devices find it there.
+    pub domain: Domain,
 }
 
 impl Segment {
@@ -72,7 +74,13 @@ impl<H: Hal, B: DmaBuffer> MappedBuffer<H, B> {
         let mapped = unsafe { hal.map(bytes, direction) };
         match mapped {
             Ok(address) => {
-                Ok(Self { hal: hal.clone(), buffer, bytes, segment: Segment { address, len, direction } })
+                let domain = hal.domain();
+                Ok(Self {
+                    hal: hal.clone(),
+                    buffer,
+                    bytes,
+                    segment: Segment { address, len, direction, domain },
+                })
             }
             Err(MapError) => {
                 // SAFETY: still initialized, and taken once.

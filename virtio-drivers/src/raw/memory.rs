@@ -6,7 +6,7 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use super::cell;
-use crate::hal::{DeviceAddress, DmaError, DmaRegion, Hal};
+use crate::hal::{DeviceAddress, DmaError, DmaRegion, Domain, Hal};
 
 /// A range that is not inside of the memory it was asked of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +41,11 @@ impl<H: Hal> DmaMemory<H> {
         #[cfg(virtio_guest_stand_in)]
         super::stand_in::share(region.pointer, bytes);
         Ok(Self { hal: hal.clone(), region })
+    }
+
+    /// The domain whose devices can reach it.
+    pub fn domain(&self) -> Domain {
+        self.hal.domain()
     }
 
     /// Its size in bytes.

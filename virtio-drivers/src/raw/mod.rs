@@ -15,6 +15,7 @@ mod lent;
 mod mapped;
 mod memory;
 pub(crate) mod order;
+mod pci_bar;
 mod pci_function;
 mod registers;
 #[cfg(virtio_guest_stand_in)]
@@ -27,5 +28,6 @@ pub(crate) use lent::QueueReset;
 pub use lent::{ConfirmedReset, Lent, Session};
 pub use mapped::{MapRefused, MappedBuffer, Payload, Segment, Tag};
 pub use memory::{DmaMemory, OutOfBounds};
+pub use pci_bar::{MemoryBar, memory_bars};
 pub use pci_function::PciFunction;
 pub use registers::Registers;

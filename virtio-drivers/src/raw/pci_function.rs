@@ -21,6 +21,7 @@ impl<A: ConfigRegionAccess> PciFunction<A> {
     /// - `access` reads and writes the configuration space of the machine that this code runs on, and `address` names a function in it.
     /// - Nobody else drives that function, or writes its configuration space, until the driver is gone.
     /// - The function's BARs, if they have addresses, decode nothing but its own registers.
+    /// - Every [`Hal`](crate::hal::Hal) value that the function is driven with speaks for the domain that its memory accesses go through.
     pub const unsafe fn claim(access: A, address: PciAddress) -> Self {
         Self { access, address }
     }

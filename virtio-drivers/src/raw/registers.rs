@@ -19,9 +19,13 @@ pub struct Registers {
 unsafe impl Send for Registers {}
 
 impl Registers {
-    /// Has the kernel map a window; `None` if it cannot.
-    pub fn map(mapper: &impl MapMmio, physical_address: u64, size_bytes: usize) -> Option<Self> {
-        let window = mapper.map_mmio(physical_address, size_bytes)?;
+    /// Has the kernel map a window; `None` if it cannot. PCI transports go through [`MemoryBar::map`](super::MemoryBar::map) instead.
+    ///
+    /// # Safety
+    /// There are nothing but registers of one device in that range, and they are the caller's to use.
+    pub unsafe fn map(mapper: &impl MapMmio, physical_address: u64, size_bytes: usize) -> Option<Self> {
+        // SAFETY: the caller's promise.
+        let window = unsafe { mapper.map_mmio(physical_address, size_bytes) }?;
         Some(Self { window, size_bytes })
     }
 

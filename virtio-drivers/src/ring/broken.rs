@@ -42,7 +42,7 @@ pub enum Broken {
     /// The queue was activated with another device than its own, or with another bring-up of it. The device did nothing wrong.
     #[error("the queue was activated with another device than its own")]
     OtherDevice,
-    /// A reset of the queue was asked for and not confirmed in time. The device may still do it.
-    #[error("a reset of the queue was asked for and not confirmed")]
+    /// A reset of the queue, or of its device, was asked for and not confirmed in time. The device may still do it.
+    #[error("a reset was asked for and not confirmed")]
     ResetPending,
 }

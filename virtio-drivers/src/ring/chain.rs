@@ -9,7 +9,7 @@
 //!   (request header)    (data to a device)                 (data from it)          (status byte)
 //! ```
 
-use crate::hal::{Direction, Hal};
+use crate::hal::{Direction, Domain, Hal};
 use crate::raw::{DmaMemory, Payload, Segment};
 
 /// A portion of the memory that a queue owns for its driver ([`QueueSettings::memory_bytes`](super::QueueSettings)).
@@ -36,7 +36,7 @@ pub enum RefusedReason {
     /// Fewer free descriptors than the chain needs: try again after [`take_used`](super::Virtqueue::take_used).
     #[error("fewer free descriptors than the chain needs")]
     Full,
-    /// More segments than the queue can ever take in one chain, or more than 4 GiB - 1 of device-writable bytes.
+    /// More segments than the queue can ever take in one chain, or more than 4 GiB - 1 bytes in all (§2.7.5.2).
     #[error("the chain is longer than the queue allows")]
     TooLong,
     /// No segment at all.
@@ -45,6 +45,9 @@ pub enum RefusedReason {
     /// A portion that is empty or not inside of the queue's memory.
     #[error("a portion is empty or not inside of the queue's memory")]
     BadPortion,
+    /// A segment of the payload was mapped for another DMA domain than the queue's.
+    #[error("the buffer was mapped for another DMA domain")]
+    OtherDomain,
     /// The device broke the protocol earlier, or the queue was taken down: only a reset and a new bring-up help.
     #[error("the queue is out of service")]
     Broken,
@@ -74,6 +77,7 @@ impl Chain<'_> {
         memory: Option<&DmaMemory<H>>,
         payload: &T,
         segments_max: u16,
+        domain: Domain,
     ) -> Result<Measured, RefusedReason> {
         let portions = self.readable.len().saturating_add(self.writable.len());
         let segments = portions.saturating_add(payload.segment_count());
@@ -84,16 +88,18 @@ impl Chain<'_> {
         if segments > segments_max {
             return Err(RefusedReason::TooLong);
         }
-        let mut writable_bytes = 0u32;
-        for portion in self.readable {
+        for portion in self.readable.iter().chain(self.writable) {
             resolve(memory, *portion, Direction::DeviceReadable).ok_or(RefusedReason::BadPortion)?;
         }
-        for portion in self.writable {
-            resolve(memory, *portion, Direction::DeviceWritable).ok_or(RefusedReason::BadPortion)?;
-            writable_bytes = writable_bytes.checked_add(portion.len).ok_or(RefusedReason::TooLong)?;
-        }
-        for segment in payload_segments(payload, Direction::DeviceWritable) {
-            writable_bytes = writable_bytes.checked_add(segment.len).ok_or(RefusedReason::TooLong)?;
+        let (mut bytes, mut writable_bytes) = (0u32, 0u32);
+        for segment in self.segments(memory, payload) {
+            if segment.domain != domain {
+                return Err(RefusedReason::OtherDomain);
+            }
+            bytes = bytes.checked_add(segment.len).ok_or(RefusedReason::TooLong)?;
+            if segment.direction == Direction::DeviceWritable {
+                writable_bytes += segment.len;
+            }
         }
         Ok(Measured { segments, writable_bytes })
     }
@@ -121,8 +127,9 @@ impl Chain<'_> {
 
 fn resolve<H: Hal>(memory: Option<&DmaMemory<H>>, portion: Portion, direction: Direction) -> Option<Segment> {
     let len = usize::try_from(portion.len).ok().filter(|len| *len > 0)?;
-    let address = memory?.device_address(usize::try_from(portion.offset).ok()?, len).ok()?;
-    Some(Segment { address, len: portion.len, direction })
+    let memory = memory?;
+    let address = memory.device_address(usize::try_from(portion.offset).ok()?, len).ok()?;
+    Some(Segment { address, len: portion.len, direction, domain: memory.domain() })
 }
 
 fn payload_segments<T: Payload>(payload: &T, direction: Direction) -> impl Iterator<Item = Segment> {

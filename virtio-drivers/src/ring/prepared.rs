@@ -8,7 +8,7 @@ use super::installed::InstalledQueue;
 use super::layout::{Layout, Ring};
 use super::queue::Virtqueue;
 use super::slots::Slots;
-use crate::hal::{DmaError, Hal};
+use crate::hal::{DmaError, Domain, Hal};
 use crate::raw::{
     AreaPlacement, DmaMemory, Doorbell, IndirectTables, Lent, Payload, QueueAddresses, Session,
 };
@@ -50,6 +50,8 @@ pub(super) struct QueueMemory<H: Hal> {
     pub(super) ring: Ring<H>,
     pub(super) tables: Option<IndirectTables<H>>,
     pub(super) driver: Option<DmaMemory<H>>,
+    /// Whose devices can reach all of it.
+    pub(super) domain: Domain,
 }
 
 /// See the module's head.
@@ -85,7 +87,7 @@ impl<'s, H: Hal, T: Payload> PreparedQueue<'s, H, T> {
             bytes => Some(DmaMemory::allocate(hal, bytes, DRIVER_MEMORY_ALIGN)?),
         };
         let ring = Ring::allocate(hal, features, size, limits.placement)?;
-        Ok(Self { memory: QueueMemory { ring, tables, driver }, books, features })
+        Ok(Self { memory: QueueMemory { ring, tables, driver, domain: hal.domain() }, books, features })
     }
 
     /// Number of descriptors.

@@ -185,9 +185,9 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
         if self.broken.is_some() {
             return Err(RefusedReason::Broken);
         }
-        let QueueMemory { ring, tables, driver } = &*self.memory;
+        let QueueMemory { ring, tables, driver, domain } = &*self.memory;
         let driver = driver.as_ref();
-        let measured = chain.measure(driver, payload, ring.size())?;
+        let measured = chain.measure(driver, payload, ring.size(), *domain)?;
         let tables = tables.as_ref().filter(|tables| (2..=tables.segments()).contains(&measured.segments));
         if !self.books.has_room_for(ring.footprint(measured, tables.is_some())) {
             return Err(RefusedReason::Full);
@@ -306,10 +306,13 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
     ///
     /// Spec: §2.7.7 Used Buffer Notification Suppression, §2.8.10 Driver and Device Event Suppression.
     pub fn suppress_notifications(&mut self) {
-        self.memory.ring.suppress();
+        if self.broken.is_none() {
+            self.memory.ring.suppress();
+        }
     }
 
-    /// Asks for used-buffer notifications again, and looks once more, so that no chain slips in between unnoticed.
+    /// Asks for used-buffer notifications again, and looks once more, so that no chain slips in between unnoticed. A queue that is out of service is quiet:
+    /// [`take_used`](Virtqueue::take_used) says why.
     ///
     /// Spec: §2.7.7 Used Buffer Notification Suppression, §2.8.10 Driver and Device Event Suppression.
     pub fn rearm(&mut self) -> Rearmed {
@@ -324,6 +327,9 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
     ///
     /// Spec: §2.7.7.1, §2.8.10.
     pub fn rearm_delayed(&mut self, chains: u16) -> Rearmed {
+        if self.broken.is_some() {
+            return Rearmed::Quiet;
+        }
         let chains = chains.clamp(1, self.held().max(1));
         let is_waiting = self.memory.ring.rearm(chains);
         if is_waiting || self.batch.is_some() { Rearmed::MoreWaiting } else { Rearmed::Quiet }

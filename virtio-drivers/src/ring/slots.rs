@@ -87,7 +87,7 @@ impl<T> Slots<'_, T> {
 
 impl<T> Slots<'_, T> {
     /// Room for nothing.
-    pub(super) const fn none() -> Self {
+    pub(crate) const fn none() -> Self {
         Self(Place::Lent(&mut []))
     }
 

@@ -3,9 +3,10 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
-use virtio_guest::hal::{DeviceAddress, Direction, DmaError, DmaRegion, Hal, MapError};
+use virtio_guest::hal::{DeviceAddress, Direction, DmaError, DmaRegion, Domain, Hal, MapError};
 use virtio_model::memory::AddressSpace;
 
 /// The first device address that is handed out: beyond any pointer of a test process, and above 4 GiB.
@@ -36,11 +37,21 @@ impl std::fmt::Debug for TestHal {
 }
 
 /// The test platform's memory. Clones share one domain.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct TestHal {
     /// What the device can reach.
     pub space: AddressSpace,
     ledger: Arc<Mutex<Ledger>>,
+    domain: Domain,
+}
+
+impl Default for TestHal {
+    /// Memory in a domain of its own.
+    fn default() -> Self {
+        static NEXT: AtomicU16 = AtomicU16::new(1);
+        let domain = Domain(NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { space: AddressSpace::new(), ledger: Arc::default(), domain }
+    }
 }
 
 impl TestHal {
@@ -96,6 +107,10 @@ impl Ledger {
 // SAFETY: memory comes from the global allocator, zeroed and exclusive; it is freed by `free_dma` or `unmap` alone, whatever
 // becomes of the `Hal` values; device addresses are pages of their own, mapped in the model's address space for as long.
 unsafe impl Hal for TestHal {
+    fn domain(&self) -> Domain {
+        self.domain
+    }
+
     fn allocate_dma(&self, layout: Layout) -> Result<DmaRegion, DmaError> {
         let mut ledger = self.ledger.lock().unwrap();
         if !spend(&mut ledger.allocations_left) || layout.size() == 0 {

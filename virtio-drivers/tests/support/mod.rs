@@ -10,8 +10,10 @@ mod bench;
 mod disk;
 mod hal;
 mod pci;
+mod shrinking;
 
 pub use bench::{Bench, DEVICE_TYPE, Device, Queue, RingBench};
 pub use disk::{Config, Disk, DiskBench};
 pub use hal::TestHal;
 pub use pci::{Mapper, claim};
+pub use shrinking::Shrinking;

@@ -38,7 +38,8 @@ struct Window {
     address: u64,
 }
 
-impl RegisterHandler for Window {
+// SAFETY: each access goes to the modelled device, as it is.
+unsafe impl RegisterHandler for Window {
     fn read(&self, offset: usize, width: AccessWidth) -> u32 {
         match self.device.memory_bar_at(self.address + offset as u64) {
             Some((bar, offset)) => self.device.bar_read(bar, offset, width.bytes() as u8),
@@ -55,7 +56,7 @@ impl RegisterHandler for Window {
 
 // SAFETY: the window is made of calls; there is no memory behind it.
 unsafe impl MapMmio for Mapper {
-    fn map_mmio(&self, physical_address: u64, _: usize) -> Option<RegisterWindow> {
+    unsafe fn map_mmio(&self, physical_address: u64, _: usize) -> Option<RegisterWindow> {
         let window = Window { device: self.0.clone(), address: physical_address };
         Some(RegisterWindow::Handler(Box::leak(Box::new(window))))
     }

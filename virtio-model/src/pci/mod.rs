@@ -118,6 +118,11 @@ impl PciDevice {
         self.lock().config_space.command()
     }
 
+    /// Everything that the driver wrote to the status register, oldest first.
+    pub fn statuses_written(&self) -> Vec<u8> {
+        self.lock().statuses_written.clone()
+    }
+
     /// Whether the function may reach memory.
     pub fn is_bus_master(&self) -> bool {
         self.lock().config_space.is_bus_master()

@@ -67,6 +67,7 @@ impl State {
     }
 
     pub(super) fn write_status(&mut self, value: u8) {
+        self.statuses_written.push(value);
         if value == 0 {
             self.begin_reset();
             return;

@@ -33,7 +33,8 @@ impl PciAccess {
         *ECAM.call_once(|| {
             let ecam = acpi::ecam()?;
             let buses = usize::from(ecam.last_bus.checked_sub(ecam.first_bus)?) + 1;
-            MMIO.map_mmio(bus_base(&ecam, ecam.first_bus), buses * BUS_BYTES)?;
+            // SAFETY: ACPI says that configuration space is there, and nobody but this module accesses it.
+            unsafe { MMIO.map_mmio(bus_base(&ecam, ecam.first_bus), buses * BUS_BYTES) }?;
             Some(ecam)
         })
     }

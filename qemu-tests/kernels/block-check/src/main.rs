@@ -57,8 +57,9 @@ fn run() -> Result<(), String> {
         writes(&mut disk, seed)?;
     }
 
-    let transport = disk.close(patience()).map_err(|error| error.to_string())?;
-    let again = Block::start(transport, DMA, &mut storage, patience()).map_err(|error| error.to_string())?;
+    let closed = disk.close(patience()).map_err(|failed| failed.error.to_string())?;
+    let again = Block::start(closed.transport, DMA, closed.storage, patience());
+    let again = again.map_err(|error| error.to_string())?;
     println!("second bring-up: {} sectors", again.capacity_sectors());
     drop(again);
     println!("block check: done");

@@ -9,13 +9,13 @@ use scopeguard::ScopeGuard;
 use super::limits::{Limits, Settings};
 use super::report::{ActivePaths, DeviceId};
 use super::request::{Request, RequestError, Sector, check_range};
-use super::slots::{RequestSlots, Storage};
+use super::slots::{RequestSlots, Slots};
 use super::transfer::{Call, Data};
 use crate::hal::{Hal, Patience};
 use crate::lifecycle::{ConfigError, InstallError, NegotiateError, Negotiating, ResetError, Running, Wants};
 use crate::raw::Tag;
 use crate::ring::{QueueSettings, QueueStatistics, Virtqueue};
-use crate::transport::Transport;
+use crate::transport::{InterruptCause, QueueError, Transport};
 use crate::wire::block::{BlockFeatures, DEVICE_ID_BYTES, SECTOR_BYTES, config, request};
 use crate::wire::device_type::DeviceType;
 use crate::wire::features::CommonFeatures;
@@ -23,14 +23,13 @@ use crate::wire::features::CommonFeatures;
 /// The request queue.
 const REQUEST_QUEUE: u16 = 0;
 
-/// What this driver makes use of.
-const WANTED: BlockFeatures = BlockFeatures::SIZE_MAX
-    .union(BlockFeatures::SEG_MAX)
-    .union(BlockFeatures::RO)
-    .union(BlockFeatures::BLK_SIZE)
-    .union(BlockFeatures::FLUSH);
+/// What a driver has to know about its disk, whatever its caller wants.
+const NEEDED: BlockFeatures = BlockFeatures::SIZE_MAX.union(BlockFeatures::SEG_MAX).union(BlockFeatures::RO);
 
-/// A disk could not be brought up. The device was reset.
+/// What this driver handles, and asks for unless told otherwise.
+pub const HANDLED: BlockFeatures = NEEDED.union(BlockFeatures::BLK_SIZE).union(BlockFeatures::FLUSH);
+
+/// A disk could not be brought up. The device was reset, if it is one that this driver may touch, and lets itself be reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
     /// The device is of another type.
@@ -59,7 +58,7 @@ pub enum StartError {
 /// A disk that is up. Dropping it resets the device, within the bound fixed at bring-up, and gives all memory back; memory that the device may still use
 /// because it did not answer is leaked. [`close`](Block::close) is the polite end.
 pub struct Block<'s, T: Transport, H: Hal> {
-    live: TornDown<Live<'s, T, H>>,
+    pub(super) live: TornDown<Live<'s, T, H>>,
 }
 
 /// Something that is taken apart in order when it is dropped.
@@ -72,8 +71,8 @@ pub(super) struct Live<'s, T: Transport, H: Hal> {
     pub(super) slots: RequestSlots<'s>,
     pub(super) limits: Limits,
     pub(super) calls: u64,
-    capacity_sectors: u64,
-    block_bytes: Option<u32>,
+    pub(super) capacity_sectors: u64,
+    pub(super) block_bytes: Option<u32>,
 }
 
 impl<'s, T: Transport, H: Hal> Block<'s, T, H> {
@@ -81,28 +80,28 @@ impl<'s, T: Transport, H: Hal> Block<'s, T, H> {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn start<const N: usize>(
+    pub fn start(
         transport: T,
         hal: H,
-        storage: &'s mut Storage<N>,
+        storage: impl Into<Slots<'s>>,
         patience: impl Patience,
     ) -> Result<Self, StartError> {
-        Self::start_with(transport, hal, storage, &Settings::default(), Wants::features(WANTED), patience)
+        Self::start_with(transport, hal, storage, &Settings::default(), Wants::features(HANDLED), patience)
     }
 
     /// Brings a disk up, with settings and features of the caller's choice.
     ///
-    /// Features in `wants` that this driver does not use are not accepted.
+    /// Features in `wants` that this driver does not handle ([`HANDLED`]) are not accepted; the limits of the device, and that it is read-only, are always asked for.
     ///
     /// # Errors
     /// See [`StartError`].
     ///
     /// Spec: §3.1.1, §5.2.5.
     #[expect(clippy::needless_pass_by_value, reason = "each driver owns a value of its DMA domain")]
-    pub fn start_with<const N: usize>(
+    pub fn start_with(
         transport: T,
         hal: H,
-        storage: &'s mut Storage<N>,
+        storage: impl Into<Slots<'s>>,
         settings: &Settings,
         wants: Wants<BlockFeatures>,
         patience: impl Patience,
@@ -113,7 +112,7 @@ impl<'s, T: Transport, H: Hal> Block<'s, T, H> {
         }
         let mut device = Negotiating::begin(transport, patience)?
             .with_drop_attempts(settings.drop_attempts)
-            .negotiate(wants.within(WANTED))?;
+            .negotiate(wants.within(HANDLED).with(NEEDED))?;
         let features = device.features();
         let indirect = features.common.contains(CommonFeatures::INDIRECT_DESC);
         let (capacity_sectors, size_max, seg_max, block_bytes) = device.config().read_together(|fields| {
@@ -127,13 +126,22 @@ impl<'s, T: Transport, H: Hal> Block<'s, T, H> {
 
         let mut queue_settings =
             QueueSettings { size_max: settings.queue_size_max, indirect_segments: 0, memory_bytes: 0 };
-        let queue_size = device.queue_size_for(REQUEST_QUEUE, &queue_settings, N);
+        let Slots { ring, free } = storage.into();
+        let queue_size = device.queue_size_for(REQUEST_QUEUE, &queue_settings, free.len());
+        if queue_size == 0 {
+            let index = REQUEST_QUEUE;
+            return Err(InstallError::Queue { index, error: QueueError::Absent }.into());
+        }
         let limits = Limits::new(settings, size_max, seg_max, queue_size)
             .ok_or(StartError::LimitsTooSmall { queue_size })?;
-        let slots = RequestSlots::new(&mut storage.free, queue_size, indirect, &limits);
+        let slots = RequestSlots::new(free, queue_size, indirect, &limits);
         queue_settings.indirect_segments = limits.segments;
         queue_settings.memory_bytes = slots.memory_bytes();
-        let queue = device.install_queue(REQUEST_QUEUE, &hal, &queue_settings, &mut storage.ring)?;
+        let queue = device.install_queue(REQUEST_QUEUE, &hal, &queue_settings, ring)?;
+        if queue.size() != queue_size {
+            // The device changed its mind between two reads; what was computed from the first no longer fits.
+            return Err(StartError::LimitsTooSmall { queue_size: queue.size() });
+        }
 
         let block_bytes =
             block_bytes.filter(|bytes| bytes.is_power_of_two() && *bytes as usize >= SECTOR_BYTES);
@@ -280,29 +288,13 @@ impl<'s, T: Transport, H: Hal> Block<'s, T, H> {
         Ok(DeviceId::new(id))
     }
 
-    /// Resets the device, gives all memory back, and hands out the transport for a new bring-up.
-    ///
-    /// # Errors
-    /// - [`ResetError`]: the device does not answer. Memory that it may still use is leaked.
-    pub fn close(self, patience: impl Patience) -> Result<T, ResetError> {
-        let Live { device, queue, .. } = ScopeGuard::into_inner(self.live);
-        let (transport, reset) = device.reset(patience).map_err(|failed| failed.error)?;
-        drop(queue.reclaim(&reset));
-        Ok(transport)
+    /// Asks why the device interrupted, and quiets it: for kernels whose devices share an interrupt line. This driver polls, and needs no interrupt.
+    pub fn acknowledge_interrupt(&self) -> InterruptCause {
+        self.live.device.acknowledge_interrupt()
     }
 
     fn features(&self) -> BlockFeatures {
         self.live.device.features().device
-    }
-}
-
-impl<T: Transport, H: Hal> Live<'_, T, H> {
-    /// The end of a driver that was dropped: as `close`, with the patience fixed at bring-up.
-    fn tear_down(self) {
-        let Self { device, queue, .. } = self;
-        if let Some(reset) = device.reset_within_drop_bound() {
-            drop(queue.reclaim(&reset));
-        }
     }
 }
 

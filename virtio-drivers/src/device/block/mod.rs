@@ -18,19 +18,21 @@
 //! disk.read_blocking(Sector(0), &mut boot_sector, within_a_second())?;
 //! disk.write_blocking(Sector(1), b"hello".repeat(512).get(..512).unwrap_or(&[]), within_a_second())?;
 //! disk.flush_blocking(within_a_second())?;
-//! disk.close(within_a_second())?;
+//! disk.close(within_a_second()).map_err(|failed| failed.error)?;
 //! # Ok(()) }
 //! ```
 
 mod driver;
+mod end;
 mod limits;
 mod report;
 mod request;
 mod slots;
 mod transfer;
 
-pub use driver::{Block, StartError};
+pub use driver::{Block, HANDLED, StartError};
+pub use end::{CloseFailed, Closed};
 pub use limits::Settings;
 pub use report::{ActivePaths, DeviceId};
 pub use request::{RequestError, Sector};
-pub use slots::Storage;
+pub use slots::{Slots, Storage};

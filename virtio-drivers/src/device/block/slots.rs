@@ -19,10 +19,11 @@ const CONTROL_BYTES: usize = 32;
 /// What a block driver keeps in memory of its own: lent by the caller for as long as the driver lives.
 ///
 /// `N` bounds the descriptors of the request queue, and with them the requests in flight: one descriptor each with indirect descriptors, else three.
+/// Each request that can be in flight takes 32 bytes of DMA memory and those of [`Settings::request_bytes`](super::Settings::request_bytes), all in one piece.
 #[derive(Debug)]
 pub struct Storage<const N: usize> {
-    pub(super) ring: ring::Storage<Tag<Request>, N>,
-    pub(super) free: [u16; N],
+    ring: ring::Storage<Tag<Request>, N>,
+    free: [u16; N],
 }
 
 impl<const N: usize> Storage<N> {
@@ -35,6 +36,19 @@ impl<const N: usize> Storage<N> {
 impl<const N: usize> Default for Storage<N> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Where a driver keeps its own memory: a lent [`Storage`], or what an earlier driver gave back.
+#[derive(Debug)]
+pub struct Slots<'s> {
+    pub(super) ring: ring::Slots<'s, Tag<Request>>,
+    pub(super) free: &'s mut [u16],
+}
+
+impl<'s, const N: usize> From<&'s mut Storage<N>> for Slots<'s> {
+    fn from(storage: &'s mut Storage<N>) -> Self {
+        Self { ring: (&mut storage.ring).into(), free: &mut storage.free }
     }
 }
 
@@ -67,6 +81,11 @@ impl<'s> RequestSlots<'s> {
     /// How many slots there are: requests that can be in flight together.
     pub(super) const fn count(&self) -> usize {
         self.count
+    }
+
+    /// The memory that they are kept in.
+    pub(super) fn into_free(self) -> &'s mut [u16] {
+        self.free
     }
 
     /// A free slot, from now on in use.

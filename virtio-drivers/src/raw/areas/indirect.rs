@@ -55,6 +55,7 @@ impl<H: Hal> IndirectTables<H> {
             // SAFETY: 16 bytes inside of the memory; offset and memory are multiples of 16.
             unsafe { Descriptor { segment, flags, next }.store(place) };
         }
-        Some(Segment { address, len: u32::try_from(len).ok()?, direction: Direction::DeviceReadable })
+        let (direction, domain) = (Direction::DeviceReadable, self.memory.domain());
+        Some(Segment { address, len: u32::try_from(len).ok()?, direction, domain })
     }
 }

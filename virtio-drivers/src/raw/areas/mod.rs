@@ -17,15 +17,30 @@ use crate::hal::DeviceAddress;
 /// Areas that different sides write start on cache lines of their own.
 const CACHE_LINE: usize = 64;
 
-/// Where a queue's areas are, for the device.
+/// Where a queue's areas are, for the device. Only queues make such addresses, so no safe code can point a device anywhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "the specification's names")]
 pub struct QueueAddresses {
+    descriptor_area: DeviceAddress,
+    driver_area: DeviceAddress,
+    device_area: DeviceAddress,
+}
+
+impl QueueAddresses {
     /// Descriptor area: the descriptor table, or the packed ring.
-    pub descriptor_area: DeviceAddress,
+    pub const fn descriptor_area(&self) -> DeviceAddress {
+        self.descriptor_area
+    }
+
     /// Driver area: the available ring, or the driver's event suppression.
-    pub driver_area: DeviceAddress,
+    pub const fn driver_area(&self) -> DeviceAddress {
+        self.driver_area
+    }
+
     /// Device area: the used ring, or the device's event suppression.
-    pub device_area: DeviceAddress,
+    pub const fn device_area(&self) -> DeviceAddress {
+        self.device_area
+    }
 }
 
 /// How a transport wants the areas of its queues placed.

@@ -15,7 +15,6 @@
 //! [`PciTransport::open`] walks the capabilities once, checks every structure against its BAR, and has the kernel map them. Nothing in configuration
 //! space is used after that.
 
-mod bar;
 mod capability;
 mod open;
 mod registers;

@@ -4,11 +4,10 @@
 
 use pci_types::ConfigRegionAccess;
 
-use super::bar::{MemoryBar, memory_bar};
 use super::capability::{CapabilityError, Location, walk};
 use super::registers::{PciTransport, Windows};
 use crate::hal::MapMmio;
-use crate::raw::{PciFunction, Registers};
+use crate::raw::{MemoryBar, PciFunction, Registers, memory_bars};
 use crate::wire::pci::{common, device_type, structure};
 
 /// Command register: the function answers memory accesses, and may access memory itself.
@@ -44,24 +43,27 @@ pub enum OpenError {
     },
 }
 
-/// What a structure must satisfy to be used.
+/// What a structure must satisfy to be used, and how much of it is mapped at most: no device has more registers than that, whatever it says.
 struct Rule {
     structure: u8,
     align: u32,
     bytes_min: u32,
+    bytes_max: u32,
 }
 
 const COMMON_CONFIG: Rule =
-    Rule { structure: structure::COMMON_CONFIG, align: 4, bytes_min: common::BASE_BYTES };
-const NOTIFY: Rule = Rule { structure: structure::NOTIFY, align: 2, bytes_min: 2 };
-const ISR: Rule = Rule { structure: structure::ISR, align: 1, bytes_min: 1 };
-const DEVICE_CONFIG: Rule = Rule { structure: structure::DEVICE_CONFIG, align: 4, bytes_min: 1 };
+    Rule { structure: structure::COMMON_CONFIG, align: 4, bytes_min: common::BASE_BYTES, bytes_max: 4096 };
+const NOTIFY: Rule = Rule { structure: structure::NOTIFY, align: 2, bytes_min: 2, bytes_max: 16 << 20 };
+const ISR: Rule = Rule { structure: structure::ISR, align: 1, bytes_min: 1, bytes_max: 4 };
+const DEVICE_CONFIG: Rule =
+    Rule { structure: structure::DEVICE_CONFIG, align: 4, bytes_min: 1, bytes_max: 64 << 10 };
 
 /// A structure that obeys its rule and is inside of its BAR.
 #[derive(Clone, Copy)]
-struct Placed {
-    physical_address: u64,
-    length: u32,
+struct Placed<'b> {
+    bar: &'b MemoryBar,
+    offset: u32,
+    bytes: u32,
     notify_multiplier: Option<u32>,
 }
 
@@ -83,13 +85,12 @@ impl PciTransport {
         let device_type =
             device_type(vendor_id, device_id).ok_or(OpenError::NotVirtio { vendor_id, device_id })?;
 
-        let structures = Structures::find(&mut function)?;
-        let map = |placed: Placed| {
-            let Placed { physical_address, length, .. } = placed;
-            usize::try_from(length)
-                .ok()
-                .and_then(|bytes| Registers::map(mapper, physical_address, bytes))
-                .ok_or(OpenError::NotMapped { physical_address })
+        let bars = memory_bars(&mut function);
+        let structures = Structures::find(&function, &bars)?;
+        let map = |placed: Placed<'_>| -> Result<Registers, OpenError> {
+            let Placed { bar, offset, bytes, .. } = placed;
+            let not_mapped = OpenError::NotMapped { physical_address: bar.physical_address(offset) };
+            bar.map(mapper, offset, bytes).ok_or(not_mapped)
         };
         let common = structures.common.ok_or(missing(&COMMON_CONFIG))?;
         let notify = structures.notify.ok_or(missing(&NOTIFY))?;
@@ -112,19 +113,20 @@ const fn missing(rule: &Rule) -> OpenError {
 
 /// The first sound capability for each structure.
 #[derive(Default)]
-struct Structures {
-    common: Option<Placed>,
-    notify: Option<Placed>,
-    isr: Option<Placed>,
-    device: Option<Placed>,
+struct Structures<'b> {
+    common: Option<Placed<'b>>,
+    notify: Option<Placed<'b>>,
+    isr: Option<Placed<'b>>,
+    device: Option<Placed<'b>>,
 }
 
-impl Structures {
-    fn find<A: ConfigRegionAccess>(function: &mut PciFunction<A>) -> Result<Self, OpenError> {
-        let bars = [0, 1, 2, 3, 4, 5].map(|index| memory_bar(function, index));
+impl<'b> Structures<'b> {
+    fn find<A: ConfigRegionAccess>(
+        function: &PciFunction<A>,
+        bars: &'b [Option<MemoryBar>],
+    ) -> Result<Self, OpenError> {
         let mut found = Self::default();
         walk(function, |location| {
-            let bar = bars.get(usize::from(location.bar)).copied().flatten();
             let (rule, place) = match location.structure {
                 structure::COMMON_CONFIG => (COMMON_CONFIG, &mut found.common),
                 structure::NOTIFY => (NOTIFY, &mut found.notify),
@@ -132,6 +134,7 @@ impl Structures {
                 _ => (DEVICE_CONFIG, &mut found.device),
             };
             if place.is_none() {
+                let bar = bars.get(usize::from(location.bar)).and_then(Option::as_ref);
                 *place = bar.and_then(|bar| rule.place(&location, bar));
             }
         })?;
@@ -141,11 +144,11 @@ impl Structures {
 
 impl Rule {
     /// Checks alignment, length and end; the sum cannot wrap, being of two 32-bit numbers in 64 bits.
-    fn place(&self, location: &Location, bar: MemoryBar) -> Option<Placed> {
+    fn place<'b>(&self, location: &Location, bar: &'b MemoryBar) -> Option<Placed<'b>> {
         let Location { offset, length, notify_multiplier, .. } = *location;
         let end = u64::from(offset) + u64::from(length);
-        let sound = offset.is_multiple_of(self.align) && length >= self.bytes_min && end <= bar.size_bytes;
-        let physical_address = bar.address.checked_add(u64::from(offset))?;
-        sound.then_some(Placed { physical_address, length, notify_multiplier })
+        let sound = offset.is_multiple_of(self.align) && length >= self.bytes_min && end <= bar.size_bytes();
+        let bytes = length.min(self.bytes_max);
+        sound.then_some(Placed { bar, offset, bytes, notify_multiplier })
     }
 }

@@ -146,9 +146,9 @@ unsafe impl Transport for PciTransport {
             self.selected_doorbell(index, setup.features).ok_or(QueueError::DoorbellOutOfBounds)?;
 
         self.write_word(common::QUEUE_SIZE, setup.size);
-        self.write_address(common::QUEUE_DESC, setup.addresses.descriptor_area);
-        self.write_address(common::QUEUE_DRIVER, setup.addresses.driver_area);
-        self.write_address(common::QUEUE_DEVICE, setup.addresses.device_area);
+        self.write_address(common::QUEUE_DESC, setup.addresses.descriptor_area());
+        self.write_address(common::QUEUE_DRIVER, setup.addresses.driver_area());
+        self.write_address(common::QUEUE_DEVICE, setup.addresses.device_area());
         self.write_word(common::QUEUE_ENABLE, 1);
         Ok(doorbell)
     }

@@ -50,7 +50,7 @@ pub const MMIO: Mmio = Mmio;
 
 // SAFETY: the window is mapped uncached, at exactly the physical address, and never unmapped.
 unsafe impl MapMmio for Mmio {
-    fn map_mmio(&self, physical_address: u64, size_bytes: usize) -> Option<RegisterWindow> {
+    unsafe fn map_mmio(&self, physical_address: u64, size_bytes: usize) -> Option<RegisterWindow> {
         let end = physical_address.checked_add(size_bytes as u64)?;
         paging::map_device_memory(physical_address, end)?;
         NonNull::new(physical_address as *mut u8).map(RegisterWindow::Memory)

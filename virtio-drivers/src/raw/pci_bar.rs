@@ -1,0 +1,107 @@
+//! Base address registers: where firmware or the kernel put a function's memory.
+//!
+//! Spec: §4.1.4 (which BARs a structure may be in); PCI Local Bus Specification 3.0, §6.2.5.1 for their encoding. A BAR tells its size only when
+//! written with ones; memory decoding is off meanwhile, so that the function answers nowhere it should not.
+//!
+//! A [`MemoryBar`] is what register windows are made of: having one means that a claimed function decodes those addresses, and that they are its driver's.
+
+use pci_types::ConfigRegionAccess;
+
+use super::pci_function::PciFunction;
+use super::registers::Registers;
+use crate::hal::MapMmio;
+
+/// Offset of the first BAR in configuration space; six of them, 4 bytes each.
+const FIRST_BAR: u8 = 0x10;
+/// Number of BARs in an ordinary function's header.
+const BARS: u8 = 6;
+/// Command register: the function answers I/O accesses, memory accesses.
+const IO_AND_MEMORY_SPACE: u16 = 0b11;
+
+const IO_SPACE: u32 = 1;
+const MEMORY_TYPE: u32 = 0b110;
+const MEMORY_TYPE_64: u32 = 0b100;
+const MEMORY_ADDRESS: u32 = !0xf;
+
+/// A memory BAR with an address, of a claimed function.
+#[derive(Debug)]
+pub struct MemoryBar {
+    address: u64,
+    size_bytes: u64,
+}
+
+impl MemoryBar {
+    /// Its size in bytes.
+    pub const fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// The physical address of the byte at `offset`, which may be beyond its end.
+    pub const fn physical_address(&self, offset: u32) -> u64 {
+        self.address.wrapping_add(offset as u64)
+    }
+
+    /// Has the kernel map `bytes` bytes from `offset` on; `None` if it cannot, or if they are not all inside.
+    pub fn map(&self, mapper: &impl MapMmio, offset: u32, bytes: u32) -> Option<Registers> {
+        if u64::from(offset) + u64::from(bytes) > self.size_bytes {
+            return None;
+        }
+        // SAFETY: claiming the function promised that its BARs decode nothing but its own registers, which are the driver's.
+        unsafe { Registers::map(mapper, self.physical_address(offset), usize::try_from(bytes).ok()?) }
+    }
+}
+
+/// All memory BARs of a function, each at its number. `None` for what is reserved, in I/O space, not implemented, without an address or with an impossible one,
+/// and for the upper half of a 64-bit BAR, which is no BAR of its own.
+pub fn memory_bars<A: ConfigRegionAccess>(
+    function: &mut PciFunction<A>,
+) -> [Option<MemoryBar>; BARS as usize] {
+    let mut is_upper_half = false;
+    [0, 1, 2, 3, 4, 5].map(|index| {
+        if is_upper_half {
+            is_upper_half = false;
+            return None;
+        }
+        let low = function.read(FIRST_BAR + 4 * index);
+        is_upper_half = low & IO_SPACE == 0 && low & MEMORY_TYPE == MEMORY_TYPE_64;
+        memory_bar(function, index)
+    })
+}
+
+/// Reads memory BAR `index`, which is below [`BARS`].
+fn memory_bar<A: ConfigRegionAccess>(function: &mut PciFunction<A>, index: u8) -> Option<MemoryBar> {
+    let offset = FIRST_BAR + 4 * index;
+    let low = function.read(offset);
+    if low & IO_SPACE != 0 {
+        return None;
+    }
+    let is_64_bit = low & MEMORY_TYPE == MEMORY_TYPE_64;
+    if is_64_bit && index + 1 >= BARS {
+        return None;
+    }
+
+    let command = function.command();
+    function.set_command(command & !IO_AND_MEMORY_SPACE);
+    let low_mask = probe(function, offset, low);
+    let (high, high_mask) = if is_64_bit {
+        let high = function.read(offset + 4);
+        (high, probe(function, offset + 4, high))
+    } else {
+        (0, u32::MAX)
+    };
+    function.set_command(command);
+
+    let address = u64::from(high) << 32 | u64::from(low & MEMORY_ADDRESS);
+    let mask = u64::from(high_mask) << 32 | u64::from(low_mask & MEMORY_ADDRESS);
+    let size_bytes = (!mask).wrapping_add(1);
+    let fits = size_bytes.is_power_of_two() && address.checked_add(size_bytes).is_some();
+    (address != 0 && low_mask != 0 && fits).then_some(MemoryBar { address, size_bytes })
+}
+
+/// Which bits of a BAR can be written; the BAR keeps its value.
+fn probe<A: ConfigRegionAccess>(function: &mut PciFunction<A>, offset: u8, value: u32) -> u32 {
+    function.write(offset, u32::MAX);
+    let writable = function.read(offset);
+    function.write(offset, value);
+    writable
+}

@@ -1,0 +1,130 @@
+//! What a caller's mistakes come to: an error that says what is wrong, and nothing done.
+//!
+//! Spec: §2.7.5.2 (chains of at most 2^32 bytes), §2.5 Device Configuration Space, §2.2 Feature Bits.
+
+mod support;
+
+use support::{Bench, DiskBench, RingBench, TestHal};
+use virtio_guest::device::block::{Block, RequestError, Sector, Settings, StartError, Storage};
+use virtio_guest::hal::{Attempts, Direction, Hal};
+use virtio_guest::lifecycle::{ConfigError, NegotiateError, Negotiating, Wants};
+use virtio_guest::raw::{MappedBuffer, Payload, Segment, Tag};
+use virtio_guest::ring::{Chain, Portion, QueueSettings, RefusedReason, Slots};
+use virtio_guest::wire::block::BlockFeatures;
+use virtio_guest::wire::field::Field;
+use virtio_model::pci::PciDevice;
+
+const PATIENCE: Attempts = Attempts(10);
+
+/// A device of one DMA domain must not be given addresses of another.
+#[test]
+fn a_buffer_that_was_mapped_for_another_domain_is_refused() {
+    let mut bench = RingBench::<MappedBuffer<TestHal, Box<[u8]>>>::new(4, false, false);
+    let other = TestHal::default();
+    let buffer = MappedBuffer::map(&other, Box::from([7; 16]), Direction::DeviceReadable).unwrap();
+
+    let refused = bench.queue.make_available(Chain::default(), buffer).unwrap_err();
+
+    assert_eq!(refused.reason, RefusedReason::OtherDomain);
+    assert_eq!(*refused.payload.unmap(), [7; 16]);
+    assert!(bench.finish().is_empty());
+    other.assert_all_returned();
+}
+
+/// A payload of two segments that are longer together than a chain may be.
+struct Huge(Segment);
+
+// SAFETY: no device is ever shown the segments, for no queue takes them.
+unsafe impl Payload for Huge {
+    fn segment_count(&self) -> usize {
+        2
+    }
+
+    fn segment(&self, index: usize) -> Option<Segment> {
+        (index < 2).then_some(self.0)
+    }
+}
+
+/// Spec: §2.7.5.2 — all segments of a chain count, in either direction.
+#[test]
+fn a_chain_of_more_than_4_gib_is_refused() {
+    for direction in [Direction::DeviceReadable, Direction::DeviceWritable] {
+        let mut bench = RingBench::<Huge>::new(4, false, false);
+        let address = virtio_guest::hal::DeviceAddress(0);
+        let huge = Huge(Segment { address, len: 0x8000_0000, direction, domain: bench.hal.domain() });
+
+        let refused = bench.queue.make_available(Chain::default(), huge).map_err(|refused| refused.reason);
+
+        assert_eq!(refused, Err(RefusedReason::TooLong));
+        bench.finish();
+    }
+}
+
+/// Spec: §2.5.3 — fields are accessed with their own width, which their place must allow.
+#[test]
+fn a_field_that_no_access_can_reach_is_an_error() {
+    let device = PciDevice::builder().device_id(0x107e).config([3; 64]).build();
+    let device = Negotiating::begin(Bench::new(device).transport(), PATIENCE).unwrap();
+
+    assert_eq!(device.config().read(Field::<u32>::at(2)), Err(ConfigError::Misaligned { offset: 2 }));
+    assert_eq!(device.config().read(Field::<u64>::at(6)), Err(ConfigError::Misaligned { offset: 6 }));
+    assert_eq!(device.config().read(Field::<u16>::at(6)), Ok(0x0303));
+}
+
+fn start<'s>(
+    bench: &DiskBench,
+    storage: &'s mut Storage<16>,
+    wants: Wants<BlockFeatures>,
+) -> Result<support::Disk<'s>, StartError> {
+    let transport = Bench { device: bench.device.clone(), hal: bench.hal.clone() }.transport();
+    Block::start_with(transport, bench.hal.clone(), storage, &Settings::default(), wants, PATIENCE)
+}
+
+#[test]
+fn what_the_driver_does_not_handle_cannot_be_required() {
+    let bench = DiskBench::new(|_| {});
+    let mut storage = Storage::new();
+
+    let error = start(&bench, &mut storage, Wants::none().require(BlockFeatures::DISCARD)).unwrap_err();
+
+    let bits = BlockFeatures::DISCARD.bits();
+    assert_eq!(error, StartError::Negotiate(NegotiateError::NotHandled { bits }));
+    bench.assert_all_returned();
+}
+
+/// Spec: §5.2.5.1 — read-only is what the disk is, and not what its driver's caller wants.
+#[test]
+fn a_read_only_disk_is_read_only_whatever_was_wanted() {
+    let bench = DiskBench::new(|config| config.read_only = true);
+    let mut storage = Storage::new();
+    let mut disk = start(&bench, &mut storage, Wants::none()).unwrap();
+
+    let refused = disk.write_blocking(Sector(0), &[0; 512], bench.working(10));
+
+    assert_eq!(refused, Err(RequestError::ReadOnly));
+    assert!(bench.disk.requests().is_empty());
+}
+
+/// Books that were left with chains in flight: what was in them is forgotten, and never handed out again.
+#[test]
+fn storage_that_was_left_with_chains_in_flight_serves_another_queue() {
+    let mut storage = virtio_guest::ring::Storage::<Tag<u8>, 4>::new();
+    let settings = QueueSettings { size_max: 4, indirect_segments: 0, memory_bytes: 64 };
+    let portion = [Portion { offset: 0, len: 8 }];
+    let bench = Bench::with_queue(4, 0);
+    let mut installing = bench.install();
+    let queue = installing.install_queue(0, &bench.hal, &settings, &mut storage).unwrap();
+    let running = installing.start();
+    let mut queue = running.activate(queue);
+    for context in 0..4 {
+        queue.make_available(Chain { readable: &portion, writable: &[] }, Tag(context)).unwrap();
+    }
+    drop((queue, running));
+
+    let bench = Bench::with_queue(4, 0);
+    let mut installing = bench.install();
+    let queue = installing.install_queue(0, &bench.hal, &settings, Slots::from(&mut storage)).unwrap();
+    let reset = installing.reset(PATIENCE).unwrap();
+
+    assert_eq!(queue.reclaim(&reset).unwrap().count(), 0);
+}

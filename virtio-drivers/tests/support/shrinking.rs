@@ -1,0 +1,70 @@
+//! A transport whose queues are smaller at the second look.
+
+use virtio_guest::hal::AccessWidth;
+use virtio_guest::raw::Doorbell;
+use virtio_guest::transport::pci::PciTransport;
+use virtio_guest::transport::{InterruptCause, QueueError, QueueSetup, Transport};
+use virtio_guest::wire::device_type::DeviceType;
+use virtio_guest::wire::status::Status;
+
+/// See the module's head.
+pub struct Shrinking {
+    inner: PciTransport,
+    later_size: u16,
+    looks: usize,
+}
+
+impl Shrinking {
+    /// Queues of their real size at the first look, then of `later_size`.
+    pub fn new(inner: PciTransport, later_size: u16) -> Self {
+        Self { inner, later_size, looks: 0 }
+    }
+}
+
+// SAFETY: everything goes to the one transport inside.
+unsafe impl Transport for Shrinking {
+    fn device_type(&self) -> DeviceType {
+        self.inner.device_type()
+    }
+    fn device_features(&mut self) -> u128 {
+        self.inner.device_features()
+    }
+    fn set_driver_features(&mut self, features: u128) {
+        self.inner.set_driver_features(features);
+    }
+    fn status(&self) -> Status {
+        self.inner.status()
+    }
+    fn set_status(&mut self, status: Status) {
+        self.inner.set_status(status);
+    }
+    fn config_generation(&self) -> u32 {
+        self.inner.config_generation()
+    }
+    fn config_bytes(&self) -> usize {
+        self.inner.config_bytes()
+    }
+    fn read_config(&self, offset: usize, width: AccessWidth) -> u32 {
+        self.inner.read_config(offset, width)
+    }
+    fn write_config(&mut self, offset: usize, width: AccessWidth, value: u32) {
+        self.inner.write_config(offset, width, value);
+    }
+    fn queue_size_max(&mut self, index: u16) -> u16 {
+        self.looks += 1;
+        let size = self.inner.queue_size_max(index);
+        if self.looks > 1 { size.min(self.later_size) } else { size }
+    }
+    fn set_up_queue(&mut self, index: u16, setup: &QueueSetup) -> Result<Doorbell, QueueError> {
+        self.inner.set_up_queue(index, setup)
+    }
+    fn start_queue_reset(&mut self, index: u16) {
+        self.inner.start_queue_reset(index);
+    }
+    fn queue_reset_is_done(&mut self, index: u16) -> bool {
+        self.inner.queue_reset_is_done(index)
+    }
+    fn acknowledge_interrupt(&self) -> InterruptCause {
+        self.inner.acknowledge_interrupt()
+    }
+}

@@ -1,0 +1,136 @@
+//! The way down: what a bring-up that fails, a driver that is closed, and a device that is slow to reset leave behind.
+//!
+//! Spec: §2.1 (FAILED), §2.4 Device Reset, §3.1.1 (last paragraph of the steps).
+
+mod support;
+
+use support::{Bench, DiskBench};
+use virtio_guest::device::block::{Block, RequestError, Sector, Settings, StartError, Storage};
+use virtio_guest::hal::Attempts;
+use virtio_guest::lifecycle::{InstallError, NegotiateError, Negotiating, ResetError, Wants};
+use virtio_guest::ring::Broken;
+use virtio_guest::transport::QueueError;
+use virtio_guest::wire::block::BlockFeatures;
+use virtio_model::pci::{Completion, FAILED, PciDevice};
+
+const VERSION_1: u128 = 1 << 32;
+const PATIENCE: Attempts = Attempts(10);
+
+/// Spec: §3.1.1 — a driver that gives up sets FAILED; then it resets.
+#[test]
+fn a_bring_up_that_is_given_up_sets_failed_and_then_resets() {
+    let bench = Bench::new(PciDevice::builder().device_id(0x107e).features(0).build());
+
+    Negotiating::begin(bench.transport(), PATIENCE)
+        .unwrap()
+        .negotiate(Wants::<BlockFeatures>::none())
+        .unwrap_err();
+
+    let statuses = bench.device.statuses_written();
+    let [.., failed, reset] = statuses[..] else { panic!("{statuses:?}") };
+    assert_eq!((failed & FAILED, reset), (FAILED, 0));
+    bench.device.assert_driver_was_correct();
+}
+
+/// Spec: §2.1.2 — a device that asks for a reset is not brought on; nor are bits written back that are not the driver's.
+#[test]
+fn a_device_that_needs_a_reset_during_bring_up_is_given_up() {
+    let bench = Bench::new(PciDevice::builder().device_id(0x107e).features(VERSION_1).build());
+    let negotiating = Negotiating::begin(bench.transport(), PATIENCE).unwrap();
+    bench.device.set_needs_reset();
+
+    let error = negotiating.negotiate(Wants::<BlockFeatures>::none()).unwrap_err();
+
+    assert!(matches!(error, NegotiateError::Refused { .. }), "{error}");
+    bench.device.assert_driver_was_correct();
+}
+
+#[test]
+fn a_bring_up_that_is_reset_half_way_is_reset_once() {
+    let bench = Bench::with_queue(4, 0);
+    let installing = bench.install();
+    let before = (bench.device.resets(), bench.device.statuses_written().len());
+
+    installing.reset(PATIENCE).unwrap();
+
+    assert_eq!((bench.device.resets(), bench.device.statuses_written().len()), (before.0 + 1, before.1 + 1));
+}
+
+/// A close that ran out of patience can be tried again, and gives everything back then.
+#[test]
+fn a_driver_that_was_not_closed_in_time_comes_back() {
+    let bench = DiskBench::new(|_| {});
+    let mut storage = Storage::<16>::new();
+    let disk = bench.start(&mut storage).unwrap();
+    bench.device.misbehave(|lies| lies.reset = Completion::AfterReads(4));
+
+    let failed = disk.close(Attempts(2)).unwrap_err();
+    assert!(matches!(failed.error, ResetError::TimedOut { .. }));
+    let mut disk = failed.disk;
+    let refused = disk.read_blocking(Sector(0), &mut [0; 512], bench.working(3));
+    assert!(matches!(refused, Err(RequestError::Broken(Broken::ResetPending))), "{refused:?}");
+
+    disk.close(PATIENCE).unwrap();
+    bench.hal.assert_all_returned();
+}
+
+/// Storage that was lent for ever serves one driver after the other.
+#[test]
+fn a_closed_driver_gives_its_storage_back() {
+    let bench = DiskBench::new(|_| {});
+    let storage: &'static mut Storage<16> = Box::leak(Box::default());
+    let disk: Block<'static, _, _> = bench.start(storage).unwrap();
+
+    let closed = disk.close(PATIENCE).unwrap();
+    let mut again: Block<'static, _, _> =
+        Block::start(closed.transport, bench.hal.clone(), closed.storage, PATIENCE).unwrap();
+
+    let mut sector = [0; 512];
+    again.read_blocking(Sector(3), &mut sector, bench.working(10)).unwrap();
+    assert_eq!(sector, [3; 512]);
+    again.close(PATIENCE).unwrap();
+    bench.assert_all_returned();
+}
+
+#[test]
+fn a_disk_without_its_queue_is_named_as_such() {
+    let bench = DiskBench::new(|config| config.queue_size = 0);
+    let mut storage = Storage::<16>::new();
+
+    let error = bench.start(&mut storage).unwrap_err();
+
+    assert_eq!(error, StartError::Queue(InstallError::Queue { index: 0, error: QueueError::Absent }));
+}
+
+/// Every call gives up and is answered late: all slots come back each time.
+#[test]
+fn late_answers_give_their_slots_back() {
+    let bench = DiskBench::new(|_| {});
+    let mut storage = Storage::<16>::new();
+    let mut disk = bench.start(&mut storage).unwrap();
+    for _ in 0..40 {
+        bench.disk.hold();
+        let timed_out = disk.read_blocking(Sector(1), &mut [0; 512], bench.working(3));
+        assert_eq!(timed_out, Err(RequestError::TimedOut));
+        bench.disk.release_all();
+        bench.serve();
+    }
+
+    let mut all = vec![0; 64 * 512];
+    disk.read_blocking(Sector(0), &mut all, bench.working(100)).unwrap();
+    assert_eq!(all[512 * 63..], [63; 512]);
+}
+
+/// A queue whose size changes between two looks at it: an error of the start, not of every request.
+#[test]
+fn a_queue_size_that_changes_during_bring_up_is_an_error_of_the_start() {
+    let bench = DiskBench::new(|_| {});
+    let mut storage = Storage::<16>::new();
+    let transport = Bench { device: bench.device.clone(), hal: bench.hal.clone() }.transport();
+    let shrinking = support::Shrinking::new(transport, 2);
+    let (settings, wants) = (Settings::default(), Wants::none());
+
+    let error = Block::start_with(shrinking, bench.hal.clone(), &mut storage, &settings, wants, PATIENCE);
+
+    assert_eq!(error.unwrap_err(), StartError::LimitsTooSmall { queue_size: 2 });
+}
