@@ -53,6 +53,9 @@ impl<T: Transport, H: Hal> Live<'_, T, H> {
         mut call: Call<'_, '_>,
         patience: &mut dyn Patience,
     ) -> Result<(), RequestError> {
+        if let Some(broken) = self.queue.broken() {
+            return Err(broken.into());
+        }
         self.calls += 1;
         let serial = self.calls;
         let bytes = call.data.bytes();
