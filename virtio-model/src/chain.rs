@@ -1,7 +1,8 @@
 //! A buffer that the driver made available, as the device sees it.
 //!
-//! The same for every ring layout: [`split`](crate::split) makes chains, device models such as
-//! [`block`](crate::block) read and write them. Spec: §2.6 Virtqueues, §2.7.4 Message Framing.
+//! The same for every ring layout: [`split`](crate::split) and [`packed`](crate::packed) make
+//! chains, device models such as [`block`](crate::block) read and write them.
+//! Spec: §2.6 Virtqueues, §2.7.4 Message Framing.
 
 use crate::memory::{AddressSpace, Fault};
 
@@ -19,7 +20,8 @@ pub struct Segment {
 /// A buffer: device-readable segments, then device-writable ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
-    /// The value that names the buffer in the ring.
+    /// The value that names the buffer in the ring: the table entry of its head in a split
+    /// queue, the buffer id in a packed one.
     pub head: u16,
     /// The segments in order, those of an indirect table included.
     pub segments: Vec<Segment>,
@@ -87,5 +89,48 @@ impl Chain {
 
     fn side(&self, writable: bool) -> impl Iterator<Item = &Segment> {
         self.segments.iter().filter(move |segment| segment.writable == writable)
+    }
+}
+
+/// The segments of a chain that is being followed, with the rules that hold in every layout.
+#[derive(Debug)]
+pub(crate) struct Segments {
+    limit: u16,
+    list: Vec<Segment>,
+    total_bytes: u64,
+}
+
+impl Segments {
+    /// Nothing so far, at most `queue_size` segments.
+    pub(crate) fn new(queue_size: u16) -> Self {
+        Self { limit: queue_size, list: Vec::new(), total_bytes: 0 }
+    }
+
+    /// Adds one segment, or tells which rule it breaks. The limit on their number also ends a
+    /// loop inside an indirect table.
+    pub(crate) fn take(&mut self, segment: Segment) -> Result<(), String> {
+        if segment.len == 0 {
+            return Err("a descriptor of length 0".into());
+        }
+        if !segment.writable && self.list.last().is_some_and(|last| last.writable) {
+            return Err("a device-readable descriptor after a device-writable one".into());
+        }
+        if self.list.len() >= usize::from(self.limit) {
+            return Err(format!("a chain longer than the queue size {}", self.limit));
+        }
+        self.total_bytes += u64::from(segment.len);
+        if self.total_bytes > 1 << 32 {
+            return Err("a chain of more than 2^32 bytes".into());
+        }
+        if segment.addr.checked_add(u64::from(segment.len)).is_none() {
+            return Err("a descriptor that wraps round the end of memory".into());
+        }
+        self.list.push(segment);
+        Ok(())
+    }
+
+    /// All segments, in order.
+    pub(crate) fn into_list(self) -> Vec<Segment> {
+        self.list
     }
 }

@@ -44,8 +44,10 @@
 pub mod block;
 pub mod chain;
 pub mod error;
+mod in_order;
 pub mod memory;
 pub mod pci;
+pub mod setup;
 pub mod split;
 
 pub use block::Disk;

@@ -211,6 +211,7 @@ impl PciDevice {
             device_area: queue.device_area,
             event_idx: features & (1 << 29) != 0,
             indirect: features & (1 << 28) != 0,
+            in_order: features & (1 << 35) != 0,
         };
         Some(SplitQueue::new(memory, setup))
     }

@@ -17,34 +17,21 @@ mod lies;
 mod tests;
 mod walk;
 
+pub use crate::setup::Setup;
 pub use layout::{DESCRIPTOR_BYTES, Descriptor, INDIRECT, NEXT, WRITE};
 
 use crate::chain::Chain;
 use crate::error::ModelError;
+use crate::in_order::InOrder;
 use crate::memory::{AddressSpace, fence};
+use crate::setup::Shape;
 use layout::Areas;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use walk::Rules;
 
 const NO_INTERRUPT: u16 = 1;
 const NO_NOTIFY: u16 = 1;
-
-/// What a driver tells a device about one split queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Setup {
-    /// The number of descriptors: a power of 2, at most 32768.
-    pub size: u16,
-    /// The device address of the descriptor table, a multiple of 16.
-    pub descriptor_area: u64,
-    /// The device address of the available ring, a multiple of 2.
-    pub driver_area: u64,
-    /// The device address of the used ring, a multiple of 4.
-    pub device_area: u64,
-    /// Whether `EVENT_IDX` was negotiated.
-    pub event_idx: bool,
-    /// Whether `INDIRECT_DESC` was negotiated.
-    pub indirect: bool,
-}
 
 /// The used index before and after a burst was published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +47,7 @@ pub struct Published {
 pub struct SplitQueue {
     areas: Areas,
     event_idx: bool,
-    indirect: bool,
+    rules: Rules,
     next_avail: u16,
     published_used: u16,
     next_used: u16,
@@ -68,6 +55,9 @@ pub struct SplitQueue {
     occupied_by: Vec<Option<u16>>,
     /// The table entries of each chain in flight, by its head.
     entries_of: BTreeMap<u32, Vec<u16>>,
+    order: InOrder,
+    /// With `IN_ORDER`, the table entry at which the next chain starts.
+    next_head: u16,
 }
 
 impl SplitQueue {
@@ -79,18 +69,12 @@ impl SplitQueue {
         if !setup.size.is_power_of_two() {
             return Err(ModelError::driver(format!("a split queue of size {}", setup.size)));
         }
-        for (name, address, alignment, bytes) in [
-            ("descriptor", setup.descriptor_area, 16, 16 * u64::from(setup.size)),
-            ("driver", setup.driver_area, 2, 6 + 2 * u64::from(setup.size)),
-            ("device", setup.device_area, 4, 6 + 8 * u64::from(setup.size)),
-        ] {
-            if !address.is_multiple_of(alignment) {
-                return Err(ModelError::driver(format!("{name} area at {address:#x} is misaligned")));
-            }
-            if address.checked_add(bytes).is_none() {
-                return Err(ModelError::driver(format!("{name} area at {address:#x} wraps")));
-            }
-        }
+        let size = u64::from(setup.size);
+        setup.check_areas([
+            Shape { alignment: 16, bytes: 16 * size },
+            Shape { alignment: 2, bytes: 6 + 2 * size },
+            Shape { alignment: 4, bytes: 6 + 8 * size },
+        ])?;
         Ok(Self {
             areas: Areas {
                 memory: memory.clone(),
@@ -100,12 +84,14 @@ impl SplitQueue {
                 device_area: setup.device_area,
             },
             event_idx: setup.event_idx,
-            indirect: setup.indirect,
+            rules: Rules { indirect: setup.indirect, in_order: setup.in_order },
             next_avail: 0,
             published_used: 0,
             next_used: 0,
             occupied_by: vec![None; usize::from(setup.size)],
             entries_of: BTreeMap::new(),
+            order: InOrder::new(setup.in_order),
+            next_head: 0,
         })
     }
 
@@ -135,7 +121,13 @@ impl SplitQueue {
             )));
         }
         let head = self.areas.avail_entry(self.next_avail)?;
-        let walked = walk::walk(&self.areas, self.indirect, head)?;
+        if self.rules.in_order && head != self.next_head {
+            return Err(ModelError::driver(format!(
+                "chain {head} follows on table entry {}, with IN_ORDER",
+                self.next_head
+            )));
+        }
+        let walked = walk::walk(&self.areas, self.rules, head)?;
         for &entry in &walked.entries {
             if let Some(owner) = self.occupied_by[usize::from(entry)] {
                 return Err(ModelError::driver(format!(
@@ -146,7 +138,10 @@ impl SplitQueue {
         for &entry in &walked.entries {
             self.occupied_by[usize::from(entry)] = Some(head);
         }
+        let last = walked.entries.last().copied().unwrap_or(head);
+        self.next_head = last.wrapping_add(1) % self.areas.size;
         self.entries_of.insert(u32::from(head), walked.entries);
+        self.order.taken(head);
         self.next_avail = self.next_avail.wrapping_add(1);
         Ok(Some(walked.chain))
     }
@@ -156,14 +151,44 @@ impl SplitQueue {
     /// Tells the free-running index of the element, so that a lie can overwrite it.
     ///
     /// Units: `written` counts the bytes the device wrote. Spec: §2.7.8 The Virtqueue Used Ring.
+    ///
+    /// # Panics
+    /// With `IN_ORDER`, if it is not the oldest buffer in flight: lies about the order are told
+    /// with `put_used_element`.
     pub fn push_used(&mut self, head: u32, written: u32) -> Result<u16, ModelError> {
+        self.order.returned(head);
         let index = self.next_used;
         self.areas.set_used_element(index, head, written)?;
         self.next_used = index.wrapping_add(1);
+        self.release(head);
+        Ok(index)
+    }
+
+    /// Writes one used element for several buffers, each given as head and written bytes.
+    ///
+    /// It takes the place of the first buffer's element and names the last buffer; what was
+    /// written to the others the driver is not told. Tells the free-running index of the element.
+    ///
+    /// # Panics
+    /// If `IN_ORDER` was not negotiated, or these are not the oldest buffers in flight, in order.
+    ///
+    /// Spec: §2.7.9 In-order use of descriptors.
+    pub fn push_used_batch(&mut self, batch: &[(u16, u32)]) -> Result<u16, ModelError> {
+        let (last, written) = self.order.returned_batch(batch);
+        let index = self.next_used;
+        self.areas.set_used_element(index, last.into(), written)?;
+        for &(head, _) in batch {
+            self.next_used = self.next_used.wrapping_add(1);
+            self.release(head.into());
+        }
+        Ok(index)
+    }
+
+    /// Forgets a chain in flight; a chain that is not in flight is a lie, and not forgotten.
+    fn release(&mut self, head: u32) {
         for entry in self.entries_of.remove(&head).into_iter().flatten() {
             self.occupied_by[usize::from(entry)] = None;
         }
-        Ok(index)
     }
 
     /// Shows the driver all used elements pushed so far.
@@ -177,6 +202,14 @@ impl SplitQueue {
     /// Returns one buffer and tells whether the driver wants to hear of it.
     pub fn complete(&mut self, head: u16, written: u32) -> Result<bool, ModelError> {
         self.push_used(u32::from(head), written)?;
+        let published = self.publish_used()?;
+        self.needs_interrupt(published)
+    }
+
+    /// Returns several buffers with one used element; see `push_used_batch`. Tells whether the
+    /// driver wants to hear of them.
+    pub fn complete_batch(&mut self, batch: &[(u16, u32)]) -> Result<bool, ModelError> {
+        self.push_used_batch(batch)?;
         let published = self.publish_used()?;
         self.needs_interrupt(published)
     }

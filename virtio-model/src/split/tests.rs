@@ -22,6 +22,14 @@ struct Bench {
 
 impl Bench {
     fn new(event_idx: bool) -> Self {
+        Self::with_order(event_idx, false)
+    }
+
+    fn in_order() -> Self {
+        Self::with_order(false, true)
+    }
+
+    fn with_order(event_idx: bool, in_order: bool) -> Self {
         let mut backing = vec![0u64; 0x800 / 8];
         let memory = AddressSpace::new();
         let pointer = NonNull::new(backing.as_mut_ptr().cast()).unwrap();
@@ -35,6 +43,7 @@ impl Bench {
             device_area: USED,
             event_idx,
             indirect: true,
+            in_order,
         };
         let queue = SplitQueue::new(&memory, setup).unwrap();
         Self { memory, queue, made_available: 0, _backing: backing }
@@ -199,4 +208,96 @@ fn used_elements_become_visible_with_the_burst() {
     assert_eq!(bench.memory.load_u16(USED + 2, Relaxed), Ok(2));
     assert_eq!(bench.memory.load_u32(USED + 4, Relaxed), Ok(3));
     assert_eq!(bench.memory.load_u32(USED + 8, Relaxed), Ok(17));
+}
+
+/// Spec: §2.7.5 — with IN_ORDER, descriptors are used in ring order, round the end of the table.
+#[test]
+fn chains_in_ring_order_are_taken_round_the_end() {
+    let mut bench = Bench::in_order();
+    for (first, second) in [(0, 1), (2, 3), (0, 1)] {
+        bench.describe(first, 8, NEXT, second);
+        bench.describe(second, 8, 0, 0);
+        bench.make_available(first);
+        assert_eq!(bench.queue.pop().unwrap().unwrap().head, first);
+        bench.queue.complete(first, 0).unwrap();
+    }
+    bench.describe(2, 8, 0, 0);
+    bench.make_available(2);
+    bench.queue.pop().unwrap().unwrap();
+    bench.describe(3, 8, NEXT, 0);
+    bench.describe(0, 8, 0, 0);
+    bench.make_available(3);
+    assert_eq!(bench.queue.pop().unwrap().unwrap().readable_lens(), [8, 8]);
+}
+
+#[test]
+fn a_driver_that_leaves_the_ring_order_is_told_so() {
+    type Break = fn(&Bench);
+    let cases: [(&str, Break); 2] = [
+        ("entry 0 links to 2, not to 1", |bench| {
+            bench.describe(0, 8, NEXT, 2);
+            bench.describe(2, 8, 0, 0);
+        }),
+        ("entry 0 links to 2, not to 1", |bench| {
+            let table = Descriptor { addr: INDIRECT_TABLE, len: 48, flags: INDIRECT, next: 0 };
+            table.store(&bench.memory, TABLE, 0).unwrap();
+            bench.describe_indirect(0, 8, NEXT, 2);
+            bench.describe_indirect(2, 8, 0, 0);
+        }),
+    ];
+    for (expected, arrange) in cases {
+        let mut bench = Bench::in_order();
+        arrange(&bench);
+
+        let complaint = bench.complaint();
+
+        assert!(complaint.contains(expected), "{complaint:?} should say {expected:?}");
+    }
+    let mut bench = Bench::in_order();
+    bench.describe(1, 8, 0, 0);
+    bench.make_available(1);
+    assert!(bench.queue.pop().unwrap_err().to_string().contains("chain 1 follows on table entry 0"));
+}
+
+/// Spec: §2.7.9 — one element at the place of the first buffer names the last one.
+#[test]
+fn a_batch_is_returned_with_one_element() {
+    let mut bench = Bench::in_order();
+    for head in 0..3 {
+        bench.describe(head, 8, WRITE, 0);
+        bench.make_available(head);
+        bench.queue.pop().unwrap().unwrap();
+    }
+    bench.queue.put_used_element(1, 0xdead, 0xbeef).unwrap();
+    bench.queue.put_used_element(2, 0xdead, 0xbeef).unwrap();
+
+    assert_eq!(bench.queue.complete_batch(&[(0, 8), (1, 8), (2, 5)]), Ok(true));
+
+    assert_eq!(bench.memory.load_u16(USED + 2, Relaxed), Ok(3));
+    let words = [4, 8, 12, 20].map(|offset| bench.memory.load_u32(USED + offset, Relaxed).unwrap());
+    assert_eq!(words, [2, 5, 0xdead, 0xdead], "the elements of the others are not written");
+    bench.describe(3, 8, 0, 0);
+    bench.make_available(3);
+    bench.queue.pop().unwrap().unwrap();
+    bench.queue.complete(3, 0).unwrap();
+    assert_eq!(bench.memory.load_u32(USED + 4 + 8 * 3, Relaxed), Ok(3));
+}
+
+#[test]
+#[should_panic(expected = "buffer 1 returned by the test while Some(0) is the oldest")]
+fn a_test_that_returns_out_of_order_is_stopped() {
+    let mut bench = Bench::in_order();
+    for head in 0..2 {
+        bench.describe(head, 8, 0, 0);
+        bench.make_available(head);
+        bench.queue.pop().unwrap().unwrap();
+    }
+
+    let _ = bench.queue.complete(1, 0);
+}
+
+#[test]
+#[should_panic(expected = "without IN_ORDER")]
+fn a_batch_needs_the_feature() {
+    let _ = Bench::new(false).queue.complete_batch(&[(0, 0)]);
 }
