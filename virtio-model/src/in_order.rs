@@ -1,6 +1,6 @@
 //! The order in which a device that negotiated `IN_ORDER` returns buffers.
 //!
-//! Spec: §2.7.9 In-order use of descriptors, §2.8.9 for packed queues. Kept by both kinds of
+//! Spec: §2.7.9 In-order use of descriptors, §2.8.8 for packed queues. Kept by both kinds of
 //! queue. Returning out of order is no fault of the driver but a mistake of the test, so it
 //! panics; who wants to lie about the order writes into the ring behind the queue's back.
 

@@ -5,22 +5,25 @@
 //! from the driver's thread or from a second one; nothing happens between calls.
 //!
 //! ```text
-//!   block::Disk    requests           --serve--> split::SplitQueue --> memory::AddressSpace
-//!   pci::PciDevice registers, notifications, interrupts                (what the test mapped)
+//!   block::Disk    requests           --serve--> queue::DeviceQueue --> memory::AddressSpace
+//!   pci::PciDevice registers, notifications, interrupts   split|packed    (what the test mapped)
 //! ```
 //!
 //! - [`AddressSpace`]: `map` (unsafe), `unmap`, `mapped_count`, `read`, `write`, `load_u16`,
 //!   `store_u16` and wider; `faults` lists every access that was refused.
 //! - [`PciDevice`]: `builder` or `block`; the driver's side is `config_read`, `config_write`,
 //!   `bar_read`, `bar_write`; the test's side is `driver_errors`, `assert_driver_was_correct`,
-//!   `notifications`, `queue`, `set_config`, `raise_used`, `raise_config`, `set_needs_reset` and
+//!   `notifications`, `last_notification`, `queue`, `device_queue`, `set_config`, `raise_used`, `raise_config`, `set_needs_reset` and
 //!   `misbehave(|lies| ...)`. Capability lists are scripted with [`pci::Capability`] and
 //!   `edit_capabilities`, BARs with [`pci::Bar`].
 //! - [`Disk`]: `with_sectors`, `serve`, `hold`, `release`, `complete_in`, `requests`,
 //!   `misbehave`, and `with_queue` for lies about the ring.
-//! - [`SplitQueue`]: `pop` gives a checked [`Chain`], `push_used`, `publish_used` and
-//!   `needs_interrupt` return it; `put_used_element`, `set_used_idx`, `overwrite_descriptor`,
-//!   `overwrite_indirect` lie.
+//! - [`DeviceQueue`]: a [`SplitQueue`] or a [`PackedQueue`], as negotiated. `pop` gives a checked
+//!   [`Chain`]; `push_used`, `publish_used` and `needs_interrupt`, or `complete`, return it, and
+//!   `complete_batch` several at once with `IN_ORDER`.
+//! - Lies about a split ring: `put_used_element`, `set_used_idx`, `set_avail_event`. About a
+//!   packed ring: `put_used`, `set_device_event`. About both: `overwrite_descriptor`,
+//!   `overwrite_indirect`.
 //!
 //! ```
 //! use virtio_model::{AddressSpace, Disk, PciDevice};
@@ -46,7 +49,9 @@ pub mod chain;
 pub mod error;
 mod in_order;
 pub mod memory;
+pub mod packed;
 pub mod pci;
+pub mod queue;
 pub mod setup;
 pub mod split;
 
@@ -54,5 +59,7 @@ pub use block::Disk;
 pub use chain::{Chain, Segment};
 pub use error::ModelError;
 pub use memory::AddressSpace;
+pub use packed::PackedQueue;
 pub use pci::PciDevice;
+pub use queue::DeviceQueue;
 pub use split::SplitQueue;

@@ -31,8 +31,11 @@ pub use status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FAILED, FEATURES_OK, NEEDS_RESE
 
 use crate::error::ModelError;
 use crate::memory::AddressSpace;
-use crate::split::{Setup, SplitQueue};
+use crate::queue::DeviceQueue;
+use crate::setup::Setup;
+use crate::split::SplitQueue;
 use state::State;
+use status::feature;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One PCI function; clones are handles to the same one.
@@ -200,20 +203,39 @@ impl PciDevice {
         self.queue(queue).map_or(0, |queue| queue.notifications)
     }
 
+    /// What the last notification of a queue wrote: its index or configuration data, and with
+    /// `NOTIFICATION_DATA` the next available position from bit 16 on.
+    pub fn last_notification(&self, queue: u16) -> Option<u32> {
+        self.queue(queue)?.last_notification
+    }
+
+    /// Takes over an enabled queue in the layout that was negotiated; `None` while it is not
+    /// enabled.
+    pub fn device_queue(&self, index: u16, memory: &AddressSpace) -> Option<Result<DeviceQueue, ModelError>> {
+        let setup = self.queue_setup(index)?;
+        let packed = self.negotiated_features() & (1 << feature::RING_PACKED) != 0;
+        Some(DeviceQueue::new(memory, setup, packed))
+    }
+
     /// Takes over an enabled queue with a split ring; `None` while it is not enabled.
     pub fn split_queue(&self, index: u16, memory: &AddressSpace) -> Option<Result<SplitQueue, ModelError>> {
+        Some(SplitQueue::new(memory, self.queue_setup(index)?))
+    }
+
+    /// What the driver told about a queue; `None` while it is not enabled.
+    pub fn queue_setup(&self, index: u16) -> Option<Setup> {
         let features = self.negotiated_features();
+        let negotiated = |bit: u32| features & (1 << bit) != 0;
         let queue = self.queue(index).filter(|queue| queue.enabled)?;
-        let setup = Setup {
+        Some(Setup {
             size: queue.size,
             descriptor_area: queue.descriptor_area,
             driver_area: queue.driver_area,
             device_area: queue.device_area,
-            event_idx: features & (1 << 29) != 0,
-            indirect: features & (1 << 28) != 0,
-            in_order: features & (1 << 35) != 0,
-        };
-        Some(SplitQueue::new(memory, setup))
+            event_idx: negotiated(feature::EVENT_IDX),
+            indirect: negotiated(feature::INDIRECT_DESC),
+            in_order: negotiated(feature::IN_ORDER),
+        })
     }
 
     /// Raises a used buffer notification.

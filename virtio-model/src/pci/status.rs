@@ -21,8 +21,11 @@ pub const FAILED: u8 = 128;
 
 /// The feature bits, by number, that the transport itself knows.
 pub(super) mod feature {
+    pub(crate) const INDIRECT_DESC: u32 = 28;
+    pub(crate) const EVENT_IDX: u32 = 29;
     pub(crate) const VERSION_1: u32 = 32;
     pub(crate) const RING_PACKED: u32 = 34;
+    pub(crate) const IN_ORDER: u32 = 35;
     pub(crate) const NOTIFICATION_DATA: u32 = 38;
     pub(crate) const NOTIF_CONFIG_DATA: u32 = 39;
     pub(crate) const RING_RESET: u32 = 40;

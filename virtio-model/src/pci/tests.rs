@@ -242,6 +242,47 @@ fn a_queue_that_was_reset_can_be_enabled_again() {
     assert_eq!(device.queue(0).unwrap().epoch, 2);
 }
 
+/// Spec: §4.1.5.2 Available Buffer Notifications.
+#[test]
+fn a_notification_with_data_has_four_bytes_and_is_remembered() {
+    let with_data = VERSION_1 | 1 << 38;
+    let device = decoding(builder().features(with_data));
+    negotiate(&device, with_data);
+    enable_queue(&device, 2);
+    add_status(&device, DRIVER_OK);
+    assert_eq!(device.last_notification(2), None);
+
+    write(&device, NOTIFY + 2 * 4, 4, 0x8005_0002);
+
+    assert_eq!(device.last_notification(2), Some(0x8005_0002));
+    device.assert_driver_was_correct();
+    write(&device, NOTIFY + 2 * 4, 2, 2);
+    expect_complaint(&device, "notification of 2 bytes");
+}
+
+/// Spec: §2.6 Virtqueues — one layout or the other, by negotiation.
+#[test]
+fn a_queue_is_taken_over_as_it_was_negotiated() {
+    let memory = crate::AddressSpace::new();
+    for (features, packed, setup) in [
+        (0, false, (false, false, false)),
+        (1 << 28, false, (false, true, false)),
+        (1 << 29 | 1 << 34, true, (true, false, false)),
+        (1 << 34 | 1 << 35, true, (false, false, true)),
+    ] {
+        let device = decoding(builder().features(VERSION_1 | features));
+        negotiate(&device, VERSION_1 | features);
+        assert!(device.device_queue(2, &memory).is_none(), "not enabled yet");
+
+        enable_queue(&device, 2);
+
+        let queue = device.device_queue(2, &memory).unwrap().unwrap();
+        assert_eq!((queue.is_packed(), queue.size()), (packed, 8));
+        let found = device.queue_setup(2).unwrap();
+        assert_eq!((found.event_idx, found.indirect, found.in_order), setup);
+    }
+}
+
 #[test]
 fn reading_the_isr_clears_it() {
     let device = decoding(builder());

@@ -256,6 +256,11 @@ impl SplitQueue {
         Ok(())
     }
 
+    /// Whether buffers are returned in the order in which they were made available.
+    pub fn is_in_order(&self) -> bool {
+        self.order.is_negotiated()
+    }
+
     /// The number of buffers taken so far, as a free-running index.
     pub fn next_avail(&self) -> u16 {
         self.next_avail
