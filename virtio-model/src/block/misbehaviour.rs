@@ -47,6 +47,6 @@ pub struct DiskMisbehaviour {
     pub status: Option<u8>,
     /// The length in the used element.
     pub written: WrittenLen,
-    /// The id in the used element.
+    /// The id in the used element; a packed ring has room for the low 16 bits.
     pub used_id: Option<u32>,
 }

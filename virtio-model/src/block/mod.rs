@@ -19,7 +19,7 @@ pub use request::{ID_BYTES, Request, SECTOR_BYTES, request_type, status};
 
 use crate::memory::AddressSpace;
 use crate::pci::{Builder, PciDevice};
-use crate::split::SplitQueue;
+use crate::queue::DeviceQueue;
 use state::{State, feature};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -79,7 +79,8 @@ impl Disk {
     }
 
     /// The features that a plain driver can live with: `SEG_MAX`, `BLK_SIZE`, `FLUSH`, `RO` if
-    /// read-only, `INDIRECT_DESC`, `EVENT_IDX`, `VERSION_1`.
+    /// read-only, `INDIRECT_DESC`, `EVENT_IDX`, `VERSION_1`. It can work with `RING_PACKED` and
+    /// `IN_ORDER` as well: add them to the builder.
     pub fn features(&self) -> u128 {
         let always =
             [feature::SEG_MAX, feature::BLK_SIZE, feature::FLUSH, INDIRECT_DESC, EVENT_IDX, VERSION_1];
@@ -105,13 +106,14 @@ impl Disk {
         (0..device.queue_count()).map(|index| state.serve_queue(device, memory, index)).sum()
     }
 
-    /// Gives access to the ring of a queue, for lies; `None` while there is no ring.
+    /// Gives access to the ring of a queue, for lies; `None` while there is no ring. The lies of
+    /// one layout are behind [`DeviceQueue::split`] and [`DeviceQueue::packed`].
     pub fn with_queue<R>(
         &self,
         device: &PciDevice,
         memory: &AddressSpace,
         index: u16,
-        act: impl FnOnce(&mut SplitQueue) -> R,
+        act: impl FnOnce(&mut DeviceQueue) -> R,
     ) -> Option<R> {
         let mut state = self.lock();
         state.adopt(device, memory, index).map(|running| act(&mut running.ring))
@@ -139,7 +141,8 @@ impl Disk {
         self.lock().running.iter().flatten().map(|running| running.waiting.len()).sum()
     }
 
-    /// Sets the order in which requests are completed.
+    /// Sets the order in which requests are completed; with `IN_ORDER` negotiated it stays the
+    /// order in which they were made available.
     pub fn complete_in(&self, order: Order) {
         self.lock().order = order;
     }

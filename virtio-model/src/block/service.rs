@@ -4,20 +4,21 @@
 //! gets a ring, a queue that was reset or enabled anew loses it. What the driver did wrong goes
 //! to the device; a broken ring makes the device ask for a reset and is not looked at again.
 
+use super::misbehaviour::Order;
 use super::request::{ID_BYTES, Limits, Request, SECTOR_BYTES, request_type, status};
 use super::state::{State, feature};
 use crate::chain::Chain;
 use crate::error::ModelError;
 use crate::memory::AddressSpace;
 use crate::pci::PciDevice;
-use crate::split::SplitQueue;
+use crate::queue::DeviceQueue;
 use std::collections::VecDeque;
 
 /// A queue that the disk is working on.
 #[derive(Debug)]
 pub(super) struct Running {
     epoch: u64,
-    pub(super) ring: SplitQueue,
+    pub(super) ring: DeviceQueue,
     pub(super) waiting: VecDeque<(Chain, Request)>,
     broken: bool,
 }
@@ -41,7 +42,7 @@ impl State {
         }
         let is_current = self.running[slot].as_ref().is_some_and(|run| run.epoch == registers.epoch);
         if !is_current {
-            self.running[slot] = match device.split_queue(index, memory)? {
+            self.running[slot] = match device.device_queue(index, memory)? {
                 Ok(ring) => {
                     let waiting = VecDeque::new();
                     Some(Running { epoch: registers.epoch, ring, waiting, broken: false })
@@ -122,14 +123,15 @@ impl State {
         completed: &mut usize,
     ) -> Result<(), ModelError> {
         while !running.waiting.is_empty() && self.may_complete() {
-            let Some((chain, request)) = self.order.next(&mut running.waiting) else {
+            let order = if running.ring.is_in_order() { Order::Fifo } else { self.order };
+            let Some((chain, request)) = order.next(&mut running.waiting) else {
                 break;
             };
             let written = self.perform(memory, features, &chain, &request)?;
             let len = self.lies.written.apply(written);
-            let slot = running.ring.push_used(chain.head.into(), len)?;
+            let slot = running.ring.push_used(chain.head, len)?;
             if let Some(id) = self.lies.used_id {
-                running.ring.put_used_element(slot, id, len)?;
+                running.ring.put_used_id(slot, id, len)?;
             }
             *completed += 1;
         }

@@ -1,5 +1,7 @@
 //! Promises of the disk, against a driver made of bare register and memory stores.
 
+mod layouts;
+
 use super::{Disk, Order, Request, SECTOR_BYTES, WrittenLen, request_type, status};
 use crate::memory::AddressSpace;
 use crate::pci::{PciDevice, STANDARD_BAR};
@@ -27,15 +29,20 @@ struct Bench {
 }
 
 impl Bench {
-    /// A disk of four sectors, brought up with `VERSION_1` and `FLUSH` and a queue of 16.
+    /// A disk brought up with `VERSION_1` and `FLUSH` and a queue of 16.
     fn new(disk: Disk) -> Self {
+        Self::with_features(disk, 0)
+    }
+
+    /// A disk brought up with these features besides.
+    fn with_features(disk: Disk, features: u128) -> Self {
         let mut backing = vec![0u64; MEMORY_BYTES / 8];
         let memory = AddressSpace::new();
         let pointer = NonNull::new(backing.as_mut_ptr().cast()).unwrap();
         // SAFETY: the bench keeps the memory as long as the address space, and accesses it only
         // through it.
         unsafe { memory.map(TABLE, pointer, MEMORY_BYTES, true, true) };
-        let device = PciDevice::block(&disk);
+        let device = disk.builder().with_features(features).build();
         device.config_write(0x04, 0b110);
         let write = |offset, width, value| device.bar_write(STANDARD_BAR, offset, width, value);
         write(0x14, 1, 0);
@@ -44,7 +51,7 @@ impl Bench {
         write(0x14, 1, 3);
         write(0x0c, 4, 1 << 9);
         write(0x08, 4, 1);
-        write(0x0c, 4, 1);
+        write(0x0c, 4, 1 | u32::try_from(features >> 32).unwrap());
         write(0x14, 1, 0x0b);
         for (offset, address) in [(0x20, TABLE), (0x28, AVAIL), (0x30, USED)] {
             write(offset, 4, u32::try_from(address).unwrap());
