@@ -33,6 +33,10 @@ pub struct DiskDevice {
     pub event_idx: bool,
     /// Offer `INDIRECT_DESC`.
     pub indirect_desc: bool,
+    /// Offer `RING_PACKED` (`packed`).
+    pub packed: bool,
+    /// Offer `IN_ORDER` (`in_order`).
+    pub in_order: bool,
     /// Offer, and insist on, `ACCESS_PLATFORM` (`iommu_platform`).
     pub iommu_platform: bool,
     /// It is on a bus behind a PCI Express port.
@@ -54,6 +58,8 @@ impl Default for DiskDevice {
             modern_only: true,
             event_idx: true,
             indirect_desc: true,
+            packed: false,
+            in_order: false,
             iommu_platform: false,
             behind_bridge: false,
             flush_fails: false,
@@ -76,10 +82,12 @@ fn option_value(path: &Path) -> String {
 impl DiskDevice {
     fn properties(&self, drive: &str) -> String {
         let mut properties = format!(
-            "virtio-blk-pci,drive={drive},disable-legacy={},event_idx={},indirect_desc={},iommu_platform={}",
+            "virtio-blk-pci,drive={drive},disable-legacy={},event_idx={},indirect_desc={},packed={},in_order={},iommu_platform={}",
             on_off(self.modern_only),
             on_off(self.event_idx),
             on_off(self.indirect_desc),
+            on_off(self.packed),
+            on_off(self.in_order),
             on_off(self.iommu_platform)
         );
         if self.behind_bridge {

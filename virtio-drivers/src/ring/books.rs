@@ -1,6 +1,6 @@
 //! The private books of a queue: which ids and descriptors are free, which chains are in flight, and what their payloads are.
 //!
-//! Spec: §2.7.13, §2.7.14, §2.8.13, §2.8.14 as the driver's side of them. Nothing here is visible to the device, and nothing the device writes is believed
+//! Spec: §2.7.13, §2.7.14, §2.8.21, §2.8.22 as the driver's side of them. Nothing here is visible to the device, and nothing the device writes is believed
 //! over it: links and lengths are kept here and never read back from a shared descriptor.
 //!
 //! ```text

@@ -1,6 +1,6 @@
 //! Why a queue is out of service.
 //!
-//! Spec: §2.7.14, §2.8.14: what a device may write when it returns buffers. Everything else ends here.
+//! Spec: §2.7.14, §2.8.22: what a device may write when it returns buffers. Everything else ends here.
 
 /// The queue refuses further work until the device is reset; buffers stay where they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

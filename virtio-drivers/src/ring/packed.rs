@@ -62,7 +62,7 @@ impl<H: Hal> PackedRing<H> {
         &self.areas
     }
 
-    /// Writes a chain of `count` segments into the ring, all but the flags of its first descriptor (§2.8.13.1).
+    /// Writes a chain of `count` segments into the ring, all but the flags of its first descriptor (§2.8.21.1).
     pub(super) fn write_direct(
         &self,
         id: u16,
@@ -102,7 +102,7 @@ impl<H: Hal> PackedRing<H> {
         self.available.set(position.advanced(descriptors, self.areas.size()));
     }
 
-    /// Shows the device everything made available, and says whether it wants to be notified (§2.8.13, steps 2 and 3).
+    /// Shows the device everything made available, and says whether it wants to be notified (§2.8.21, steps 2 and 3).
     pub(super) fn publish(&self) -> bool {
         let Some(flags) = self.withheld.take() else { return false };
         let (old, new) = (self.published.get(), self.available.get());
@@ -140,7 +140,7 @@ impl<H: Hal> PackedRing<H> {
         is_used(flags, taken.wrap_counter).then_some(flags)
     }
 
-    /// The next used descriptor, as the device claims it, if there is one (§2.8.14). Flags first, then what they vouch for.
+    /// The next used descriptor, as the device claims it, if there is one (§2.8.22). Flags first, then what they vouch for.
     pub(super) fn next_used(&self) -> Option<UsedElement> {
         let flags = self.is_next_used()?;
         self.barriers.used_mark_before_elements();

@@ -1,6 +1,6 @@
 //! One virtqueue: the rules that hold whatever its layout.
 //!
-//! Spec: §2.6 Virtqueues, §2.7.13 and §2.8.13 Supplying Buffers to The Device, §2.7.14 and §2.8.14 Receiving Used Buffers From The Device, §2.7.9 and §2.8.8
+//! Spec: §2.6 Virtqueues, §2.7.13 and §2.8.21 Supplying Buffers to The Device, §2.7.14 and §2.8.22 Receiving Used Buffers From The Device, §2.7.9 and §2.8.8
 //! (in-order use).
 
 use core::mem::ManuallyDrop;
@@ -166,7 +166,7 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
     /// # Errors
     /// See [`RefusedReason`]; the queue is unchanged.
     ///
-    /// Spec: §2.7.13, §2.8.13 Supplying Buffers to The Device.
+    /// Spec: §2.7.13, §2.8.21 Supplying Buffers to The Device.
     pub fn make_available(&mut self, chain: Chain<'_>, payload: T) -> Result<(), RefusedChain<T>> {
         let written = match self.write_chain(chain, &payload) {
             Ok(written) => written,
@@ -200,7 +200,7 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
     ///
     /// Work: one store that publishes, one full fence, one load, at most one doorbell, however many chains there are; nothing at all if there are none.
     ///
-    /// Spec: §2.7.13, §2.7.13.4 and §2.8.13.2 (notifying the device).
+    /// Spec: §2.7.13, §2.7.13.4 and §2.8.21.2 (notifying the device).
     pub fn publish(&mut self) -> bool {
         if self.unpublished == 0 || self.broken.is_some() {
             return false;
@@ -225,7 +225,7 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
     /// # Errors
     /// - [`Broken`]: the device broke the protocol, now or earlier. Nothing comes back before a reset.
     ///
-    /// Spec: §2.7.14, §2.8.14 Receiving Used Buffers From The Device.
+    /// Spec: §2.7.14, §2.8.22 Receiving Used Buffers From The Device.
     pub fn take_used(&mut self) -> Result<Option<Used<T>>, Broken> {
         if let Some(broken) = self.broken {
             return Err(broken);

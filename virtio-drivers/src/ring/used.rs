@@ -1,6 +1,6 @@
 //! What a device says of a chain that it is done with, before anything of it is believed.
 //!
-//! Spec: §2.7.8 The Virtqueue Used Ring, §2.8.14 Receiving Used Buffers From The Device, §2.7.9 and §2.8.8 (in-order batches).
+//! Spec: §2.7.8 The Virtqueue Used Ring, §2.8.22 Receiving Used Buffers From The Device, §2.7.9 and §2.8.8 (in-order batches).
 
 /// A used element, or a used descriptor.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,7 @@
 //! A test kernel: everything the block driver promises, on the first virtio disk, printed for the host to check.
 //!
-//! Command line: `seed=N`, the seed of what is written.
+//! Command line: `seed=N`, the seed of what is written; `requests=N`, how many further requests to send, in bursts; `queue=N`, the
+//! most descriptors to use.
 
 #![no_std]
 #![no_main]
@@ -16,7 +17,8 @@ use alloc::vec;
 
 use example_platform::{DMA, Dma, MMIO, clock, command_line, pci, println};
 use pattern::SECTOR;
-use virtio_guest::device::block::{Block, RequestError, Sector, Storage};
+use virtio_guest::device::block::{Block, HANDLED, RequestError, Sector, Settings, Storage};
+use virtio_guest::lifecycle::Wants;
 use virtio_guest::transport::pci::PciTransport;
 use virtio_guest::wire::device_type::DeviceType;
 
@@ -32,20 +34,26 @@ fn ensure(holds: bool, promise: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(alloc::format!("broken promise: {promise}")) }
 }
 
+/// A number from the command line.
+fn argument(name: &str) -> Option<u64> {
+    command_line().split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+}
+
 fn run() -> Result<(), String> {
-    let seed = command_line()
-        .split(' ')
-        .find_map(|word| word.strip_prefix("seed="))
-        .ok_or("no seed= on the command line")?;
-    let seed = seed.parse::<u64>().map_err(|error| error.to_string())?;
+    let seed = argument("seed").ok_or("no seed= on the command line")?;
     // SAFETY: this program is all there is, and it claims the disk once.
     let function = unsafe { pci::claim_first(DeviceType::BLOCK) }.ok_or("no virtio block device")?;
     println!("disk at {} through {}", function.address(), pci::PciAccess.mechanism());
     let transport = PciTransport::open(function, &MMIO).map_err(|error| error.to_string())?;
     let mut storage = Storage::<1024>::new();
+    // Small requests, where many are wanted.
+    let request_bytes = if argument("requests").is_some() { SECTOR as u32 } else { 4096 };
+    let queue_size_max = argument("queue").map_or(u16::MAX, |size| size as u16);
+    let settings = Settings { request_bytes, queue_size_max, ..Settings::default() };
 
     let mut disk =
-        Block::start(transport, DMA, &mut storage, patience()).map_err(|error| error.to_string())?;
+        Block::start_with(transport, DMA, &mut storage, &settings, Wants::features(HANDLED), patience())
+            .map_err(|error| error.to_string())?;
     describe(&mut disk);
     refusals(&mut disk)?;
     reads(&mut disk).map_err(|error| error.to_string())?;
@@ -57,6 +65,10 @@ fn run() -> Result<(), String> {
         writes(&mut disk, seed)?;
     }
 
+    if let Some(requests) = argument("requests") {
+        bursts(&mut disk, requests)?;
+    }
+
     let closed = disk.close(patience()).map_err(|failed| failed.error.to_string())?;
     let again = Block::start(closed.transport, DMA, closed.storage, patience());
     let again = again.map_err(|error| error.to_string())?;
@@ -66,13 +78,35 @@ fn run() -> Result<(), String> {
     Ok(())
 }
 
+/// Reads the same sectors again and again, each as a burst of requests.
+fn bursts(disk: &mut Disk<'_>, requests: u64) -> Result<(), String> {
+    let mut expected = vec![0; 256 * SECTOR];
+    disk.read_blocking(Sector(0), &mut expected, patience()).map_err(|error| error.to_string())?;
+    let sent = disk.statistics().chains;
+    let mut read = vec![0; expected.len()];
+    while disk.statistics().chains - sent < requests {
+        read.fill(0);
+        disk.read_blocking(Sector(0), &mut read, patience()).map_err(|error| error.to_string())?;
+        ensure(read == expected, "each burst reads the same")?;
+    }
+    let statistics = disk.statistics();
+    println!(
+        "bursts: {} requests, {} notifications",
+        statistics.chains - sent,
+        statistics.notifications_sent
+    );
+    Ok(())
+}
+
 fn describe(disk: &mut Disk<'_>) {
     let paths = disk.active_paths();
     println!("capacity: {} sectors", disk.capacity_sectors());
     println!(
-        "paths: event_index={} indirect={} access_platform={} queue_size={} read_only={}",
-        paths.event_index,
-        paths.indirect,
+        "paths: layout={:?} in_order={} event_index={} indirect={} access_platform={} queue_size={} read_only={}",
+        paths.ring.layout,
+        paths.ring.in_order,
+        paths.ring.event_index,
+        paths.ring.indirect_segments.is_some(),
         paths.access_platform,
         paths.queue_size,
         disk.is_read_only()

@@ -4,6 +4,7 @@
 
 use core::fmt;
 
+use crate::ring::ActivePath;
 use crate::wire::block::{BlockFeatures, DEVICE_ID_BYTES};
 
 /// Which paths a driver takes, as negotiated.
@@ -15,10 +16,8 @@ pub struct ActivePaths {
     pub requests: usize,
     /// Bytes of data in one request.
     pub request_bytes: usize,
-    /// Requests go into indirect tables.
-    pub indirect: bool,
-    /// Notifications are asked for by index.
-    pub event_index: bool,
+    /// What the ring makes use of.
+    pub ring: ActivePath,
     /// The device's memory accesses go through the platform's translation.
     pub access_platform: bool,
     /// What was agreed of the device's own features.

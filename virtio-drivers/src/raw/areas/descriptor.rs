@@ -1,6 +1,6 @@
 //! One descriptor, written into shared memory.
 //!
-//! Spec: §2.7.5 The Virtqueue Descriptor Table, §2.8.13 (packed: contents first, flags last).
+//! Spec: §2.7.5 The Virtqueue Descriptor Table, §2.8.21 (packed: contents first, flags last).
 
 use core::ptr::NonNull;
 
@@ -25,6 +25,15 @@ pub(crate) struct PackedDescriptor {
 }
 
 impl Descriptor {
+    /// One of `count` descriptors, that is followed by the one at `next` unless it is the last.
+    pub(crate) const fn linked(segment: Segment, next: u16, count: u16) -> Self {
+        if next < count {
+            Self { segment, flags: DescriptorFlags::NEXT, next }
+        } else {
+            Self { segment, flags: DescriptorFlags::empty(), next: 0 }
+        }
+    }
+
     /// Writes it, with the flag for the segment's direction.
     ///
     /// # Safety
@@ -52,6 +61,21 @@ impl PackedDescriptor {
         let place = unsafe { place.add(packed::descriptor::ID) };
         // SAFETY: the caller's promise: bytes 12 and 13.
         unsafe { cell::store_u16(place, self.id) };
+    }
+}
+
+impl PackedDescriptor {
+    /// Writes it as an entry of an indirect table: the direction is its only flag, and nobody's turn is marked.
+    ///
+    /// # Safety
+    /// `place` is 16 bytes of shared memory, aligned to 16.
+    pub(super) unsafe fn store_in_table(&self, place: NonNull<u8>) {
+        // SAFETY: the caller's promise.
+        unsafe { self.store(place) };
+        // SAFETY: the caller's promise: 14 of 16 bytes on.
+        let place = unsafe { place.add(packed::descriptor::FLAGS) };
+        // SAFETY: the caller's promise: bytes 14 and 15.
+        unsafe { cell::store_u16(place, self.segment.direction_flag().bits()) };
     }
 }
 

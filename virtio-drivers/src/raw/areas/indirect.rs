@@ -2,27 +2,40 @@
 //!
 //! Spec: §2.7.5.3 Indirect Descriptors (linked by `next`), §2.8.7 Indirect Flag: Scatter-Gather Support (consecutive, WRITE the only flag).
 
-use super::descriptor::Descriptor;
+use super::descriptor::{Descriptor, PackedDescriptor};
 use crate::hal::{Direction, DmaError, Hal};
 use crate::raw::mapped::Segment;
 use crate::raw::memory::DmaMemory;
-use crate::wire::split::{self, DescriptorFlags};
+use crate::wire::split;
 
 /// One indirect table for each chain id of a queue.
 #[derive(Debug)]
 pub(crate) struct IndirectTables<H: Hal> {
     memory: DmaMemory<H>,
     segments: u16,
-    /// Split tables are linked; packed ones are not, and `next` stays 0 as the reserved buffer id does.
-    linked: bool,
+    layout: TableLayout,
+}
+
+/// How the descriptors of a table follow each other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TableLayout {
+    /// By `next`, as in the split layout.
+    Linked,
+    /// One after the other, as in the packed layout.
+    Consecutive,
 }
 
 impl<H: Hal> IndirectTables<H> {
     /// Allocates `tables` tables of `segments` descriptors each.
-    pub(crate) fn allocate(hal: &H, tables: u16, segments: u16, linked: bool) -> Result<Self, DmaError> {
+    pub(crate) fn allocate(
+        hal: &H,
+        tables: u16,
+        segments: u16,
+        layout: TableLayout,
+    ) -> Result<Self, DmaError> {
         let bytes = split::DESCRIPTOR_BYTES * usize::from(tables) * usize::from(segments);
         let memory = DmaMemory::allocate(hal, bytes, split::DESCRIPTOR_ALIGN)?;
-        Ok(Self { memory, segments, linked })
+        Ok(Self { memory, segments, layout })
     }
 
     /// Descriptors in each table.
@@ -46,14 +59,16 @@ impl<H: Hal> IndirectTables<H> {
         for (index, segment) in (0..count).zip(chain) {
             let descriptor_offset = offset + split::DESCRIPTOR_BYTES * usize::from(index);
             let place = self.memory.place(descriptor_offset, split::DESCRIPTOR_BYTES).ok()?;
-            let next = index + 1;
-            let (flags, next) = if self.linked && next < count {
-                (DescriptorFlags::NEXT, next)
-            } else {
-                (DescriptorFlags::empty(), 0)
-            };
-            // SAFETY: 16 bytes inside of the memory; offset and memory are multiples of 16.
-            unsafe { Descriptor { segment, flags, next }.store(place) };
+            match self.layout {
+                TableLayout::Linked => {
+                    // SAFETY: 16 bytes inside of the memory; offset and memory are multiples of 16.
+                    unsafe { Descriptor::linked(segment, index + 1, count).store(place) };
+                }
+                TableLayout::Consecutive => {
+                    // SAFETY: as above.
+                    unsafe { PackedDescriptor { segment, id: 0 }.store_in_table(place) };
+                }
+            }
         }
         let (direction, domain) = (Direction::DeviceReadable, self.memory.domain());
         Some(Segment { address, len: u32::try_from(len).ok()?, direction, domain })

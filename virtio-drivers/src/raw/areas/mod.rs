@@ -8,7 +8,7 @@ mod packed;
 mod split;
 
 pub(crate) use descriptor::{Descriptor, PackedDescriptor};
-pub(crate) use indirect::IndirectTables;
+pub(crate) use indirect::{IndirectTables, TableLayout};
 pub(crate) use packed::PackedAreas;
 pub(crate) use split::SplitAreas;
 

@@ -1,6 +1,6 @@
 //! Every barrier of the driver, each with a name and with its other half on the device's side.
 //!
-//! Spec: §2.7.13 and §2.8.13 (publishing), §2.7.14 and §2.8.14 (taking used buffers), §2.7.7, §2.7.10 and §2.8.10 (suppression), §6
+//! Spec: §2.7.13 and §2.8.21 (publishing), §2.7.14 and §2.8.22 (taking used buffers), §2.7.7, §2.7.10 and §2.8.10 (suppression), §6
 //! `VIRTIO_F_ORDER_PLATFORM`.
 //!
 //! Ring words are relaxed atomics, so these barriers are all the order there is. They have multi-processor strength on every machine, since the
