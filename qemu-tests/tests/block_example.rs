@@ -6,7 +6,7 @@ use std::time::Duration;
 
 const CLOSING_LINE: &str = "block example: done";
 
-fn run(machine: Machine, accelerator: Accelerator) {
+fn run(machine: Machine, accelerator: Accelerator, device: DiskDevice) {
     let mechanism = match machine {
         Machine::Q35 => "PCI configuration through ECAM",
         Machine::Pc => "PCI configuration through ports 0xcf8 and 0xcfc",
@@ -18,7 +18,7 @@ fn run(machine: Machine, accelerator: Accelerator) {
     let qemu =
         Qemu::new(machine, &kernel("example-block")).accelerator(accelerator).limit(Duration::from_mins(2));
 
-    let output = qemu.disk(&image, DiskDevice::default()).run_to(CLOSING_LINE);
+    let output = qemu.disk(&image, device).run_to(CLOSING_LINE);
 
     for expected in
         [mechanism, name.as_str(), "DATA.BIN", text.trim_end(), "capacity: 65536 sectors", "wrote GUEST.TXT"]
@@ -33,12 +33,22 @@ fn run(machine: Machine, accelerator: Accelerator) {
 
 #[test]
 fn a_file_written_by_the_guest_is_on_the_image_q35() {
-    run(Machine::Q35, Accelerator::Tcg);
+    run(Machine::Q35, Accelerator::Tcg, DiskDevice::default());
 }
 
 #[test]
 fn a_file_written_by_the_guest_is_on_the_image_pc() {
-    run(Machine::Pc, Accelerator::Tcg);
+    run(Machine::Pc, Accelerator::Tcg, DiskDevice::default());
+}
+
+#[test]
+fn the_ring_makes_no_difference_to_the_files() {
+    for (packed, in_order) in [(true, false), (false, true), (true, true)] {
+        for (event_idx, indirect_desc) in [(false, false), (false, true), (true, false), (true, true)] {
+            let ring = DiskDevice { packed, in_order, event_idx, indirect_desc, ..DiskDevice::default() };
+            run(Machine::Q35, Accelerator::Tcg, ring);
+        }
+    }
 }
 
 /// An addition where the host has KVM that runs such guests; elsewhere there is nothing to be promised.
@@ -56,7 +66,7 @@ fn under_kvm_the_example_does_the_same() {
         println!("this host's KVM does not run the platform");
         return;
     }
-    run(Machine::Q35, Accelerator::Kvm);
+    run(Machine::Q35, Accelerator::Kvm, DiskDevice::default());
 }
 
 #[test]

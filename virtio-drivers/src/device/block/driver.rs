@@ -114,6 +114,7 @@ impl<'s, T: Transport, H: Hal> Block<'s, T, H> {
             .with_drop_attempts(settings.drop_attempts)
             .negotiate(wants.within(HANDLED).with(NEEDED))?;
         let features = device.features();
+        let indirect = features.common.contains(CommonFeatures::INDIRECT_DESC);
         let (capacity_sectors, size_max, seg_max, block_bytes) = device.config().read_together(|fields| {
             let if_agreed =
                 |feature, field| features.device.contains(feature).then(|| fields.get(field)).transpose();
@@ -133,7 +134,7 @@ impl<'s, T: Transport, H: Hal> Block<'s, T, H> {
         }
         let limits = Limits::new(settings, size_max, seg_max, queue_size)
             .ok_or(StartError::LimitsTooSmall { queue_size })?;
-        let slots = RequestSlots::new(free, queue_size, features.common, &limits);
+        let slots = RequestSlots::new(free, queue_size, indirect, &limits);
         queue_settings.indirect_segments = limits.segments;
         queue_settings.memory_bytes = slots.memory_bytes();
         let queue = device.install_queue(REQUEST_QUEUE, &hal, &queue_settings, ring)?;

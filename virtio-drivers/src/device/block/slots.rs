@@ -12,7 +12,6 @@ use super::request::Request;
 use crate::raw::Tag;
 use crate::ring;
 use crate::wire::block::REQUEST_HEADER_BYTES;
-use crate::wire::features::CommonFeatures;
 
 /// Bytes of a slot's control part.
 const CONTROL_BYTES: usize = 32;
@@ -65,22 +64,9 @@ pub(super) struct RequestSlots<'s> {
 
 impl<'s> RequestSlots<'s> {
     /// All slots free: as many as storage and the queue's descriptors allow.
-    ///
-    /// Under IN_ORDER a queue is not filled to its last descriptor: QEMU up to 10.0 at least loses every completion of a full in-order ring.
-    pub(super) fn new(
-        free: &'s mut [u16],
-        queue_size: u16,
-        features: CommonFeatures,
-        limits: &Limits,
-    ) -> Self {
-        let indirect = features.contains(CommonFeatures::INDIRECT_DESC);
+    pub(super) fn new(free: &'s mut [u16], queue_size: u16, indirect: bool, limits: &Limits) -> Self {
         let per_request = if indirect { 1 } else { limits.segments.max(1) };
-        let mut requests = queue_size / per_request;
-        let fills_the_ring = requests * per_request == queue_size;
-        if features.contains(CommonFeatures::IN_ORDER) && fills_the_ring && requests > 1 {
-            requests -= 1;
-        }
-        let count = free.len().min(usize::from(requests));
+        let count = free.len().min(usize::from(queue_size / per_request));
         for (place, slot) in free.iter_mut().zip(0..) {
             *place = slot;
         }
