@@ -1,6 +1,6 @@
 //! What a virtqueue promises whatever the device writes: no panic, no access out of bounds, nothing handed out twice.
 //!
-//! Spec: §2.7.14 Receiving Used Buffers From The Device. After each lie the queue says what was wrong, refuses work, and a reset gives everything back.
+//! Spec: §2.7.14, §2.8.22 Receiving Used Buffers From The Device. After each lie the queue says what was wrong, refuses work, and a reset gives everything back.
 
 #![allow(clippy::cast_possible_truncation, reason = "tests choose numbers that fit")]
 
@@ -9,6 +9,8 @@ mod support;
 use support::RingBench;
 use virtio_guest::raw::Tag;
 use virtio_guest::ring::{Broken, Chain, Portion, Rearmed, RefusedReason};
+use virtio_model::packed::{self, Position};
+use virtio_model::queue::DeviceQueue;
 use virtio_model::split::Descriptor;
 
 const PORTION: Portion = Portion { offset: 0, len: 16 };
@@ -17,11 +19,12 @@ const WRITABLE: Chain<'_> = Chain { readable: &[], writable: &[PORTION] };
 
 /// Puts one chain into the device's hands, has it lie, and expects the queue to be broken like this and everything to come back.
 fn expect_broken(
+    benches: impl Iterator<Item = RingBench<Tag<u8>>>,
     chain: Chain<'_>,
     lie: impl Fn(&mut RingBench<Tag<u8>>),
     expected: impl Fn(&Broken) -> bool,
 ) {
-    for mut bench in RingBench::variants(8) {
+    for mut bench in benches {
         bench.queue.make_available(chain, Tag(1)).unwrap();
         bench.queue.publish();
         lie(&mut bench);
@@ -38,46 +41,52 @@ fn expect_broken(
     }
 }
 
-fn claim_used(bench: &mut RingBench<Tag<u8>>, id: u32, written: u32) {
-    bench.other_side.put_used_element(0, id, written).unwrap();
-    bench.other_side.set_used_idx(1).unwrap();
-}
-
 #[test]
 fn a_used_id_out_of_range_breaks_the_queue() {
-    for id in [8, 9, 0xffff, u32::MAX] {
+    for id in [8, 9, 0xffff] {
+        let unknown = Broken::UnknownChain { id };
         expect_broken(
+            RingBench::variants(8),
             READABLE,
-            |bench| claim_used(bench, id, 0),
-            |broken| *broken == Broken::UnknownChain { id },
+            |bench| bench.claim_used(id, 0),
+            |broken| *broken == unknown,
+        );
+    }
+}
+
+/// A used element of the split layout has 32 bits for an id.
+#[test]
+fn a_used_id_is_not_cut_to_16_bits() {
+    for id in [0x1_0000, u32::MAX] {
+        let unknown = Broken::UnknownChain { id };
+        expect_broken(
+            RingBench::split(8),
+            READABLE,
+            |bench| bench.claim_used(id, 0),
+            |broken| *broken == unknown,
         );
     }
 }
 
 #[test]
-fn a_used_id_is_not_cut_to_16_bits() {
-    expect_broken(
-        READABLE,
-        |bench| claim_used(bench, 0x1_0000, 0),
-        |broken| *broken == Broken::UnknownChain { id: 0x1_0000 },
-    );
-}
-
-#[test]
 fn a_used_id_in_the_middle_of_a_chain_breaks_the_queue() {
+    let unknown = Broken::UnknownChain { id: 1 };
     expect_broken(
+        RingBench::variants(8),
         READABLE,
-        |bench| claim_used(bench, 1, 0),
-        |broken| *broken == Broken::UnknownChain { id: 1 },
+        |bench| bench.claim_used(1, 0),
+        |broken| *broken == unknown,
     );
 }
 
 #[test]
 fn a_used_id_that_was_never_made_available_breaks_the_queue() {
+    let unknown = Broken::UnknownChain { id: 7 };
     expect_broken(
+        RingBench::variants(8),
         READABLE,
-        |bench| claim_used(bench, 7, 0),
-        |broken| *broken == Broken::UnknownChain { id: 7 },
+        |bench| bench.claim_used(7, 0),
+        |broken| *broken == unknown,
     );
 }
 
@@ -87,9 +96,18 @@ fn a_chain_that_completes_twice_breaks_the_queue_the_second_time() {
         bench.queue.make_available(READABLE, Tag(1)).unwrap();
         bench.queue.make_available(READABLE, Tag(2)).unwrap();
         bench.queue.publish();
-        bench.other_side.put_used_element(0, 0, 0).unwrap();
-        bench.other_side.put_used_element(1, 0, 0).unwrap();
-        bench.other_side.set_used_idx(2).unwrap();
+        match &mut bench.other_side {
+            DeviceQueue::Split(ring) => {
+                ring.put_used_element(0, 0, 0).unwrap();
+                ring.put_used_element(1, 0, 0).unwrap();
+                ring.set_used_idx(2).unwrap();
+            }
+            DeviceQueue::Packed(ring) => {
+                let second_slot = if bench.ring.indirect { 1 } else { 3 };
+                ring.put_used(0, 0, 0, Position::START.used_flags()).unwrap();
+                ring.put_used(second_slot, 0, 0, Position::START.used_flags()).unwrap();
+            }
+        }
 
         assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(1));
         assert_eq!(bench.queue.take_used(), Err(Broken::UnknownChain { id: 0 }));
@@ -104,7 +122,7 @@ fn a_chain_that_was_not_published_yet_cannot_complete() {
         bench.queue.make_available(WRITABLE, Tag(1)).unwrap();
         bench.queue.publish();
         bench.queue.make_available(WRITABLE, Tag(2)).unwrap();
-        claim_used(&mut bench, 1, 0);
+        bench.claim_used(1, 0);
 
         assert_eq!(bench.queue.take_used(), Err(Broken::UnknownChain { id: 1 }));
 
@@ -116,8 +134,9 @@ fn a_chain_that_was_not_published_yet_cannot_complete() {
 fn a_used_index_that_jumps_or_goes_backwards_breaks_the_queue() {
     for index in [2u16, 9, 0x8000, 0xffff] {
         expect_broken(
+            RingBench::split(8),
             READABLE,
-            |bench| bench.other_side.set_used_idx(index).unwrap(),
+            |bench| bench.other_side.split().set_used_idx(index).unwrap(),
             |broken| *broken == Broken::UsedIndexJumped { by: index, held: 1 },
         );
     }
@@ -125,8 +144,8 @@ fn a_used_index_that_jumps_or_goes_backwards_breaks_the_queue() {
 
 #[test]
 fn an_idle_queue_with_a_moving_used_index_is_broken() {
-    for mut bench in RingBench::<Tag<u8>>::variants(8) {
-        bench.other_side.set_used_idx(1).unwrap();
+    for mut bench in RingBench::<Tag<u8>>::split(8) {
+        bench.other_side.split().set_used_idx(1).unwrap();
 
         assert_eq!(bench.queue.take_used(), Err(Broken::UsedIndexJumped { by: 1, held: 0 }));
 
@@ -138,7 +157,13 @@ fn an_idle_queue_with_a_moving_used_index_is_broken() {
 fn a_written_length_beyond_the_writable_bytes_breaks_the_queue() {
     for written_len in [17, u32::MAX] {
         let expected = Broken::WrittenTooMuch { id: 0, written_len, writable_bytes: 16 };
-        expect_broken(WRITABLE, |bench| claim_used(bench, 0, written_len), |broken| *broken == expected);
+        let rings = RingBench::variants(8);
+        expect_broken(
+            rings,
+            WRITABLE,
+            |bench| bench.claim_used(0, written_len),
+            |broken| *broken == expected,
+        );
     }
 }
 
@@ -148,12 +173,27 @@ fn a_written_length_for_a_read_only_chain_is_tolerated_and_counts_as_nothing() {
     for mut bench in RingBench::variants(8) {
         bench.queue.make_available(READABLE, Tag(1)).unwrap();
         bench.queue.publish();
-        claim_used(&mut bench, 0, 48);
+        bench.claim_used(0, 48);
 
         let used = bench.queue.take_used().unwrap().unwrap();
 
         assert_eq!((used.payload, used.written_len), (Tag(1), 0));
         assert!(bench.finish().is_empty());
+    }
+}
+
+/// Nonsense in the place of a descriptor, that looks used to nobody.
+fn overwrite(ring: &mut DeviceQueue, index: u16) {
+    match ring {
+        DeviceQueue::Split(ring) => {
+            let looping = Descriptor { addr: u64::MAX, len: u32::MAX, flags: 1, next: index };
+            ring.overwrite_descriptor(index, looping).unwrap();
+        }
+        DeviceQueue::Packed(ring) => {
+            let other =
+                packed::Descriptor { addr: u64::MAX, len: u32::MAX, id: 7 - index, flags: packed::AVAIL | 7 };
+            ring.overwrite_descriptor(index, other).unwrap();
+        }
     }
 }
 
@@ -166,8 +206,7 @@ fn a_device_that_rewrites_the_descriptor_table_does_not_reach_the_free_list() {
             bench.queue.publish();
             let chain = bench.other_side.pop().expect("sound").expect("available");
             for index in 0..8 {
-                let looping = Descriptor { addr: u64::MAX, len: u32::MAX, flags: 1, next: index };
-                bench.other_side.overwrite_descriptor(index, looping).unwrap();
+                overwrite(&mut bench.other_side, index);
             }
             bench.other_side.complete(chain.head, 0).unwrap();
 
@@ -180,16 +219,22 @@ fn a_device_that_rewrites_the_descriptor_table_does_not_reach_the_free_list() {
 
 #[test]
 fn a_device_that_rewrites_an_indirect_table_does_not_reach_the_books() {
-    for event_index in [false, true] {
-        let mut bench = RingBench::new(8, event_index, true);
+    for mut bench in RingBench::variants(8).filter(|bench| bench.ring.indirect) {
         bench.queue.make_available(READABLE, Tag(1)).unwrap();
         bench.queue.publish();
         let chain = bench.other_side.pop().expect("sound").expect("available");
         assert!(chain.indirect);
-        let table = bench.other_side.read_descriptor(chain.head).unwrap().addr;
-        for index in 0..3 {
-            let nonsense = Descriptor { addr: 0, len: u32::MAX, flags: 7, next: 0xffff };
-            bench.other_side.overwrite_indirect(table, index, nonsense).unwrap();
+        match &mut bench.other_side {
+            DeviceQueue::Split(ring) => {
+                let table = ring.read_descriptor(chain.head).unwrap().addr;
+                let nonsense = Descriptor { addr: 0, len: u32::MAX, flags: 7, next: 0xffff };
+                (0..3).for_each(|index| ring.overwrite_indirect(table, index, nonsense).unwrap());
+            }
+            DeviceQueue::Packed(ring) => {
+                let table = ring.read_descriptor(0).unwrap().addr;
+                let nonsense = packed::Descriptor { addr: 0, len: u32::MAX, id: 0xffff, flags: 0xffff };
+                (0..3).for_each(|index| ring.overwrite_indirect(table, index, nonsense).unwrap());
+            }
         }
         bench.other_side.complete(chain.head, 0).unwrap();
 
@@ -208,14 +253,25 @@ fn a_device_that_rewrites_an_indirect_table_does_not_reach_the_books() {
 #[test]
 fn a_device_area_of_all_ones_breaks_the_queue() {
     expect_broken(
+        RingBench::variants(8),
         WRITABLE,
-        |bench| {
-            bench.other_side.set_used_flags(0xffff).unwrap();
-            bench.other_side.set_avail_event(0xffff).unwrap();
-            bench.other_side.put_used_element(0, u32::MAX, u32::MAX).unwrap();
-            bench.other_side.set_used_idx(0xffff).unwrap();
+        |bench| match &mut bench.other_side {
+            DeviceQueue::Split(ring) => {
+                ring.set_used_flags(0xffff).unwrap();
+                ring.set_avail_event(0xffff).unwrap();
+                ring.put_used_element(0, u32::MAX, u32::MAX).unwrap();
+                ring.set_used_idx(0xffff).unwrap();
+            }
+            DeviceQueue::Packed(ring) => {
+                ring.set_device_event(0xffff, 0xffff).unwrap();
+                let ones = packed::Descriptor { addr: u64::MAX, len: u32::MAX, id: 0xffff, flags: 0xffff };
+                (0..8).for_each(|slot| ring.overwrite_descriptor(slot, ones).unwrap());
+            }
         },
-        |broken| matches!(broken, Broken::UsedIndexJumped { by: 0xffff, .. }),
+        |broken| match broken {
+            Broken::UsedIndexJumped { by, .. } => *by == 0xffff,
+            broken => *broken == Broken::UnknownChain { id: 0xffff },
+        },
     );
 }
 
@@ -225,14 +281,14 @@ fn a_broken_queue_stays_broken_and_is_quiet() {
     let mut bench = RingBench::<Tag<u8>>::new(4, false, false);
     let portion = [Portion { offset: 0, len: 8 }];
     bench.queue.make_available(Chain { readable: &portion, writable: &[] }, Tag(1)).unwrap();
-    bench.other_side.set_used_idx(9).unwrap();
+    bench.other_side.split().set_used_idx(9).unwrap();
     let broken = bench.queue.take_used().unwrap_err();
 
-    bench.other_side.set_used_idx(0).unwrap();
+    bench.other_side.split().set_used_idx(0).unwrap();
 
     assert_eq!(bench.queue.take_used().unwrap_err(), broken, "whatever the device writes later");
     assert_eq!(bench.queue.rearm(), Rearmed::Quiet, "nobody waits for more");
     assert!(!bench.queue.publish());
-    assert_eq!(bench.other_side.read_avail_idx().unwrap(), 0, "nothing was published");
+    assert_eq!(bench.other_side.split().read_avail_idx().unwrap(), 0, "nothing was published");
     assert_eq!(bench.finish(), [Tag(1)]);
 }

@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
-use support::RingBench;
+use support::{Ring, RingBench};
 use virtio_guest::raw::Tag;
 use virtio_guest::raw::stand_in::{self, StandIn};
 use virtio_guest::ring::{Chain, Portion};
@@ -87,7 +87,8 @@ fn lies_between_any_two_loads_lose_no_context_and_double_none() {
     let (mut broken, mut completed) = (0, 0);
     for seed in 1..=LIVES {
         NUMBERS.set(Numbers(seed * 0x9e37_79b9_7f4a_7c15));
-        let mut bench = RingBench::<Tag<u32>>::new(4, seed % 2 == 0, seed % 4 < 2);
+        let ring = Ring::all().nth(seed as usize % 16).expect("one of sixteen");
+        let mut bench = RingBench::<Tag<u32>>::with(4, ring);
         let (mut accepted, mut returned) = (0, Vec::new());
 
         for _ in 0..STEPS {

@@ -6,8 +6,9 @@ use virtio_guest::raw::Payload;
 use virtio_guest::ring::{QueueSettings, Slots, Virtqueue};
 use virtio_guest::transport::pci::PciTransport;
 use virtio_guest::wire::features::DeviceFeatures;
+use virtio_model::packed;
 use virtio_model::pci::PciDevice;
-use virtio_model::split::SplitQueue;
+use virtio_model::queue::DeviceQueue;
 
 use super::{Mapper, TestHal, claim};
 
@@ -17,6 +18,8 @@ pub const DEVICE_TYPE: u16 = 0x3e;
 const INDIRECT_DESC: u128 = 1 << 28;
 const EVENT_IDX: u128 = 1 << 29;
 const VERSION_1: u128 = 1 << 32;
+const RING_PACKED: u128 = 1 << 34;
+const IN_ORDER: u128 = 1 << 35;
 
 bitflags::bitflags! {
     /// The device's own features.
@@ -72,8 +75,47 @@ impl Bench {
     }
 }
 
+/// What a ring is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is agreed on by itself")]
+pub struct Ring {
+    /// Packed, or split.
+    pub packed: bool,
+    /// Chains come back in the order in which they were made available.
+    pub in_order: bool,
+    /// Notifications are asked for by position.
+    pub event_index: bool,
+    /// There are indirect tables.
+    pub indirect: bool,
+}
+
+impl Ring {
+    /// Every combination.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..16).map(|bits| Self {
+            packed: bits & 8 != 0,
+            in_order: bits & 4 != 0,
+            event_index: bits & 2 != 0,
+            indirect: bits & 1 != 0,
+        })
+    }
+
+    /// The features that a device offers for it.
+    pub fn features(self) -> u128 {
+        let bits = [
+            (self.packed, RING_PACKED),
+            (self.in_order, IN_ORDER),
+            (self.event_index, EVENT_IDX),
+            (self.indirect, INDIRECT_DESC),
+        ];
+        bits.into_iter().filter(|(on, _)| *on).fold(0, |all, (_, bit)| all | bit)
+    }
+}
+
 /// A live queue, on both sides.
 pub struct RingBench<T: Payload + 'static> {
+    /// What it is made of.
+    pub ring: Ring,
     /// The modelled device.
     pub device: PciDevice,
     /// Memory.
@@ -83,39 +125,78 @@ pub struct RingBench<T: Payload + 'static> {
     /// The driver's side of the queue.
     pub queue: Queue<T>,
     /// The device's side of it.
-    pub other_side: SplitQueue,
+    pub other_side: DeviceQueue,
 }
 
 /// Bytes of memory that a bench's queue has for its driver.
 const MEMORY_BYTES: usize = 4096;
 
+/// As large as the device allows, with indirect tables of 8 segments if there are any.
+pub const RING_SETTINGS: QueueSettings =
+    QueueSettings { size_max: u16::MAX, indirect_segments: 8, memory_bytes: MEMORY_BYTES };
+
 impl<T: Payload + 'static> RingBench<T> {
-    /// A queue of `size` descriptors, with or without event index, with indirect tables of 8 segments or without.
+    /// A split queue of `size` descriptors, with or without event index, with or without indirect tables.
     pub fn new(size: u16, event_index: bool, indirect: bool) -> Self {
-        let features = if event_index { EVENT_IDX } else { 0 } | if indirect { INDIRECT_DESC } else { 0 };
-        let bench = Bench::with_queue(size, features);
+        Self::with(size, Ring { event_index, indirect, ..Ring::default() })
+    }
+
+    /// A queue of `size` descriptors, made like this.
+    pub fn with(size: u16, ring: Ring) -> Self {
+        Self::offering(size, ring, 0)
+    }
+
+    /// The same, of a device that offers these features, too.
+    pub fn offering(size: u16, ring: Ring, more: u128) -> Self {
+        let bench = Bench::with_queue(size, ring.features() | more);
         let mut device = bench.install();
-        let settings = QueueSettings { size_max: u16::MAX, indirect_segments: 8, memory_bytes: MEMORY_BYTES };
         let queue = device
-            .install_queue(0, &bench.hal, &settings, Slots::allocate(size))
+            .install_queue(0, &bench.hal, &RING_SETTINGS, Slots::allocate(size))
             .expect("the queue installs");
         let running = device.start();
         let queue = running.activate(queue);
         let Bench { device, hal } = bench;
-        let other_side = device.split_queue(0, &hal.space).expect("enabled").expect("sound");
-        Self { device, hal, running, queue, other_side }
+        let other_side = device.device_queue(0, &hal.space).expect("enabled").expect("sound");
+        Self { ring, device, hal, running, queue, other_side }
     }
 
-    /// Every variant of the ring: event index or not, indirect or not.
+    /// Every kind of ring.
     pub fn variants(size: u16) -> impl Iterator<Item = Self> {
-        [(false, false), (true, false), (false, true), (true, true)]
-            .into_iter()
-            .map(move |(event_index, indirect)| Self::new(size, event_index, indirect))
+        Ring::all().map(move |ring| Self::with(size, ring))
+    }
+
+    /// Every kind of ring whose device may return chains in any order.
+    pub fn in_any_order(size: u16) -> impl Iterator<Item = Self> {
+        Ring::all().filter(|ring| !ring.in_order).map(move |ring| Self::with(size, ring))
+    }
+
+    /// Every kind of split ring.
+    pub fn split(size: u16) -> impl Iterator<Item = Self> {
+        Ring::all().filter(|ring| !ring.packed).map(move |ring| Self::with(size, ring))
+    }
+
+    /// Every kind of packed ring.
+    pub fn packed(size: u16) -> impl Iterator<Item = Self> {
+        Ring::all().filter(|ring| ring.packed).map(move |ring| Self::with(size, ring))
+    }
+
+    /// A lie in either layout, told at the place of the first used chain.
+    pub fn claim_used(&mut self, id: u32, written: u32) {
+        match &mut self.other_side {
+            DeviceQueue::Split(ring) => {
+                ring.put_used_element(0, id, written).unwrap();
+                ring.set_used_idx(1).unwrap();
+            }
+            DeviceQueue::Packed(ring) => {
+                let flags = packed::Position::START.used_flags() | packed::WRITE;
+                ring.put_used(0, id as u16, written, flags).unwrap();
+            }
+        }
     }
 
     /// Resets the device and takes everything back; nothing is left allocated, mapped or wrong.
     pub fn finish(self) -> Vec<T> {
-        let Self { device, hal, running, queue, other_side } = self;
+        let Self { device, hal, running, queue, other_side, .. } = self;
         drop(other_side);
         let (_, reset) = running.reset(Attempts(10)).expect("the device resets");
         let returned = queue.reclaim(&reset).unwrap_or_else(|_| panic!("the queue's own reset")).collect();

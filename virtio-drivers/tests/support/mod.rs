@@ -12,7 +12,7 @@ mod hal;
 mod pci;
 mod shrinking;
 
-pub use bench::{Bench, DEVICE_TYPE, Device, Queue, RingBench};
+pub use bench::{Bench, DEVICE_TYPE, Device, Queue, RING_SETTINGS, Ring, RingBench};
 pub use disk::{Config, Disk, DiskBench};
 pub use hal::TestHal;
 pub use pci::{Mapper, claim};
