@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes this machine ready: installs what is missing, and says so before it does.
-# Usage: scripts/setup.sh demo|test     (demo: toolchain, C linker, QEMU, mtools; test: these and a nightly toolchain with miri)
+# Usage: scripts/setup.sh demo|test     (demo: toolchain, C linker, QEMU, mtools; test: these, a disassembler, and a nightly toolchain with miri)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-test}
@@ -22,9 +22,11 @@ qemu_version() { qemu-system-x86_64 --version 2>/dev/null | sed -n 's/.*version 
 
 qemu_is_new_enough() { local found; found=$(qemu_version); [ -n "$found" ] && [ "$found" -ge "$qemu_needed" ]; }
 
+pinned_channel() { sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml; }
+
 install_rust() {
   command -v rustup >/dev/null || fail "rustup was not found." "Next step: install it from https://rustup.rs, then run 'make setup' again."
-  local channel; channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+  local channel; channel=$(pinned_channel)
   local wanted="rustfmt clippy rust-std-x86_64-unknown-none rust-std-aarch64-unknown-none rust-std-riscv64gc-unknown-none-elf"
   local installed; installed=$(rustup component list --toolchain "$channel" --installed 2>/dev/null || true)
   local part
@@ -36,6 +38,16 @@ install_rust() {
       break
     fi
   done
+}
+
+# What the toolchain's own disassembler is in: tests read the machine code of barriers.
+install_disassembler() {
+  local channel; channel=$(pinned_channel)
+  local installed; installed=$(rustup component list --toolchain "$channel" --installed 2>/dev/null || true)
+  if ! grep -q '^llvm-tools' <<<"$installed"; then
+    say "adding llvm-tools to Rust $channel"
+    rustup component add --toolchain "$channel" llvm-tools
+  fi
 }
 
 install_nightly() {
@@ -96,5 +108,5 @@ install_packages() {
 
 install_rust
 install_packages
-[ "$purpose" = demo ] || install_nightly
+[ "$purpose" = demo ] || { install_disassembler; install_nightly; }
 say "ready: $(qemu-system-x86_64 --version | head -1), $(rustc --version)"
