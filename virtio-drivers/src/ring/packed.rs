@@ -156,18 +156,16 @@ impl<H: Hal> PackedRing<H> {
 
     /// Tells the device to send no used-buffer notifications (§2.8.10).
     pub(super) fn suppress(&self) {
-        self.areas.set_driver_event_flags(event_flags::DISABLE);
+        self.areas.set_driver_event(0, event_flags::DISABLE);
     }
 
     /// Asks for a notification when `descriptors` more are used (with event index; else with the next one), then looks whether there is one already.
     pub(super) fn rearm(&self, descriptors: u16) -> bool {
         if self.event_index {
             let event = self.taken.get().advanced(descriptors.saturating_sub(1), self.areas.size());
-            self.areas.set_driver_event_place(event.encoded());
-            self.barriers.event_place_before_event_flags();
-            self.areas.set_driver_event_flags(event_flags::DESCRIPTOR);
+            self.areas.set_driver_event(event.encoded(), event_flags::DESCRIPTOR);
         } else {
-            self.areas.set_driver_event_flags(event_flags::ENABLE);
+            self.areas.set_driver_event(0, event_flags::ENABLE);
         }
         self.barriers.rearm_before_used_check();
         self.is_next_used().is_some()

@@ -108,29 +108,6 @@ fn a_driver_that_rearms_is_woken() {
     }
 }
 
-/// Spec: §2.8.10 — the place of an event is there before the flags that refer to it: an old place with new flags would bring a notification that nobody asked for.
-#[test]
-fn a_delayed_rearm_brings_no_notification_for_a_place_that_was_given_up() {
-    for ring in rings(false).filter(|ring| ring.packed && ring.event_index) {
-        in_every_order(move || {
-            let RingBench { mut queue, mut other_side, running: _running, .. } =
-                RingBench::<Tag<u8>>::with(4, ring);
-            for context in 0..3 {
-                queue.make_available(ONE, Tag(context)).unwrap();
-            }
-            queue.publish();
-            let first = other_side.pop().unwrap().unwrap();
-            assert_eq!(queue.rearm_delayed(1), Rearmed::Quiet);
-            queue.suppress_notifications();
-
-            let device = thread::spawn(move || other_side.complete(first.head, 0).unwrap());
-            let _ = queue.rearm_delayed(3);
-
-            assert!(!device.join().unwrap(), "the third chain was asked for, and the first one came");
-        });
-    }
-}
-
 /// Spec: §2.7.14, §2.8.22 — a used element that is taken is the one that the device wrote.
 #[test]
 fn a_used_element_is_whole_when_the_driver_sees_it() {

@@ -108,18 +108,10 @@ impl<H: Hal> PackedAreas<H> {
         (id, written_len)
     }
 
-    /// Where the driver wants to be notified.
-    pub(crate) fn set_driver_event_place(&self, place: u16) {
-        // SAFETY: the first half of the driver area.
-        unsafe { cell::store_u16(self.driver_event, place) };
-    }
-
-    /// Whether the driver wants to be notified.
-    pub(crate) fn set_driver_event_flags(&self, flags: u16) {
-        // SAFETY: 2 of the 4 bytes of the driver area on.
-        let place = unsafe { self.driver_event.add(2) };
-        // SAFETY: as above, the second half.
-        unsafe { cell::store_u16(place, flags) };
+    /// Where, and whether, the driver wants to be notified: in one store, so that nobody sees one without the other.
+    pub(crate) fn set_driver_event(&self, place: u16, flags: u16) {
+        // SAFETY: the 4 bytes of the driver area.
+        unsafe { cell::store_u32(self.driver_event, u32::from(place) | u32::from(flags) << 16) };
     }
 
     /// Where, and whether, the device wants to be notified: both of one moment, in one load.

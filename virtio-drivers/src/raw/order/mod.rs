@@ -57,17 +57,6 @@ impl Barriers {
         }
     }
 
-    /// The place of a packed event is visible before the flags that point to it (§2.8.10).
-    ///
-    /// Pairs with: the device reads both as one word.
-    #[inline]
-    pub(crate) fn event_place_before_event_flags(self) {
-        match self {
-            Self::Processor => fence(Ordering::Release),
-            Self::Platform => platform::order_writes(),
-        }
-    }
-
     /// The driver's wish for notifications becomes visible before it looks once more for used chains.
     ///
     /// A store followed by a load again. Pairs with: the device marks chains used, then (full fence) reads the wish.
