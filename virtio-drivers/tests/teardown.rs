@@ -127,7 +127,8 @@ fn a_queue_size_that_changes_during_bring_up_is_an_error_of_the_start() {
     let bench = DiskBench::new(|_| {});
     let mut storage = Storage::<16>::new();
     let transport = Bench { device: bench.device.clone(), hal: bench.hal.clone() }.transport();
-    let shrinking = support::Shrinking::new(transport, 2);
+    let mut shrinking = support::Altered::new(transport);
+    shrinking.later_size = 2;
     let (settings, wants) = (Settings::default(), Wants::none());
 
     let error = Block::start_with(shrinking, bench.hal.clone(), &mut storage, &settings, wants, PATIENCE);

@@ -13,13 +13,24 @@ use virtio_model::memory::AddressSpace;
 const FIRST_ADDRESS: u64 = 0x5_0000_0000_0000;
 const PAGE: u64 = 4096;
 
-#[derive(Default)]
 struct Ledger {
-    next_page: u64,
+    next_address: u64,
     allocations_left: Option<usize>,
     maps_left: Option<usize>,
     dma_regions: usize,
     bounces: BTreeMap<u64, Bounce>,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            next_address: FIRST_ADDRESS,
+            allocations_left: None,
+            maps_left: None,
+            dma_regions: 0,
+            bounces: BTreeMap::new(),
+        }
+    }
 }
 
 struct Bounce {
@@ -96,10 +107,10 @@ fn spend(left: &mut Option<usize>) -> bool {
 }
 
 impl Ledger {
-    /// Device addresses for `len` bytes, with a hole behind them, on a page of their own.
-    fn addresses(&mut self, len: usize) -> u64 {
-        let address = FIRST_ADDRESS + self.next_page * PAGE;
-        self.next_page += (len as u64).div_ceil(PAGE) + 1;
+    /// Device addresses for so many bytes, with a hole behind them, on a page of their own.
+    fn addresses(&mut self, layout: Layout) -> u64 {
+        let address = self.next_address.next_multiple_of(PAGE.max(layout.align() as u64));
+        self.next_address = address + (layout.size() as u64).next_multiple_of(PAGE) + PAGE;
         address
     }
 }
@@ -118,7 +129,7 @@ unsafe impl Hal for TestHal {
         }
         // SAFETY: the size is not zero.
         let pointer = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(DmaError)?;
-        let address = ledger.addresses(layout.size());
+        let address = ledger.addresses(layout);
         ledger.dma_regions += 1;
         // SAFETY: valid until `free_dma`, and accessed atomically by both sides.
         unsafe { self.space.map(address, pointer, layout.size(), true, true) };
@@ -144,7 +155,7 @@ unsafe impl Hal for TestHal {
             // SAFETY: the caller promised a valid buffer; the bounce buffer is as long, and new.
             unsafe { pointer.copy_from_nonoverlapping(buffer.cast(), buffer.len()) };
         }
-        let address = ledger.addresses(buffer.len());
+        let address = ledger.addresses(layout);
         ledger.bounces.insert(address, Bounce { pointer, layout });
         let readable = direction == Direction::DeviceReadable;
         // SAFETY: valid until `unmap`, and reached by nobody but the device.

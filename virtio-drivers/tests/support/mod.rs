@@ -6,14 +6,14 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses its part of the platform")]
 #![allow(clippy::cast_possible_truncation, reason = "tests choose numbers that fit")]
 
+mod altered;
 mod bench;
 mod disk;
 mod hal;
 mod pci;
-mod shrinking;
 
+pub use altered::Altered;
 pub use bench::{Bench, DEVICE_TYPE, Device, Queue, RING_SETTINGS, Ring, RingBench};
 pub use disk::{Config, Disk, DiskBench};
 pub use hal::TestHal;
 pub use pci::{Mapper, claim};
-pub use shrinking::Shrinking;

@@ -1,28 +1,31 @@
-//! A transport whose queues are smaller at the second look.
+//! A transport that differs from the one inside in what it says of queues.
 
 use virtio_guest::hal::AccessWidth;
-use virtio_guest::raw::Doorbell;
+use virtio_guest::raw::{AreaPlacement, Doorbell};
 use virtio_guest::transport::pci::PciTransport;
 use virtio_guest::transport::{InterruptCause, QueueError, QueueSetup, Transport};
 use virtio_guest::wire::device_type::DeviceType;
 use virtio_guest::wire::status::Status;
 
 /// See the module's head.
-pub struct Shrinking {
+pub struct Altered {
     inner: PciTransport,
-    later_size: u16,
+    /// Queues have their real size at the first look, and at most this at later ones.
+    pub later_size: u16,
+    /// How areas are to be placed.
+    pub placement: AreaPlacement,
     looks: usize,
 }
 
-impl Shrinking {
-    /// Queues of their real size at the first look, then of `later_size`.
-    pub fn new(inner: PciTransport, later_size: u16) -> Self {
-        Self { inner, later_size, looks: 0 }
+impl Altered {
+    /// The transport as it is.
+    pub fn new(inner: PciTransport) -> Self {
+        Self { inner, later_size: u16::MAX, placement: AreaPlacement::Separate, looks: 0 }
     }
 }
 
 // SAFETY: everything goes to the one transport inside.
-unsafe impl Transport for Shrinking {
+unsafe impl Transport for Altered {
     fn device_type(&self) -> DeviceType {
         self.inner.device_type()
     }
@@ -54,6 +57,9 @@ unsafe impl Transport for Shrinking {
         self.looks += 1;
         let size = self.inner.queue_size_max(index);
         if self.looks > 1 { size.min(self.later_size) } else { size }
+    }
+    fn area_placement(&self) -> AreaPlacement {
+        self.placement
     }
     fn set_up_queue(&mut self, index: u16, setup: &QueueSetup) -> Result<Doorbell, QueueError> {
         self.inner.set_up_queue(index, setup)
