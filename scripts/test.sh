@@ -13,7 +13,7 @@ for stage in "${stages[@]}"; do
 done
 
 stage_check() { scripts/check.sh; }
-stage_unit() { cargo test --no-fail-fast -p virtio-guest -p virtio-model -p xtask --lib --bins --tests; }
+stage_unit() { cargo test --no-fail-fast -p virtio-guest -p virtio-model -p virtio-test-hal -p xtask --lib --bins --tests; }
 stage_races() {
   # Built apart, with the hook under shared memory: a model checker stands in there, or a device that lies at every load.
   local -x RUSTFLAGS="--cfg virtio_guest_stand_in" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/stand-in"
@@ -21,7 +21,8 @@ stage_races() {
     && cargo test --no-fail-fast --release -p virtio-guest --test races --test lying_memory --test order_platform
 }
 stage_doc() {
-  RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p virtio-guest -p virtio-model && cargo test -p virtio-guest -p virtio-model --doc
+  RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p virtio-guest -p virtio-model -p virtio-test-hal \
+    && cargo test -p virtio-guest -p virtio-model -p virtio-test-hal --doc
 }
 stage_miri() {
   # Leaks are deliberate here: what a device may still use is not freed. The tests count them themselves.

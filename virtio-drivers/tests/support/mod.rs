@@ -9,11 +9,10 @@
 mod altered;
 mod bench;
 mod disk;
-mod hal;
 mod pci;
 
 pub use altered::Altered;
 pub use bench::{Bench, DEVICE_TYPE, Device, Queue, RING_SETTINGS, Ring, RingBench};
 pub use disk::{Config, Disk, DiskBench};
-pub use hal::TestHal;
 pub use pci::{Mapper, claim};
+pub use virtio_test_hal::TestHal;

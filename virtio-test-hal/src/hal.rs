@@ -1,10 +1,12 @@
 //! A `Hal` that gives device addresses of its own, bounces every buffer, and keeps a ledger.
+//!
+//! See the crate's head for what it shows.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use virtio_guest::hal::{DeviceAddress, Direction, DmaError, DmaRegion, Domain, Hal, MapError};
 use virtio_model::memory::AddressSpace;
@@ -17,7 +19,7 @@ struct Ledger {
     next_address: u64,
     allocations_left: Option<usize>,
     maps_left: Option<usize>,
-    dma_regions: usize,
+    regions: BTreeMap<u64, Layout>,
     bounces: BTreeMap<u64, Bounce>,
 }
 
@@ -27,7 +29,7 @@ impl Default for Ledger {
             next_address: FIRST_ADDRESS,
             allocations_left: None,
             maps_left: None,
-            dma_regions: 0,
+            regions: BTreeMap::new(),
             bounces: BTreeMap::new(),
         }
     }
@@ -36,6 +38,7 @@ impl Default for Ledger {
 struct Bounce {
     pointer: NonNull<u8>,
     layout: Layout,
+    direction: Direction,
 }
 
 // SAFETY: the ledger owns the bounce buffers, whichever thread holds its lock.
@@ -66,24 +69,28 @@ impl Default for TestHal {
 }
 
 impl TestHal {
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Regions of DMA memory that are allocated.
     pub fn dma_regions(&self) -> usize {
-        self.ledger.lock().unwrap().dma_regions
+        self.ledger().regions.len()
     }
 
     /// Buffers that are mapped.
     pub fn mapped_buffers(&self) -> usize {
-        self.ledger.lock().unwrap().bounces.len()
+        self.ledger().bounces.len()
     }
 
     /// Lets only so many more allocations of DMA memory succeed.
     pub fn limit_allocations(&self, left: usize) {
-        self.ledger.lock().unwrap().allocations_left = Some(left);
+        self.ledger().allocations_left = Some(left);
     }
 
     /// Lets only so many more mappings succeed.
     pub fn limit_maps(&self, left: usize) {
-        self.ledger.lock().unwrap().maps_left = Some(left);
+        self.ledger().maps_left = Some(left);
     }
 
     /// Nothing is allocated, mapped or was ever accessed wrongly by the device.
@@ -123,28 +130,29 @@ unsafe impl Hal for TestHal {
     }
 
     fn allocate_dma(&self, layout: Layout) -> Result<DmaRegion, DmaError> {
-        let mut ledger = self.ledger.lock().unwrap();
+        let mut ledger = self.ledger();
         if !spend(&mut ledger.allocations_left) || layout.size() == 0 {
             return Err(DmaError);
         }
         // SAFETY: the size is not zero.
         let pointer = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(DmaError)?;
         let address = ledger.addresses(layout);
-        ledger.dma_regions += 1;
+        ledger.regions.insert(address, layout);
         // SAFETY: valid until `free_dma`, and accessed atomically by both sides.
         unsafe { self.space.map(address, pointer, layout.size(), true, true) };
         Ok(DmaRegion { pointer, device_address: DeviceAddress(address), layout })
     }
 
     unsafe fn free_dma(&self, region: DmaRegion) {
-        assert!(self.space.unmap(region.device_address.0), "freed once");
-        self.ledger.lock().unwrap().dma_regions -= 1;
+        let layout = self.ledger().regions.remove(&region.device_address.0);
+        assert_eq!(layout, Some(region.layout), "freed once, as it was allocated");
+        assert!(self.space.unmap(region.device_address.0), "the device could reach it until now");
         // SAFETY: from `alloc_zeroed` with this layout, given back once.
         unsafe { dealloc(region.pointer.as_ptr(), region.layout) };
     }
 
     unsafe fn map(&self, buffer: NonNull<[u8]>, direction: Direction) -> Result<DeviceAddress, MapError> {
-        let mut ledger = self.ledger.lock().unwrap();
+        let mut ledger = self.ledger();
         if !spend(&mut ledger.maps_left) {
             return Err(MapError);
         }
@@ -156,7 +164,7 @@ unsafe impl Hal for TestHal {
             unsafe { pointer.copy_from_nonoverlapping(buffer.cast(), buffer.len()) };
         }
         let address = ledger.addresses(layout);
-        ledger.bounces.insert(address, Bounce { pointer, layout });
+        ledger.bounces.insert(address, Bounce { pointer, layout, direction });
         let readable = direction == Direction::DeviceReadable;
         // SAFETY: valid until `unmap`, and reached by nobody but the device.
         unsafe { self.space.map(address, pointer, buffer.len(), readable, !readable) };
@@ -164,15 +172,113 @@ unsafe impl Hal for TestHal {
     }
 
     unsafe fn unmap(&self, address: DeviceAddress, buffer: NonNull<[u8]>, direction: Direction) {
-        assert!(self.space.unmap(address.0), "unmapped once");
-        let Bounce { pointer, layout } =
-            self.ledger.lock().unwrap().bounces.remove(&address.0).expect("mapped");
-        assert_eq!(layout.size(), buffer.len(), "unmapped as it was mapped");
+        let bounce = self.ledger().bounces.remove(&address.0);
+        let Bounce { pointer, layout, direction: mapped } = bounce.expect("unmapped once");
+        assert_eq!((layout.size(), mapped), (buffer.len(), direction), "unmapped as it was mapped");
+        assert!(self.space.unmap(address.0), "the device could reach it until now");
         if direction == Direction::DeviceWritable {
             // SAFETY: the caller promised a valid buffer; the device no longer reaches the bounce buffer.
             unsafe { buffer.cast().copy_from_nonoverlapping(pointer, buffer.len()) };
         }
         // SAFETY: from `alloc_zeroed` with this layout, given back once.
         unsafe { dealloc(pointer.as_ptr(), layout) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    fn map(hal: &TestHal, buffer: &mut [u8], direction: Direction) -> DeviceAddress {
+        // SAFETY: the tests keep the buffer, and use it again only after `unmap`.
+        unsafe { hal.map(NonNull::from(buffer), direction) }.unwrap()
+    }
+
+    fn unmap(hal: &TestHal, address: DeviceAddress, buffer: &mut [u8], direction: Direction) {
+        // SAFETY: as it was mapped, or else it panics before anything is touched.
+        unsafe { hal.unmap(address, NonNull::from(buffer), direction) };
+    }
+
+    #[test]
+    fn what_the_device_writes_is_there_after_the_mapping_was_undone_and_not_before() {
+        let hal = TestHal::default();
+        let mut buffer = [1; 8];
+        let address = map(&hal, &mut buffer, Direction::DeviceWritable);
+
+        hal.space.write(address.0, &[2; 8]).unwrap();
+        assert_eq!(buffer, [1; 8]);
+        unmap(&hal, address, &mut buffer, Direction::DeviceWritable);
+
+        assert_eq!(buffer, [2; 8]);
+        hal.assert_all_returned();
+    }
+
+    #[test]
+    fn the_device_is_kept_to_direction_bounds_and_lifetime() {
+        let hal = TestHal::default();
+        let mut buffer = [1; 8];
+        let address = map(&hal, &mut buffer, Direction::DeviceWritable);
+
+        assert!(hal.space.read(address.0, &mut [0; 8]).is_err(), "it may only write");
+        assert!(hal.space.write(address.0 + 1, &[0; 8]).is_err(), "and no further");
+        unmap(&hal, address, &mut buffer, Direction::DeviceWritable);
+        assert!(hal.space.write(address.0, &[0; 8]).is_err(), "and no longer");
+
+        assert_eq!(hal.space.faults().len(), 3);
+    }
+
+    #[test]
+    fn a_mapping_is_undone_once_and_as_it_was_made() {
+        let hal = TestHal::default();
+        let mut buffer = [1; 8];
+        for (direction, len) in [(Direction::DeviceWritable, 8), (Direction::DeviceReadable, 7)] {
+            let address = map(&hal, &mut buffer, Direction::DeviceReadable);
+            let wrong =
+                catch_unwind(AssertUnwindSafe(|| unmap(&hal, address, &mut buffer[..len], direction)));
+            assert!(wrong.is_err(), "{direction:?}, {len} bytes");
+        }
+        let address = map(&hal, &mut buffer, Direction::DeviceReadable);
+        unmap(&hal, address, &mut buffer, Direction::DeviceReadable);
+        let again = catch_unwind(AssertUnwindSafe(|| {
+            unmap(&hal, address, &mut buffer, Direction::DeviceReadable);
+        }));
+        assert!(again.is_err());
+    }
+
+    #[test]
+    fn memory_is_zeroed_aligned_for_both_sides_and_freed_once() {
+        let hal = TestHal::default();
+        let layout = Layout::from_size_align(100, 16384).unwrap();
+        let region = hal.allocate_dma(layout).unwrap();
+        assert!(
+            region.pointer.addr().get().is_multiple_of(16384)
+                && region.device_address.0.is_multiple_of(16384)
+        );
+        let mut bytes = [1; 100];
+        hal.space.read(region.device_address.0, &mut bytes).unwrap();
+        assert_eq!(bytes, [0; 100]);
+
+        // SAFETY: given back once; the second time panics before anything is touched.
+        let free = || unsafe { hal.free_dma(region) };
+        free();
+        assert!(catch_unwind(AssertUnwindSafe(free)).is_err());
+        hal.assert_all_returned();
+    }
+
+    #[test]
+    fn what_is_limited_runs_out() {
+        let hal = TestHal::default();
+        let layout = Layout::new::<u64>();
+        hal.limit_allocations(1);
+        let region = hal.allocate_dma(layout).unwrap();
+        assert_eq!(hal.allocate_dma(layout), Err(DmaError));
+        // SAFETY: given back once.
+        unsafe { hal.free_dma(region) };
+
+        hal.limit_maps(0);
+        // SAFETY: nothing is mapped.
+        assert_eq!(unsafe { hal.map(NonNull::from(&mut [0; 4]), Direction::DeviceReadable) }, Err(MapError));
+        hal.assert_all_returned();
     }
 }
