@@ -166,7 +166,7 @@ pub fn named_tests(page: &str, sources: &str) -> Vec<Finding> {
         .zip(page.lines())
         .filter(|(_, line)| line.starts_with('|'))
         .flat_map(|(number, line)| line.split('`').skip(1).step_by(2).map(move |name| (number, name)))
-        .filter(|(_, name)| is_test_name(name) && !sources.contains(&format!("fn {name}()")))
+        .filter(|(_, name)| is_test_name(name) && !sources.contains(&format!("fn {name}(")))
         .map(|(number, name)| finding(number, format!("there is no test `{name}`")))
         .collect()
 }
