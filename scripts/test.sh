@@ -27,8 +27,18 @@ stage_doc() {
 stage_miri() {
   # Leaks are deliberate here: what a device may still use is not freed. The tests count them themselves.
   # Weak memory is not emulated: miri cannot do that where bytes are accessed with different widths over time, as headers are.
-  MIRIFLAGS="-Zmiri-ignore-leaks -Zmiri-disable-weak-memory-emulation -Zmiri-strict-provenance -Zmiri-symbolic-alignment-check" \
-    cargo "+$nightly" miri test -p virtio-guest -p virtio-model --lib --tests
+  local -x MIRIFLAGS="-Zmiri-ignore-leaks -Zmiri-disable-weak-memory-emulation -Zmiri-strict-provenance -Zmiri-symbolic-alignment-check"
+  local miri=(cargo "+$nightly" miri test --no-fail-fast) status=0
+  "${miri[@]}" -q --no-run -p virtio-guest -p virtio-model -p virtio-test-hal --lib --tests || return 1
+  # Two at a time, for each runs on one processor only.
+  "${miri[@]}" -p virtio-model -p virtio-test-hal --lib --tests >"$logs/miri-model.log" 2>&1 &
+  local model=$!
+  "${miri[@]}" -p virtio-guest --lib --tests || status=1
+  wait "$model" || status=1
+  cat "$logs/miri-model.log"
+  echo "     Running two_threads under many schedules"
+  MIRIFLAGS="$MIRIFLAGS -Zmiri-many-seeds=0..8" "${miri[@]}" -p virtio-guest --test two_threads || status=1
+  return $status
 }
 stage_qemu() { cargo test --no-fail-fast -p qemu-tests; }
 
