@@ -266,7 +266,7 @@ fn replace_queue(bench: &mut RingBench<Tag<u32>>, size_max: u16) -> Result<Vec<u
     let settings = QueueSettings { size_max, ..RING_SETTINGS };
     let slots = reset.returned.into_slots();
     bench.queue =
-        bench.running.reinstall_queue(&reset.vacancy, &bench.hal, &settings, slots).map_err(|_| ())?;
+        bench.running.reinstall_queue(reset.vacancy, &bench.hal, &settings, slots).map_err(|_| ())?;
     bench.other_side = bench.device.device_queue(0, &bench.hal.space).ok_or(())?.map_err(|_| ())?;
     Ok(contexts)
 }

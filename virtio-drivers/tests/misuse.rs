@@ -60,6 +60,40 @@ fn a_chain_of_more_than_4_gib_is_refused() {
     }
 }
 
+/// A payload that says that it has two segments, and has as many as it likes.
+struct Miscounting {
+    segment: Segment,
+    has: usize,
+}
+
+// SAFETY: it is not, which is the point; no device is ever shown the segments, for no queue takes them.
+unsafe impl Payload for Miscounting {
+    fn segment_count(&self) -> usize {
+        2
+    }
+
+    fn segment(&self, index: usize) -> Option<Segment> {
+        (index < self.has).then_some(self.segment)
+    }
+}
+
+/// A chain that was cut short would run on into a descriptor of an earlier one.
+#[test]
+fn a_payload_with_other_segments_than_it_says_is_refused() {
+    for (has, len) in [(0, 16), (1, 16), (2, 0)] {
+        let mut bench = RingBench::<Miscounting>::new(8, false, false);
+        let (address, domain) = (virtio_guest::hal::DeviceAddress(0), bench.hal.domain());
+        let segment = Segment { address, len, direction: Direction::DeviceWritable, domain };
+
+        let payload = Miscounting { segment, has };
+        let refused = bench.queue.make_available(Chain::default(), payload).map_err(|refused| refused.reason);
+
+        assert_eq!(refused, Err(RefusedReason::BadPayload), "{has} segments of {len} bytes");
+        assert_eq!(bench.queue.free_descriptors(), 8);
+        bench.finish();
+    }
+}
+
 /// Spec: §2.5.3 — fields are accessed with their own width, which their place must allow.
 #[test]
 fn a_field_that_no_access_can_reach_is_an_error() {

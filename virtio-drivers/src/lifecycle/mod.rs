@@ -48,6 +48,6 @@ pub use config::{Config, ConfigError, Fields};
 pub use install::InstallError;
 pub use ladder::{Negotiating, ResetError};
 pub use negotiate::{NegotiateError, NegotiatedFeatures, OfferedFeatures, Wants};
-pub use queue_reset::{QueueResetError, QueueResetFailed, ResetQueue, Vacancy};
+pub use queue_reset::{QueueResetError, QueueResetFailed, ReinstallFailed, ResetQueue, Vacancy};
 pub use queues::Installing;
 pub use running::{ResetFailed, Running};

@@ -57,6 +57,16 @@ pub struct QueueResetFailed<'s, H: Hal, P> {
     pub queue: Virtqueue<'s, H, P>,
 }
 
+/// A queue that was not installed anew: why, and the right to try again.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct ReinstallFailed {
+    /// Why.
+    pub error: InstallError,
+    /// The place, still vacant.
+    pub vacancy: Vacancy,
+}
+
 impl<T: Transport, D: Copy> Running<T, D> {
     /// Resets one queue, and waits until that is done. The queue is gone then, so nobody can notify the device of it.
     ///
@@ -104,23 +114,26 @@ impl<T: Transport, D: Copy> Running<T, D> {
     /// Work: allocates DMA memory, as the first installation did.
     ///
     /// # Errors
-    /// See [`InstallError`]; a vacancy of another bring-up counts as an absent queue. The storage is spent.
+    /// See [`ReinstallFailed`]; a vacancy of another bring-up counts as an absent queue. The storage is spent.
     ///
     /// Spec: §2.6.1.2 Virtqueue Re-enable.
     pub fn reinstall_queue<'s, H: Hal, P: Payload>(
         &mut self,
-        vacancy: &Vacancy,
+        vacancy: Vacancy,
         hal: &H,
         settings: &QueueSettings,
         storage: impl Into<Slots<'s, P>>,
-    ) -> Result<Virtqueue<'s, H, P>, InstallError> {
+    ) -> Result<Virtqueue<'s, H, P>, ReinstallFailed> {
         let (features, session) = (self.features().common, self.rung.session);
-        let Vacancy { index, .. } = *vacancy;
+        let index = vacancy.index;
         if vacancy.session != session {
-            return Err(InstallError::Queue { index, error: QueueError::Absent });
+            let error = InstallError::Queue { index, error: QueueError::Absent };
+            return Err(ReinstallFailed { error, vacancy });
         }
         let rung: &mut Rung<T> = &mut self.rung;
-        let queue = install(rung, features, index, hal, settings, storage.into())?;
-        Ok(self.activate(queue))
+        match install(rung, features, index, hal, settings, storage.into()) {
+            Ok(queue) => Ok(self.activate(queue)),
+            Err(error) => Err(ReinstallFailed { error, vacancy }),
+        }
     }
 }

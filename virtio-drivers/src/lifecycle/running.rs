@@ -82,7 +82,8 @@ impl<T: Transport, D: Copy> Running<T, D> {
 
     /// Ends the device's life: resets it, and waits until it is reset.
     ///
-    /// The transport comes back for a new bring-up; the [`ConfirmedReset`] lets the queues of this one give back memory and payloads.
+    /// The transport comes back for a new bring-up; the [`ConfirmedReset`] lets the queues of this one give back memory and payloads. Wherever they are, that is all
+    /// that is left to do with them: a queue that is published after the reset would notify a device that does not know it any more.
     ///
     /// # Errors
     /// - [`ResetFailed`]: not confirmed in time.

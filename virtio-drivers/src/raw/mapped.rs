@@ -123,8 +123,8 @@ impl<H: Hal, B: DmaBuffer> Drop for MappedBuffer<H, B> {
 ///
 /// # Safety
 ///
-/// As long as the payload exists, wherever it is moved to: [`segment`](Payload::segment) gives the same answers each time, each segment is mapped
-/// for the device, and no safe code can reach or free its bytes without consuming (or mutably borrowing) the payload.
+/// As long as the payload exists, wherever it is moved to: [`segment_count`](Payload::segment_count) and [`segment`](Payload::segment) give the same answers each time,
+/// a segment for each index below the count and none from there on; each segment has a byte at least, and is mapped for the device; and no safe code can reach or free its bytes without consuming (or mutably borrowing) the payload.
 pub unsafe trait Payload {
     /// Number of segments.
     fn segment_count(&self) -> usize;

@@ -45,6 +45,9 @@ pub enum RefusedReason {
     /// A portion that is empty or not inside of the queue's memory.
     #[error("a portion is empty or not inside of the queue's memory")]
     BadPortion,
+    /// The payload has other segments than it says, or an empty one: its implementation breaks its promise.
+    #[error("the payload has other segments than it says")]
+    BadPayload,
     /// A segment of the payload was mapped for another DMA domain than the queue's.
     #[error("the buffer was mapped for another DMA domain")]
     OtherDomain,
@@ -91,8 +94,13 @@ impl Chain<'_> {
         for portion in self.readable.iter().chain(self.writable) {
             resolve(memory, *portion, Direction::DeviceReadable).ok_or(RefusedReason::BadPortion)?;
         }
-        let (mut bytes, mut writable_bytes) = (0u32, 0u32);
-        for segment in self.segments(memory, payload) {
+        let (mut bytes, mut writable_bytes, mut yielded) = (0u32, 0u32, 0u16);
+        // One more than promised is enough to see that the promise is not kept.
+        for segment in self.segments(memory, payload).take(usize::from(segments) + 1) {
+            yielded += 1;
+            if segment.len == 0 {
+                return Err(RefusedReason::BadPayload);
+            }
             if segment.domain != domain {
                 return Err(RefusedReason::OtherDomain);
             }
@@ -100,6 +108,9 @@ impl Chain<'_> {
             if segment.direction == Direction::DeviceWritable {
                 writable_bytes += segment.len;
             }
+        }
+        if yielded != segments {
+            return Err(RefusedReason::BadPayload);
         }
         Ok(Measured { segments, writable_bytes })
     }

@@ -16,7 +16,8 @@ use crate::wire::features::CommonFeatures;
 pub struct Used<T> {
     /// What was handed in with the chain.
     pub payload: T,
-    /// Bytes that the device wrote, from the first device-writable byte on: at most what the chain had. 0 for a chain without writable bytes.
+    /// Bytes that the device wrote, from the first device-writable byte on, as the device says: at most what the chain had. 0 for a chain without writable
+    /// bytes. In a packed queue a device may leave it open (no WRITE flag), and QEMU always does; then what is in the descriptor counts if it is possible, else 0.
     pub written_len: u32,
 }
 

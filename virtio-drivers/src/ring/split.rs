@@ -148,6 +148,7 @@ impl<H: Hal> SplitRing<H> {
             self.areas.set_available_flags(0);
         }
         self.barriers.rearm_before_used_check();
-        self.areas.used_index() != taken
+        // Chains that an index vouched for are waiting, whatever the index says now.
+        taken != self.seen_used.get() || self.areas.used_index() != taken
     }
 }

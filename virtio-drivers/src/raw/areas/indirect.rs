@@ -33,7 +33,8 @@ impl<H: Hal> IndirectTables<H> {
         segments: u16,
         layout: TableLayout,
     ) -> Result<Self, DmaError> {
-        let bytes = split::DESCRIPTOR_BYTES * usize::from(tables) * usize::from(segments);
+        let descriptors = usize::from(tables).checked_mul(usize::from(segments)).ok_or(DmaError)?;
+        let bytes = descriptors.checked_mul(split::DESCRIPTOR_BYTES).ok_or(DmaError)?;
         let memory = DmaMemory::allocate(hal, bytes, split::DESCRIPTOR_ALIGN)?;
         Ok(Self { memory, segments, layout })
     }
