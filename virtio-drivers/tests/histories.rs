@@ -7,7 +7,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use support::{RING_SETTINGS, Ring, RingBench};
@@ -72,8 +72,8 @@ struct Held {
 /// A queue, and what is known about it from outside.
 struct History {
     bench: RingBench<Tag<u32>>,
-    /// Contexts that the driver has handed in and not got back.
-    out: BTreeSet<u32>,
+    /// Contexts that the driver has handed in and not got back, and of how many segments each chain is, readable and writable.
+    out: BTreeMap<u32, (u32, u32)>,
     /// Places of the queue's memory that no chain uses.
     free_places: Vec<u32>,
     next_context: u32,
@@ -101,7 +101,7 @@ impl History {
     fn new(ring: Ring) -> Self {
         Self {
             bench: RingBench::offering(8, ring, RING_RESET),
-            out: BTreeSet::new(),
+            out: BTreeMap::new(),
             free_places: (0..PLACES).collect(),
             next_context: 0,
             waiting: 0,
@@ -158,7 +158,7 @@ impl History {
         let chain = Chain { readable: &readables, writable: &writables };
         match self.bench.queue.make_available(chain, Tag(self.next_context << 8 | place)) {
             Ok(()) => {
-                self.out.insert(self.next_context << 8 | place);
+                self.out.insert(self.next_context << 8 | place, (readable, writable));
                 self.next_context += 1;
             }
             Err(refused) => {
@@ -190,8 +190,10 @@ impl History {
             };
             self.waiting -= 1;
             let bytes = chain.read_all(&self.bench.hal.space).unwrap();
-            let context =
-                *self.out.iter().find(|tag| header(**tag >> 8) == bytes[..8]).expect("a chain of ours");
+            let ours = self.out.iter().find(|(tag, _)| header(**tag >> 8) == bytes[..8]);
+            let (&context, &(readable, writable)) = ours.expect("a chain of ours");
+            assert_eq!(chain.readable_lens(), vec![8; 1 + readable as usize]);
+            assert_eq!(chain.writable_lens(), vec![8; writable as usize]);
             self.held.push(Held { chain, context });
         }
     }
@@ -228,7 +230,11 @@ impl History {
             let Tag(context) = used.payload;
             let (expected, bytes) = self.returned.remove(0);
             assert_eq!((context, used.written_len as usize), (expected, bytes.len()));
-            assert!(self.out.remove(&context), "handed back once");
+            let (readable, _) = self.out.remove(&context).expect("handed back once");
+            let mut read = vec![0; bytes.len()];
+            let at = (context & 0xff) * PLACE + 8 + 8 * readable;
+            self.bench.queue.read_memory(at as usize, &mut read).unwrap();
+            assert_eq!(read, bytes, "what the device wrote is there");
             self.free_places.push(context & 0xff);
         }
     }
@@ -243,11 +249,14 @@ impl History {
         self.driver_waits = (rearmed == Rearmed::Quiet && held > 0).then_some(after);
     }
 
+    fn contexts(&self) -> Vec<u32> {
+        self.out.keys().copied().collect()
+    }
+
     fn resize(&mut self, size_max: u16) {
         let Self { bench, .. } = self;
         let Ok(reset) = replace_queue(bench, size_max) else { panic!("the device resets queues") };
-        let all: BTreeSet<_> = reset.into_iter().collect();
-        assert_eq!(all, self.out, "each comes back once");
+        assert_eq!(sorted(reset), self.contexts(), "each comes back once");
         self.out.clear();
         self.free_places = (0..PLACES).collect();
         (self.waiting, self.device_sleeps, self.driver_waits) = (0, false, None);
@@ -255,6 +264,11 @@ impl History {
         self.held.clear();
         self.returned.clear();
     }
+}
+
+fn sorted(mut contexts: Vec<u32>) -> Vec<u32> {
+    contexts.sort_unstable();
+    contexts
 }
 
 /// Resets the queue, installs another in its place, and says what came back.
@@ -290,6 +304,6 @@ proptest! {
         let History { bench, out, .. } = history;
         let mut rest: Vec<_> = bench.finish().into_iter().map(|Tag(context)| context).collect();
         rest.sort_unstable();
-        prop_assert_eq!(rest, out.into_iter().collect::<Vec<_>>());
+        prop_assert_eq!(rest, out.into_keys().collect::<Vec<_>>());
     }
 }

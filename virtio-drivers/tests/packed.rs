@@ -216,6 +216,17 @@ fn nonsense_in_the_devices_event_suppression_brings_a_notification() {
     }
 }
 
+/// Spec: §2.8.10 — flags that only EVENT_IDX knows mean nothing without it.
+#[test]
+fn without_event_index_a_place_asks_for_nothing_in_particular() {
+    let mut bench = RingBench::with(7, DIRECT);
+    bench.other_side.packed().set_device_event(5, 2).unwrap();
+    bench.queue.make_available(ONE, Tag(1)).unwrap();
+
+    assert!(bench.queue.publish());
+    assert_eq!(bench.finish().len(), 1);
+}
+
 /// Spec: §2.8.4 — without WRITE the length of a used descriptor means nothing; but devices exist that never set it.
 #[test]
 fn a_length_that_is_not_vouched_for_counts_where_it_is_possible() {

@@ -6,9 +6,10 @@ mod support;
 
 use support::{RING_SETTINGS, Ring, RingBench, TestHal};
 use virtio_guest::hal::{Attempts, Direction};
-use virtio_guest::lifecycle::{QueueResetError, ResetQueue};
+use virtio_guest::lifecycle::{InstallError, QueueResetError, ReinstallFailed, ResetQueue};
 use virtio_guest::raw::{MappedBuffer, Tag};
 use virtio_guest::ring::{Broken, Chain, Portion, QueueSettings, Slots};
+use virtio_guest::transport::QueueError;
 use virtio_model::pci::Completion;
 
 const RING_RESET: u128 = 1 << 40;
@@ -113,12 +114,14 @@ fn a_vacancy_of_an_earlier_bring_up_is_worth_nothing() {
     let mut bench = RingBench::<Tag<u8>>::offering(4, Ring::default(), RING_RESET);
     let mut later = RingBench::<Tag<u8>>::offering(4, Ring::default(), RING_RESET);
     let reset = bench.running.reset_queue(bench.queue, PATIENCE).expect("in time");
+    let later_reset = later.running.reset_queue(later.queue, PATIENCE).expect("in time");
+    let slots = || Slots::<Tag<u8>>::allocate(4);
 
-    let slots = Slots::<Tag<u8>>::allocate(4);
-    let refused = later.running.reinstall_queue(reset.vacancy, &later.hal, &RING_SETTINGS, slots);
+    let refused = later.running.reinstall_queue(reset.vacancy, &later.hal, &RING_SETTINGS, slots());
 
-    let vacancy = refused.expect_err("another bring-up's").vacancy;
-    let slots = Slots::<Tag<u8>>::allocate(4);
-    assert!(bench.running.reinstall_queue(vacancy, &bench.hal, &RING_SETTINGS, slots).is_ok(), "its own");
-    assert!(later.finish().is_empty());
+    let ReinstallFailed { error, vacancy } = refused.expect_err("another bring-up's");
+    assert_eq!(error, InstallError::Queue { index: 0, error: QueueError::Absent });
+    assert!(bench.running.reinstall_queue(vacancy, &bench.hal, &RING_SETTINGS, slots()).is_ok(), "its own");
+    let own = later.running.reinstall_queue(later_reset.vacancy, &later.hal, &RING_SETTINGS, slots());
+    assert!(own.is_ok());
 }

@@ -37,13 +37,14 @@ pub(crate) struct SplitAreas<H: Hal> {
 unsafe impl<H: Hal + Send> Send for SplitAreas<H> {}
 
 impl<H: Hal> SplitAreas<H> {
-    /// Allocates the areas of a queue of `size` descriptors, zeroed. A size that is no power of two is refused, and so is such an alignment.
+    /// Allocates the areas of a queue of `size` descriptors, zeroed. A size that is no power of two is refused, and so is an alignment that is none, or less
+    /// than the used ring needs.
     pub(crate) fn allocate(hal: &H, size: u16, placement: AreaPlacement) -> Result<Self, DmaError> {
         let align = match placement {
             AreaPlacement::Separate => CACHE_LINE,
             AreaPlacement::Contiguous { align } => usize::from(align),
         };
-        if !size.is_power_of_two() || !align.is_power_of_two() {
+        if !size.is_power_of_two() || !align.is_power_of_two() || align < split::DEVICE_AREA_ALIGN {
             return Err(DmaError);
         }
         let table_bytes = split::DESCRIPTOR_BYTES * usize::from(size);
