@@ -90,7 +90,7 @@ fn a_full_queue_hands_the_context_back_and_takes_it_after_a_completion() {
 /// Spec: §2.7.13.3.1 — indices run freely: full and empty are told apart at the 16-bit wrap.
 #[test]
 fn the_indices_wrap_at_65536_without_losing_a_completion() {
-    let rounds = if cfg!(miri) { 20 } else { 40_000 };
+    let rounds = if cfg!(miri) { 6 } else { 40_000 };
     for mut bench in RingBench::variants(5) {
         for round in 0..rounds {
             bench.queue.make_available(ONE_READABLE, Tag(2 * round)).unwrap();
@@ -117,7 +117,7 @@ fn the_indices_wrap_at_65536_without_losing_a_completion() {
 /// Spec: §2.7.10 — with event index, a notification is sent exactly when the device asked for one of the chains just published.
 #[test]
 fn across_the_wrap_no_notification_is_lost_and_none_is_superfluous() {
-    let rounds: u32 = if cfg!(miri) { 60 } else { 70_000 };
+    let rounds: u32 = if cfg!(miri) { 24 } else { 70_000 };
     let mut bench = RingBench::new(8, true, false);
     let mut available = 0u16;
     for round in 0..rounds {
@@ -176,7 +176,7 @@ fn expect_suppression(mut bench: RingBench<Tag<u8>>) {
 /// A device that says for ever that it needs no notification: more chains than an index can count.
 #[test]
 fn more_than_65535_chains_without_a_notification_lose_nothing() {
-    let rounds: u32 = if cfg!(miri) { 12 } else { 70_000 };
+    let rounds: u32 = if cfg!(miri) { 4 } else { 70_000 };
     for mut bench in RingBench::variants(4) {
         for round in 0..rounds {
             bench.other_side.disable_notifications().unwrap();
@@ -233,7 +233,7 @@ fn taking_a_completion_does_not_rearm() {
 /// Spec: §2.7, §2.8 — sizes from 1 to 32768, in the packed layout any; and never more than the device has.
 #[test]
 fn queues_of_every_size_serve_as_many_chains_as_they_have_descriptors() {
-    let sizes: &[u16] = if cfg!(miri) { &[1, 2, 7] } else { &[1, 2, 3, 4, 7, 1000, 1024, 32768] };
+    let sizes: &[u16] = if cfg!(miri) { &[1, 7] } else { &[1, 2, 3, 4, 7, 1000, 1024, 32768] };
     for device_max in sizes {
         for mut bench in RingBench::variants(*device_max) {
             let size = if bench.ring.packed { *device_max } else { 1 << device_max.ilog2() };

@@ -90,9 +90,10 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Every combination.
+    /// Every combination. Under miri, which is slow, half of them: so that any three of the properties are still combined in every way.
     pub fn all() -> impl Iterator<Item = Self> {
-        (0..16).map(|bits| Self {
+        let wanted = |bits: &u32| !cfg!(miri) || bits.count_ones().is_multiple_of(2);
+        (0..16).filter(wanted).map(|bits| Self {
             packed: bits & 8 != 0,
             in_order: bits & 4 != 0,
             event_index: bits & 2 != 0,
