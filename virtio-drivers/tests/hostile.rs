@@ -310,6 +310,8 @@ fn a_broken_queue_stays_broken_and_is_quiet() {
 
     assert_eq!(bench.queue.take_used().unwrap_err(), broken, "whatever the device writes later");
     assert_eq!(bench.queue.rearm(), Rearmed::Quiet, "nobody waits for more");
+    bench.queue.suppress_notifications();
+    assert_eq!(bench.other_side.split().avail_flags().unwrap(), 0, "nothing is written any more");
     assert!(!bench.queue.publish());
     assert_eq!(bench.other_side.split().read_avail_idx().unwrap(), 0, "nothing was published");
     assert_eq!(bench.finish(), [Tag(1)]);

@@ -54,18 +54,22 @@ fn a_notification_carries_the_position_where_that_was_agreed_on() {
 /// Spec: §4.1.5.2 — the device's own name for the queue, with and without a position.
 #[test]
 fn a_notification_names_the_queue_as_the_device_wants_it() {
-    for (features, expected) in [
-        (0, 0),
-        (NOTIF_CONFIG_DATA, CONFIG_DATA),
-        (NOTIFICATION_DATA, 1 << 16),
-        (NOTIFICATION_DATA | NOTIF_CONFIG_DATA, CONFIG_DATA | 1 << 16),
-    ] {
-        let mut bench = RingBench::offering(4, Ring::default(), features);
+    for packed in [false, true] {
+        // After one chain: index 1, or slot 1 in the lap of wrap counter 1.
+        let position = if packed { 0x8001 << 16 } else { 1 << 16 };
+        for (features, expected) in [
+            (0, 0),
+            (NOTIF_CONFIG_DATA, CONFIG_DATA),
+            (NOTIFICATION_DATA, position),
+            (NOTIFICATION_DATA | NOTIF_CONFIG_DATA, CONFIG_DATA | position),
+        ] {
+            let mut bench = RingBench::offering(4, Ring { packed, ..Ring::default() }, features);
 
-        serve_one(&mut bench, 0);
+            serve_one(&mut bench, 0);
 
-        assert_eq!(bench.device.last_notification(0), Some(expected), "features {features:#x}");
-        assert!(bench.finish().is_empty());
+            assert_eq!(bench.device.last_notification(0), Some(expected), "features {features:#x}");
+            assert!(bench.finish().is_empty());
+        }
     }
 }
 
@@ -110,4 +114,7 @@ fn a_queue_says_which_paths_it_uses() {
         assert!(!path.platform_order && !path.notification_data);
         bench.finish();
     }
+    // No chain is longer than the queue, so no table is, either.
+    let small = RingBench::<Tag<u8>>::new(4, false, true);
+    assert_eq!(small.queue.active_path().indirect_segments, Some(4));
 }

@@ -86,6 +86,18 @@ fn a_queue_reset_that_is_not_confirmed_frees_nothing_and_can_be_asked_for_again(
     bench.device.assert_driver_was_correct();
 }
 
+/// Spec: §4.1.4.3.1 — a queue that is reset is not enabled, either.
+#[test]
+fn a_queue_that_stays_enabled_is_not_taken_for_reset() {
+    let mut bench = RingBench::<Tag<u8>>::offering(4, Ring::default(), RING_RESET);
+    let memory = bench.hal.dma_regions();
+    bench.device.misbehave(|lies| lies.queue_already_enabled = true);
+
+    let failed = bench.running.reset_queue(bench.queue, PATIENCE).unwrap_err();
+
+    assert_eq!((failed.error, bench.hal.dma_regions()), (QueueResetError::TimedOut, memory));
+}
+
 #[test]
 fn a_queue_that_cannot_be_reset_alone_comes_back_as_it_was() {
     let mut bench = RingBench::<Tag<u8>>::new(4, false, false);

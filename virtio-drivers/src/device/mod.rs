@@ -3,4 +3,6 @@
 //! Spec: §5 Device Types. A driver is safe code over [`lifecycle`](crate::lifecycle) and [`ring`](crate::ring); its wire formats are in
 //! [`wire`](crate::wire).
 
+#![forbid(unsafe_code)]
+
 pub mod block;

@@ -6,13 +6,17 @@
 //! ```text
 //!   make_available(chain, context)   write descriptors; the device does not see them yet      ┐ as often
 //!   make_available(chain, context)                                                            ┘ as fits
-//!   publish()                        one index store, one full fence, at most one notification
-//!   take_used()                      the context comes back, with the bytes the device wrote
-//!   rearm()                          ask for notifications again, and look once more
+//!   publish()                        one store that shows them all, one full fence, at most one notification
+//!   take_used()                      the context comes back, and how many bytes the device wrote (or take_used_burst)
+//!   rearm()                          ask for notifications again, and look once more (or rearm_delayed)
 //! ```
+//!
+//! Whether the queue is split or packed was agreed on when it was made, and nobody needs to know; [`Virtqueue::active_path`] tells.
 //!
 //! What a device writes into the rings is read once and checked against private books (`books`); a device that breaks the protocol
 //! makes the queue [`Broken`], which only a reset cures.
+
+#![forbid(unsafe_code)]
 
 mod active;
 mod books;

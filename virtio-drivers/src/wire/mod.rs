@@ -4,6 +4,8 @@
 //! [`BlockFeatures::FLUSH`](block::BlockFeatures::FLUSH)); the full name is a doc alias, so searching for it works. What a device
 //! may send is always representable: unknown bits and numbers are kept, never refused here.
 
+#![forbid(unsafe_code)]
+
 pub mod block;
 pub mod device_type;
 pub mod features;

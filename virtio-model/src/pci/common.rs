@@ -177,6 +177,9 @@ impl State {
 
     fn write_queue_reset(&mut self, value: u16) {
         let completion = self.lies.queue_reset;
+        if self.selected().is_some_and(|queue| queue.resetting) {
+            self.complain("queue_reset written while that queue is being reset");
+        }
         let enabled = self.selected().is_some_and(|queue| queue.enabled);
         if value != 1 || !enabled {
             self.complain(format!("queue_reset written {value}, queue enabled: {enabled}"));
