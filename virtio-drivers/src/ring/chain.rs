@@ -66,85 +66,121 @@ pub struct RefusedChain<T> {
     pub payload: T,
 }
 
-/// What a chain comes to, after everything about it was checked.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Measured {
-    pub(super) segments: u16,
-    pub(super) writable_bytes: u32,
-}
-
 impl Chain<'_> {
-    /// Checks every portion against the queue's memory, counts segments and writable bytes.
-    pub(super) fn measure<H: Hal, T: Payload>(
+    /// How many segments the chain has, as far as anybody says.
+    #[inline(always)]
+    pub(super) fn segment_count<T: Payload>(&self, payload: &T) -> usize {
+        let portions = self.readable.len().saturating_add(self.writable.len());
+        portions.saturating_add(payload.segment_count())
+    }
+
+    /// Shows `each` the chain's segments in the order in which the device sees them, and how many come after each; then says how many bytes are writable.
+    ///
+    /// Every segment is judged on the way: whoever writes descriptors of them takes that back if this is an error.
+    #[inline(always)]
+    pub(super) fn visit<H: Hal, T: Payload>(
         &self,
         memory: Option<&DmaMemory<H>>,
         payload: &T,
-        segments_max: u16,
         domain: Domain,
-    ) -> Result<Measured, RefusedReason> {
-        let portions = self.readable.len().saturating_add(self.writable.len());
-        let segments = portions.saturating_add(payload.segment_count());
-        if segments == 0 {
-            return Err(RefusedReason::Empty);
+        each: impl FnMut(&Segment, usize),
+    ) -> Result<u32, RefusedReason> {
+        let mut visit = Visit::new(self.segment_count(payload), domain, each);
+        for portion in self.readable {
+            visit.portion(memory, *portion, Direction::DeviceReadable)?;
         }
-        let segments = u16::try_from(segments).map_err(|_| RefusedReason::TooLong)?;
-        if segments > segments_max {
-            return Err(RefusedReason::TooLong);
+        let segments = payload.segment_count();
+        let readable = visit.payload(payload, segments, Direction::DeviceReadable)?;
+        if readable < segments {
+            visit.payload(payload, segments, Direction::DeviceWritable)?;
         }
-        for portion in self.readable.iter().chain(self.writable) {
-            resolve(memory, *portion, Direction::DeviceReadable).ok_or(RefusedReason::BadPortion)?;
+        for portion in self.writable {
+            visit.portion(memory, *portion, Direction::DeviceWritable)?;
         }
-        let (mut bytes, mut writable_bytes, mut yielded) = (0u32, 0u32, 0u16);
-        // One more than promised is enough to see that the promise is not kept.
-        for segment in self.segments(memory, payload).take(usize::from(segments) + 1) {
-            yielded += 1;
-            if segment.len == 0 {
-                return Err(RefusedReason::BadPayload);
+        visit.finish()
+    }
+}
+
+/// Going through a chain. What is wrong is gathered and told at the end, so that nothing is decided at each segment.
+struct Visit<F> {
+    each: F,
+    domain: Domain,
+    /// Segments that are still to come.
+    left: usize,
+    bytes: u64,
+    writable_bytes: u64,
+    /// The payload does not keep its promise.
+    is_bad: bool,
+    /// Bits in which a segment's domain is another than the queue's.
+    other_domain: u16,
+}
+
+impl<F: FnMut(&Segment, usize)> Visit<F> {
+    const fn new(count: usize, domain: Domain, each: F) -> Self {
+        Self { each, domain, left: count, bytes: 0, writable_bytes: 0, is_bad: false, other_domain: 0 }
+    }
+
+    #[inline(always)]
+    fn portion<H: Hal>(
+        &mut self,
+        memory: Option<&DmaMemory<H>>,
+        Portion { offset, len }: Portion,
+        direction: Direction,
+    ) -> Result<(), RefusedReason> {
+        let place = memory.zip(usize::try_from(offset).ok()).zip(usize::try_from(len).ok());
+        let address = place.and_then(|((memory, offset), len)| memory.device_address(offset, len).ok());
+        let address = address.filter(|_| len > 0).ok_or(RefusedReason::BadPortion)?;
+        self.segment(&Segment { address, len, direction, domain: self.domain });
+        Ok(())
+    }
+
+    /// Visits the segments of one direction, and says how many there are.
+    #[inline(always)]
+    fn payload<T: Payload>(
+        &mut self,
+        payload: &T,
+        segments: usize,
+        direction: Direction,
+    ) -> Result<usize, RefusedReason> {
+        let mut visited = 0;
+        for index in 0..segments {
+            let segment = payload.segment(index).ok_or(RefusedReason::BadPayload)?;
+            if segment.direction == direction {
+                visited += 1;
+                self.segment(&segment);
             }
-            if segment.domain != domain {
-                return Err(RefusedReason::OtherDomain);
-            }
-            bytes = bytes.checked_add(segment.len).ok_or(RefusedReason::TooLong)?;
-            if segment.direction == Direction::DeviceWritable {
-                writable_bytes += segment.len;
-            }
         }
-        if yielded != segments {
+        Ok(visited)
+    }
+
+    #[inline(always)]
+    fn segment(&mut self, segment: &Segment) {
+        let Some(left) = self.left.checked_sub(1) else {
+            self.is_bad = true;
+            return;
+        };
+        self.left = left;
+        self.is_bad |= segment.len == 0;
+        self.other_domain |= segment.domain.0 ^ self.domain.0;
+        self.bytes += u64::from(segment.len);
+        if segment.direction == Direction::DeviceWritable {
+            self.writable_bytes += u64::from(segment.len);
+        }
+        (self.each)(segment, left);
+    }
+
+    /// What all of it comes to.
+    #[inline(always)]
+    fn finish(self) -> Result<u32, RefusedReason> {
+        if self.is_bad || self.left > 0 {
             return Err(RefusedReason::BadPayload);
         }
-        Ok(Measured { segments, writable_bytes })
+        if self.other_domain != 0 {
+            return Err(RefusedReason::OtherDomain);
+        }
+        if self.bytes > u64::from(u32::MAX) {
+            return Err(RefusedReason::TooLong);
+        }
+        u32::try_from(self.writable_bytes).map_err(|_| RefusedReason::TooLong)
     }
-
-    /// All segments in the order in which the device sees them.
-    pub(super) fn segments<H: Hal, T: Payload>(
-        &self,
-        memory: Option<&DmaMemory<H>>,
-        payload: &T,
-    ) -> impl Iterator<Item = Segment> {
-        let readable = self
-            .readable
-            .iter()
-            .filter_map(move |portion| resolve(memory, *portion, Direction::DeviceReadable));
-        let writable = self
-            .writable
-            .iter()
-            .filter_map(move |portion| resolve(memory, *portion, Direction::DeviceWritable));
-        readable
-            .chain(payload_segments(payload, Direction::DeviceReadable))
-            .chain(payload_segments(payload, Direction::DeviceWritable))
-            .chain(writable)
-    }
-}
-
-fn resolve<H: Hal>(memory: Option<&DmaMemory<H>>, portion: Portion, direction: Direction) -> Option<Segment> {
-    let len = usize::try_from(portion.len).ok().filter(|len| *len > 0)?;
-    let memory = memory?;
-    let address = memory.device_address(usize::try_from(portion.offset).ok()?, len).ok()?;
-    Some(Segment { address, len: portion.len, direction, domain: memory.domain() })
-}
-
-fn payload_segments<T: Payload>(payload: &T, direction: Direction) -> impl Iterator<Item = Segment> {
-    (0..payload.segment_count())
-        .filter_map(|index| payload.segment(index))
-        .filter(move |segment| segment.direction == direction)
 }
