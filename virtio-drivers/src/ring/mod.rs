@@ -4,8 +4,8 @@
 //! doorbell. [`lifecycle`](crate::lifecycle) installs queues; drivers use them like this:
 //!
 //! ```text
-//!   make_available(chain, context)   write descriptors; the device does not see them yet      ┐ as often
-//!   make_available(chain, context)                                                            ┘ as fits
+//!   make_available(chain, context)   write descriptors; the device does not see them yet      ┐ as often as fits,
+//!   make_available(chain, context)                                                            ┘ fastest in a burst()
 //!   publish()                        one store that shows them all, one full fence, at most one notification
 //!   take_used()                      the context comes back, and how many bytes the device wrote (or take_used_burst)
 //!   rearm()                          ask for notifications again, and look once more (or rearm_delayed)

@@ -32,6 +32,42 @@ pub enum Rearmed {
 /// Dropping it leaks its memory and whatever is in flight, for the device may be using both; [`reclaim`](Virtqueue::reclaim)
 /// takes them back after a reset.
 ///
+/// A driver that lets its device fill buffers: each is the queue's from `make_available` to `take_used`, and its bytes can be looked at when it is unmapped.
+///
+/// ```
+/// use virtio_guest::hal::{Direction, Hal};
+/// use virtio_guest::raw::MappedBuffer;
+/// use virtio_guest::ring::{Broken, Chain, Rearmed, Virtqueue};
+///
+/// type Incoming<H> = Virtqueue<'static, H, MappedBuffer<H, Vec<u8>>>;
+///
+/// /// Hands the device as many empty buffers as it can take, and shows them all at once.
+/// fn fill<H: Hal>(queue: &mut Incoming<H>, hal: &H) {
+///     let mut burst = queue.burst();
+///     while let Ok(buffer) = MappedBuffer::map(hal, vec![0; 2048], Direction::DeviceWritable) {
+///         if burst.make_available(Chain::default(), buffer).is_err() {
+///             break; // full: the buffer came back in the error
+///         }
+///     }
+///     burst.publish();
+/// }
+///
+/// /// After a notification: takes what has come, until nothing is left and the next one is asked for.
+/// fn take<H: Hal>(queue: &mut Incoming<H>, mut deliver: impl FnMut(&[u8])) -> Result<(), Broken> {
+///     loop {
+///         while let Some(used) = queue.take_used()? {
+///             let bytes = used.payload.unmap();
+///             deliver(&bytes[..used.written_len as usize]); // at most what the buffer has
+///         }
+///         if queue.rearm() == Rearmed::Quiet {
+///             return Ok(());
+///         }
+///     }
+/// }
+/// ```
+///
+/// It may be sent to another thread, and not be shared:
+///
 /// ```
 /// # use virtio_guest::{hal::Hal, raw::Tag, ring::Virtqueue};
 /// fn may_move_to_another_processor<T: Send>() {}
@@ -148,7 +184,7 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
         self.burst().make_available(chain, payload)
     }
 
-    /// Begins a burst: for many chains at a time, the fast way to make them available.
+    /// Begins a burst: the fast way to make many chains available. They are all shown with one [`publish`](Burst::publish).
     #[inline(always)]
     pub fn burst(&mut self) -> Burst<'_, H, T> {
         Burst::of(self)
