@@ -13,22 +13,22 @@
 //! ```
 
 pub mod case;
-
+pub mod counts;
 pub mod device;
 pub mod driver;
 pub mod heap;
-
+pub mod instructions;
 pub mod libblkio_ring;
 pub mod memory;
 pub mod our_ring;
 pub mod rcore_ring;
-
-
+pub mod report;
+pub mod results;
 pub mod subject;
-
-
+pub mod table;
+pub mod times;
 pub mod transport;
-
+pub mod two_cores;
 pub mod vhost;
 
 #[global_allocator]

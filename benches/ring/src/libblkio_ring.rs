@@ -6,11 +6,13 @@
 use std::ptr::NonNull;
 
 use libblkio::virtqueue::{Virtqueue, VirtqueueLayout};
-use libblkio::{VirtioBlkConfig, VirtioBlkQueue, VirtioBlkReqBuf, VirtioFeatureFlags, VirtioTransport, iovec};
+use libblkio::{
+    VirtioBlkConfig, VirtioBlkQueue, VirtioBlkReqBuf, VirtioFeatureFlags, VirtioTransport, iovec,
+};
 
 use crate::case::Case;
 use crate::device::Areas;
-use crate::driver::{Driver, Turn, fail};
+use crate::driver::{Contexts, Driver, Turn, fail};
 use crate::memory::zeroed_bytes;
 use crate::transport::ring_doorbell;
 use crate::vhost;
@@ -33,7 +35,7 @@ pub struct Libblkio<const N: usize> {
     areas: Areas,
     buffers: [iovec; N],
     readable: usize,
-    next: u64,
+    contexts: Contexts,
 }
 
 impl<const N: usize> Libblkio<N> {
@@ -49,6 +51,8 @@ impl<const N: usize> Libblkio<N> {
         let memory = zeroed_bytes(layout.expect("it has a layout").end_offset, 4096);
         let queue = Virtqueue::new(transport.iova_translator(), memory, case.queue_size(), features);
         let queue = queue.expect("it makes a queue");
+        // The back end's thread waits for ever, instead of ending at some moment of a measurement.
+        std::mem::forget(transport);
         let area = |pointer: *const u8| NonNull::new(pointer.cast_mut()).expect("inside of the memory");
         let areas = Areas {
             descriptor_area: area(queue.desc_table_ptr()),
@@ -59,23 +63,18 @@ impl<const N: usize> Libblkio<N> {
         let buffers = std::array::from_fn(|index| {
             buffer(case.shape.length(u16::try_from(index).expect("few segments")))
         });
-        Self { queue, areas, buffers, readable: case.shape.readable().into(), next: 0 }
+        Self { queue, areas, buffers, readable: case.shape.readable().into(), contexts: Contexts::default() }
     }
 }
 
 impl<const N: usize> Driver for Libblkio<N> {
-    fn rounds(
-        &mut self,
-        rounds: u64,
-        burst: u16,
-        mut turn: impl Turn,
-        mut came_back: impl FnMut(u64),
-    ) {
-        let Self { queue, buffers, readable, next, .. } = self;
+    #[inline]
+    fn rounds(&mut self, rounds: u64, burst: u16, mut turn: Turn<'_>) {
+        let Self { queue, buffers, readable, contexts, .. } = self;
         for _ in 0..rounds {
             for _ in 0..burst {
                 let added = queue.add_request(|request, add_descriptor| {
-                    *request = *next;
+                    *request = contexts.next();
                     for (index, buffer) in buffers.iter().enumerate() {
                         add_descriptor(*buffer, index >= *readable)?;
                     }
@@ -84,7 +83,6 @@ impl<const N: usize> Driver for Libblkio<N> {
                 if let Err(error) = added {
                     fail(&error);
                 }
-                *next += 1;
             }
             if queue.avail_notif_needed() {
                 ring_doorbell();
@@ -94,7 +92,7 @@ impl<const N: usize> Driver for Libblkio<N> {
             while left > 0 {
                 match queue.completions().next() {
                     Some(completion) => {
-                        came_back(completion.req);
+                        contexts.came_back(completion.req);
                         left -= 1;
                     }
                     None => turn.wait(),
@@ -106,6 +104,10 @@ impl<const N: usize> Driver for Libblkio<N> {
     fn areas(&self) -> Areas {
         self.areas
     }
+
+    fn contexts(&self) -> &Contexts {
+        &self.contexts
+    }
 }
 
 /// Its block queue, with read requests: header, one buffer, status.
@@ -113,7 +115,7 @@ pub struct LibblkioBlock {
     queue: VirtioBlkQueue<'static, u64>,
     areas: Areas,
     buffer: iovec,
-    next: u64,
+    contexts: Contexts,
 }
 
 impl LibblkioBlock {
@@ -129,26 +131,20 @@ impl LibblkioBlock {
         let queues = VirtioBlkQueue::setup_queues(transport, 1, case.queue_size());
         let queue = queues.expect("it makes a queue").pop().expect("one queue");
         let areas = areas.recv().expect("the back end was told where the ring is");
-        Self { queue, areas, buffer: buffer(case.shape.length(1)), next: 0 }
+        Self { queue, areas, buffer: buffer(case.shape.length(1)), contexts: Contexts::default() }
     }
 }
 
 impl Driver for LibblkioBlock {
-    fn rounds(
-        &mut self,
-        rounds: u64,
-        burst: u16,
-        mut turn: impl Turn,
-        mut came_back: impl FnMut(u64),
-    ) {
+    #[inline]
+    fn rounds(&mut self, rounds: u64, burst: u16, mut turn: Turn<'_>) {
         for _ in 0..rounds {
             for _ in 0..burst {
                 // SAFETY: one buffer, which is never freed, and which nobody but the device may access.
-                let added = unsafe { self.queue.readv(0, &raw const self.buffer, 1, self.next) };
+                let added = unsafe { self.queue.readv(0, &raw const self.buffer, 1, self.contexts.next()) };
                 if let Err(error) = added {
                     fail(&error);
                 }
-                self.next += 1;
             }
             if self.queue.avail_notif_needed() {
                 ring_doorbell();
@@ -158,7 +154,7 @@ impl Driver for LibblkioBlock {
             while left > 0 {
                 match self.queue.completions().next() {
                     Some(completion) => {
-                        came_back(completion.context);
+                        self.contexts.came_back(completion.context);
                         left -= 1;
                     }
                     None => turn.wait(),
@@ -169,5 +165,9 @@ impl Driver for LibblkioBlock {
 
     fn areas(&self) -> Areas {
         self.areas
+    }
+
+    fn contexts(&self) -> &Contexts {
+        &self.contexts
     }
 }

@@ -1,6 +1,7 @@
 //! Memory for rings and buffers: identity mapped, zeroed, and never given back, for a benchmark lives no longer than its process.
 
 use std::alloc::{Layout, alloc_zeroed};
+use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use virtio_guest::hal::{DeviceAddress, Direction, DmaError, DmaRegion, Hal, MapError};
@@ -37,12 +38,30 @@ pub fn place(address: u64) -> NonNull<u8> {
     NonNull::new(std::ptr::with_exposed_provenance_mut(address)).expect("not at address 0")
 }
 
-/// Our `Hal` of it.
-#[derive(Clone, Copy, Debug)]
-pub struct Identity;
+/// Our `Hal` of it. `U` is what it is for: each user of rings has code of its own, as if there were no other in the program.
+pub struct Identity<U>(PhantomData<fn(U)>);
+
+impl<U> Identity<U> {
+    /// There is only one.
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<U> Default for Identity<U> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<U> Clone for Identity<U> {
+    fn clone(&self) -> Self {
+        Self::new()
+    }
+}
 
 // SAFETY: fresh zeroed memory of that layout, that stays valid for ever; addresses are pointers, which every device here can follow; nothing is ever unmapped.
-unsafe impl Hal for Identity {
+unsafe impl<U> Hal for Identity<U> {
     fn allocate_dma(&self, layout: Layout) -> Result<DmaRegion, DmaError> {
         let pointer = zeroed(layout);
         Ok(DmaRegion { pointer, device_address: DeviceAddress(device_address(pointer)), layout })

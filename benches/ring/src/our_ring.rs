@@ -5,12 +5,12 @@ use std::alloc::Layout;
 use virtio_guest::hal::{Attempts, DeviceAddress, Direction, Domain};
 use virtio_guest::lifecycle::{Negotiating, Running, Wants};
 use virtio_guest::raw::{Payload, Segment, Tag};
-use virtio_guest::ring::{Chain, Portion, QueueSettings, Slots, Virtqueue};
+use virtio_guest::ring::{Chain, Portion, QueueSettings, Slots, Used, Virtqueue};
 use virtio_guest::wire::features::{CommonFeatures, DeviceFeatures};
 
 use crate::case::Case;
 use crate::device::Areas;
-use crate::driver::{Driver, Turn, fail};
+use crate::driver::{Contexts, Driver, Turn, fail};
 use crate::memory::{Identity, device_address, zeroed};
 use crate::transport::LeastTransport;
 
@@ -23,9 +23,8 @@ bitflags::bitflags! {
 impl DeviceFeatures for NoFeatures {}
 
 /// A queue, and the device that keeps it.
-#[derive(Debug)]
 struct Live<T: Payload + 'static> {
-    queue: Virtqueue<'static, Identity, T>,
+    queue: Virtqueue<'static, Identity<T>, T>,
     areas: Areas,
     _device: Running<LeastTransport, NoFeatures>,
 }
@@ -49,10 +48,9 @@ impl<T: Payload + 'static> Live<T> {
             memory_bytes,
         };
         let device = Negotiating::begin(transport, Attempts(1)).expect("it resets at once");
-        let mut device =
-            device.negotiate(Wants::<NoFeatures>::none()).expect("it takes what it offers");
+        let mut device = device.negotiate(Wants::<NoFeatures>::none()).expect("it takes what it offers");
         let slots = Slots::allocate(case.queue_size());
-        let queue = device.install_queue(0, &Identity, &settings, slots).expect("there is memory");
+        let queue = device.install_queue(0, &Identity::new(), &settings, slots).expect("there is memory");
         let device = device.start();
         let queue = device.activate(queue);
         let path = queue.active_path();
@@ -67,24 +65,24 @@ impl<T: Payload + 'static> Live<T> {
     fn rounds(
         &mut self,
         (rounds, burst): (u64, u16),
+        mut turn: Turn<'_>,
+        contexts: &mut Contexts,
         chain: Chain<'_>,
-        next: &mut u64,
-        mut turn: impl Turn,
         operation: impl Fn(u64) -> T,
-        mut came_back: impl FnMut(T),
+        context_of: impl Fn(T) -> u64,
     ) {
         for _ in 0..rounds {
             for _ in 0..burst {
-                if let Err(refused) = self.queue.make_available(chain, operation(*next)) {
+                if let Err(refused) = self.queue.make_available(chain, operation(contexts.next())) {
                     fail(&refused.reason);
                 }
-                *next += 1;
             }
             self.queue.publish();
             turn.published(burst);
             let mut left = usize::from(burst);
             while left > 0 {
-                match self.queue.take_used_burst(left, |used| came_back(used.payload)) {
+                let take = |used: Used<T>| contexts.came_back(context_of(used.payload));
+                match self.queue.take_used_burst(left, take) {
                     Ok(0) => turn.wait(),
                     Ok(taken) => left -= taken,
                     Err(broken) => fail(&broken),
@@ -115,11 +113,10 @@ unsafe impl<const N: usize> Payload for Operation<N> {
 }
 
 /// Our driver side, with chains of `N` segments from the payload.
-#[derive(Debug)]
 pub struct Ours<const N: usize> {
     live: Live<Operation<N>>,
     segments: &'static [Segment; N],
-    next: u64,
+    contexts: Contexts,
 }
 
 impl<const N: usize> Ours<N> {
@@ -132,37 +129,48 @@ impl<const N: usize> Ours<N> {
             let index = u16::try_from(index).expect("few segments");
             let len = case.shape.length(index);
             let is_readable = index < case.shape.readable();
-            let direction =
-                if is_readable { Direction::DeviceReadable } else { Direction::DeviceWritable };
+            let direction = if is_readable { Direction::DeviceReadable } else { Direction::DeviceWritable };
             let layout = Layout::from_size_align(len as usize, 64).expect("a layout");
             let address = DeviceAddress(device_address(zeroed(layout)));
             Segment { address, len, direction, domain: Domain(0) }
         });
-        Self { live: Live::new(case, 0), segments: Box::leak(Box::new(segments)), next: 0 }
+        Self {
+            live: Live::new(case, 0),
+            segments: Box::leak(Box::new(segments)),
+            contexts: Contexts::default(),
+        }
     }
 }
 
 impl<const N: usize> Driver for Ours<N> {
-    fn rounds(&mut self, rounds: u64, burst: u16, turn: impl Turn, mut came_back: impl FnMut(u64)) {
-        let Self { live, segments, next } = self;
+    #[inline]
+    fn rounds(&mut self, rounds: u64, burst: u16, turn: Turn<'_>) {
+        let Self { live, segments, contexts } = self;
         let segments: &'static [Segment; N] = segments;
         let operation = |context| Operation { segments, context };
-        let came_back = |operation: Operation<N>| came_back(operation.context);
-        live.rounds((rounds, burst), Chain::default(), next, turn, operation, came_back);
+        let size = (rounds, burst);
+        live.rounds(size, turn, contexts, Chain::default(), operation, |operation| operation.context);
     }
 
     fn areas(&self) -> Areas {
         self.live.areas
     }
+
+    fn contexts(&self) -> &Contexts {
+        &self.contexts
+    }
 }
 
-/// Our driver side, with chains of portions of the queue's memory: `R` that the device reads, and `W` that it writes.
+/// A context, of a type for each shape of chain.
 #[derive(Debug)]
+struct Context<const R: usize, const W: usize>(u64);
+
+/// Our driver side, with chains of portions of the queue's memory: `R` that the device reads, and `W` that it writes.
 pub struct OursPortions<const R: usize, const W: usize> {
-    live: Live<Tag<u64>>,
+    live: Live<Tag<Context<R, W>>>,
     readable: [Portion; R],
     writable: [Portion; W],
-    next: u64,
+    contexts: Contexts,
 }
 
 impl<const R: usize, const W: usize> OursPortions<R, W> {
@@ -180,18 +188,24 @@ impl<const R: usize, const W: usize> OursPortions<R, W> {
         };
         let readable = std::array::from_fn(&mut portion);
         let writable = std::array::from_fn(|index| portion(R + index));
-        Self { live: Live::new(case, offset as usize), readable, writable, next: 0 }
+        Self { live: Live::new(case, offset as usize), readable, writable, contexts: Contexts::default() }
     }
 }
 
 impl<const R: usize, const W: usize> Driver for OursPortions<R, W> {
-    fn rounds(&mut self, rounds: u64, burst: u16, turn: impl Turn, mut came_back: impl FnMut(u64)) {
-        let Self { live, readable, writable, next } = self;
+    #[inline]
+    fn rounds(&mut self, rounds: u64, burst: u16, turn: Turn<'_>) {
+        let Self { live, readable, writable, contexts } = self;
         let chain = Chain { readable, writable };
-        live.rounds((rounds, burst), chain, next, turn, Tag, |Tag(context)| came_back(context));
+        let operation = |context| Tag(Context(context));
+        live.rounds((rounds, burst), turn, contexts, chain, operation, |Tag(Context(context))| context);
     }
 
     fn areas(&self) -> Areas {
         self.live.areas
+    }
+
+    fn contexts(&self) -> &Contexts {
+        &self.contexts
     }
 }

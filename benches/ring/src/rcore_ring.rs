@@ -12,15 +12,15 @@ use rcore::{BufferDirection, Error, Hal, PAGE_SIZE, PhysAddr, queue::VirtQueue};
 
 use crate::case::Case;
 use crate::device::Areas;
-use crate::driver::{Driver, Turn, fail};
+use crate::driver::{Contexts, Driver, Turn, fail};
 use crate::memory::{device_address, place, zeroed, zeroed_bytes};
 use crate::transport::ring_doorbell;
 
-/// Its platform, of the same memory as ours.
-struct Identity;
+/// Its platform, of the same memory as ours; one for each shape of chain, so that each has code of its own.
+struct Identity<const R: usize, const W: usize>;
 
 // SAFETY: fresh zeroed pages that stay valid for ever; addresses are pointers.
-unsafe impl Hal for Identity {
+unsafe impl<const R: usize, const W: usize> Hal for Identity<R, W> {
     fn dma_alloc(pages: usize, _: BufferDirection) -> (PhysAddr, NonNull<u8>) {
         let layout = Layout::from_size_align(pages * PAGE_SIZE, PAGE_SIZE).expect("a layout");
         let pointer = zeroed(layout);
@@ -123,13 +123,13 @@ impl Transport for LeastTransport {
 
 /// Its queue of `SIZE` descriptors, with chains of `R` buffers that the device reads and `W` that it writes.
 pub struct Rcore<const R: usize, const W: usize, const SIZE: usize> {
-    queue: Box<VirtQueue<Identity, SIZE>>,
+    queue: Box<VirtQueue<Identity<R, W>, SIZE>>,
     transport: LeastTransport,
     areas: Areas,
     inputs: [&'static [u8]; R],
     /// Behind a pointer, for it asks for the list anew with each call, for as long as the call lasts.
     outputs: NonNull<[&'static mut [u8]; W]>,
-    next: u64,
+    contexts: Contexts,
     /// The operations of a burst: token and context.
     in_flight: Vec<(u16, u64)>,
     _not_shared: PhantomData<*mut u8>,
@@ -157,7 +157,7 @@ impl<const R: usize, const W: usize, const SIZE: usize> Rcore<R, W, SIZE> {
             areas,
             inputs,
             outputs: NonNull::from(Box::leak(Box::new(outputs))),
-            next: 0,
+            contexts: Contexts::default(),
             in_flight: vec![(0, 0); usize::from(case.burst)],
             _not_shared: PhantomData,
         }
@@ -165,13 +165,8 @@ impl<const R: usize, const W: usize, const SIZE: usize> Rcore<R, W, SIZE> {
 }
 
 impl<const R: usize, const W: usize, const SIZE: usize> Driver for Rcore<R, W, SIZE> {
-    fn rounds(
-        &mut self,
-        rounds: u64,
-        burst: u16,
-        mut turn: impl Turn,
-        mut came_back: impl FnMut(u64),
-    ) {
+    #[inline]
+    fn rounds(&mut self, rounds: u64, burst: u16, mut turn: Turn<'_>) {
         for _ in 0..rounds {
             let in_flight = &mut self.in_flight[..usize::from(burst)];
             for operation in &mut *in_flight {
@@ -179,10 +174,9 @@ impl<const R: usize, const W: usize, const SIZE: usize> Driver for Rcore<R, W, S
                 let outputs = unsafe { self.outputs.as_mut() };
                 // SAFETY: the buffers are never freed, and nobody but the device may access them.
                 match unsafe { self.queue.add(&self.inputs, outputs) } {
-                    Ok(token) => *operation = (token, self.next),
+                    Ok(token) => *operation = (token, self.contexts.next()),
                     Err(error) => fail(&error),
                 }
-                self.next += 1;
             }
             if self.queue.should_notify() {
                 self.transport.notify(0);
@@ -199,12 +193,16 @@ impl<const R: usize, const W: usize, const SIZE: usize> Driver for Rcore<R, W, S
                         Err(error) => fail(&error),
                     }
                 }
-                came_back(*context);
+                self.contexts.came_back(*context);
             }
         }
     }
 
     fn areas(&self) -> Areas {
         self.areas
+    }
+
+    fn contexts(&self) -> &Contexts {
+        &self.contexts
     }
 }
