@@ -45,14 +45,13 @@ impl<const N: usize> Libblkio<N> {
     /// It refuses.
     pub fn new(case: &Case) -> Self {
         let features = features(case);
-        let (transport, _) =
-            vhost::connect::<VirtioBlkConfig, u64>(features.bits()).expect("the back end says yes");
+        let connected = vhost::connect::<VirtioBlkConfig, u64>(features.bits(), vhost::CONNECTED);
+        let (transport, back_end) = connected.expect("the back end says yes");
+        back_end.end().expect("the front end is connected");
         let layout = VirtqueueLayout::new::<u64>(1, case.queue_size().into(), features);
         let memory = zeroed_bytes(layout.expect("it has a layout").end_offset, 4096);
         let queue = Virtqueue::new(transport.iova_translator(), memory, case.queue_size(), features);
         let queue = queue.expect("it makes a queue");
-        // The back end's thread waits for ever, instead of ending at some moment of a measurement.
-        std::mem::forget(transport);
         let area = |pointer: *const u8| NonNull::new(pointer.cast_mut()).expect("inside of the memory");
         let areas = Areas {
             descriptor_area: area(queue.desc_table_ptr()),
@@ -124,13 +123,14 @@ impl LibblkioBlock {
     /// # Panics
     /// It refuses.
     pub fn new(case: &Case) -> Self {
-        let connected = vhost::connect::<VirtioBlkConfig, VirtioBlkReqBuf>(features(case).bits());
-        let (transport, areas) = connected.expect("the back end says yes");
+        let features = features(case).bits();
+        let connected = vhost::connect::<VirtioBlkConfig, VirtioBlkReqBuf>(features, vhost::QUEUE_ENABLED);
+        let (transport, back_end) = connected.expect("the back end says yes");
         // The queues are in its memory, so it stays.
         let transport = Box::leak(Box::new(transport));
         let queues = VirtioBlkQueue::setup_queues(transport, 1, case.queue_size());
         let queue = queues.expect("it makes a queue").pop().expect("one queue");
-        let areas = areas.recv().expect("the back end was told where the ring is");
+        let areas = back_end.end().expect("the queue is enabled").expect("it has a place");
         Self { queue, areas, buffer: buffer(case.shape.length(1)), contexts: Contexts::default() }
     }
 }

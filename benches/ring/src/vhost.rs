@@ -8,7 +8,7 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::JoinHandle;
 use std::{env, fs, process, thread};
 
 use libblkio::{ByteValued, VhostUser};
@@ -31,29 +31,55 @@ const PROTOCOL_FEATURES: u64 = 1 << 30;
 /// `REPLY_ACK`, `CONFIG` and `CONFIGURE_MEM_SLOTS`.
 const OFFERED_PROTOCOL_FEATURES: u64 = 1 << 3 | 1 << 9 | 1 << 15;
 
-/// A transport whose device has these features, and where its queues are, once they are set up.
+/// The last request of a front end that connects.
+pub const CONNECTED: u32 = GET_MAX_MEM_SLOTS;
+
+/// The last request of a front end that sets one queue up.
+pub const QUEUE_ENABLED: u32 = 18;
+
+/// A back end, which ends by itself when it has answered the last request it was told of: nothing of it runs during a measurement.
+#[derive(Debug)]
+pub struct BackEnd(JoinHandle<io::Result<Option<Areas>>>);
+
+impl BackEnd {
+    /// Waits for its end, and says where the queue is that was set up.
+    ///
+    /// # Errors
+    /// The front end hung up before.
+    ///
+    /// # Panics
+    /// The back end did.
+    pub fn end(self) -> io::Result<Option<Areas>> {
+        self.0.join().expect("it does not panic")
+    }
+}
+
+/// A transport whose device has these features, and the back end behind it.
 ///
 /// # Errors
 /// There can be no socket in the folder for temporary files, or the front end does not like the back end.
-pub fn connect<C: ByteValued, R: Copy>(features: u64) -> io::Result<(VhostUser<C, R>, Receiver<Areas>)> {
+pub fn connect<C: ByteValued, R: Copy>(
+    features: u64,
+    last_request: u32,
+) -> io::Result<(VhostUser<C, R>, BackEnd)> {
     static CONNECTIONS: AtomicU32 = AtomicU32::new(0);
     let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
     let path = env::temp_dir().join(format!("ring-bench-{}-{number}.socket", process::id()));
     let listener = UnixListener::bind(&path)?;
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        // It ends when the front end hangs up.
-        let _ = listener.accept().and_then(|(stream, _)| say_yes(stream, features, &sender));
+    let back_end = thread::spawn(move || {
+        let (stream, _) = listener.accept()?;
+        say_yes(stream, features, last_request)
     });
     let transport = path.to_str().map_or_else(
         || Err(io::Error::other("the folder for temporary files has a name that is no text")),
         |path| VhostUser::new(path, features),
     );
     fs::remove_file(&path)?;
-    Ok((transport?, receiver))
+    Ok((transport?, BackEnd(back_end)))
 }
 
-fn say_yes(mut stream: UnixStream, features: u64, rings: &Sender<Areas>) -> io::Result<()> {
+fn say_yes(mut stream: UnixStream, features: u64, last_request: u32) -> io::Result<Option<Areas>> {
+    let mut areas = None;
     let mut size = 0;
     loop {
         let mut header = [0; 12];
@@ -66,7 +92,7 @@ fn say_yes(mut stream: UnixStream, features: u64, rings: &Sender<Areas>) -> io::
             SET_VRING_ADDR => {
                 let [descriptor_area, device_area, driver_area] =
                     [8, 16, 24].map(|offset| place(u64_at(&payload, offset)));
-                let _ = rings.send(Areas { descriptor_area, driver_area, device_area, size });
+                areas = Some(Areas { descriptor_area, driver_area, device_area, size });
             }
             _ => {}
         }
@@ -83,6 +109,9 @@ fn say_yes(mut stream: UnixStream, features: u64, rings: &Sender<Areas>) -> io::
             }
             reply.extend(answer.to_ne_bytes());
             stream.write_all(&reply)?;
+        }
+        if request == last_request {
+            return Ok(areas);
         }
     }
 }
