@@ -17,6 +17,9 @@ mkdir -p "$RING_BENCH_FOLDER"
 say "building with link-time optimization"
 cargo build -q --profile bench -p ring-bench --bin ring-bench --bench time || fail "the benchmark does not build; the compiler's messages above say why."
 
+# Ours is the only work that should be going on: builds of a moment ago do not count, so it is what runs now.
+others=$(awk '{ split($4, tasks, "/"); print tasks[1] - 1 }' /proc/loadavg 2>/dev/null || echo 0)
+[ "$others" -le 0 ] || say "careful: $others other programs are running on this machine, so times will say little; instructions are not affected"
 say "measuring times (about a minute and a half)"
 log=$RING_BENCH_FOLDER/criterion.log
 # Criterion's own words go to the log; what the benchmark says of its progress comes by descriptor 3.
