@@ -72,12 +72,13 @@ impl<T: Payload + 'static> Live<T> {
         context_of: impl Fn(T) -> u64,
     ) {
         for _ in 0..rounds {
+            let mut supply = self.queue.burst();
             for _ in 0..burst {
-                if let Err(refused) = self.queue.make_available(chain, operation(contexts.next())) {
+                if let Err(refused) = supply.make_available(chain, operation(contexts.next())) {
                     fail(&refused.reason);
                 }
             }
-            self.queue.publish();
+            supply.publish();
             turn.published(burst);
             let mut left = usize::from(burst);
             while left > 0 {
