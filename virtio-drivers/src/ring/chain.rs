@@ -2,11 +2,11 @@
 //!
 //! Spec: §2.7.4.2 (device-readable parts come before device-writable ones), §2.7.13 Supplying Buffers to The Device.
 //!
-//! A chain is made of portions of the queue's own memory and of the segments of its payload, in an order that cannot be wrong:
+//! A chain is made of portions of the queue's own memory and of the segments of its payload, in this order:
 //!
 //! ```text
-//!   readable portions │ readable segments of the payload │ its writable segments │ writable portions
-//!   (request header)    (data to a device)                 (data from it)          (status byte)
+//!   readable portions │ the payload's segments, readable ones first │ writable portions
+//!   (request header)    (data to a device, data from it)              (status byte)
 //! ```
 
 use crate::hal::{Direction, Domain, Hal};
@@ -48,6 +48,9 @@ pub enum RefusedReason {
     /// The payload has other segments than it says, or an empty one: its implementation breaks its promise.
     #[error("the payload has other segments than it says")]
     BadPayload,
+    /// A device-readable segment of the payload comes after a device-writable one (§2.7.4.2).
+    #[error("a device-readable segment comes after a device-writable one")]
+    Misordered,
     /// A segment of the payload was mapped for another DMA domain than the queue's.
     #[error("the buffer was mapped for another DMA domain")]
     OtherDomain,
@@ -66,12 +69,19 @@ pub struct RefusedChain<T> {
     pub payload: T,
 }
 
+/// How many segments a chain has. Asked once, so that nobody can give two answers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Count {
+    payload: usize,
+    pub(super) all: usize,
+}
+
 impl Chain<'_> {
-    /// How many segments the chain has, as far as anybody says.
     #[inline(always)]
-    pub(super) fn segment_count<T: Payload>(&self, payload: &T) -> usize {
+    pub(super) fn count<T: Payload>(&self, payload: &T) -> Count {
+        let payload = payload.segment_count();
         let portions = self.readable.len().saturating_add(self.writable.len());
-        portions.saturating_add(payload.segment_count())
+        Count { payload, all: portions.saturating_add(payload) }
     }
 
     /// Shows `each` the chain's segments in the order in which the device sees them, and how many come after each; then says how many bytes are writable.
@@ -82,17 +92,17 @@ impl Chain<'_> {
         &self,
         memory: Option<&DmaMemory<H>>,
         payload: &T,
+        count: Count,
         domain: Domain,
         each: impl FnMut(&Segment, usize),
     ) -> Result<u32, RefusedReason> {
-        let mut visit = Visit::new(self.segment_count(payload), domain, each);
+        let mut visit = Visit::new(count, domain, each);
         for portion in self.readable {
             visit.portion(memory, *portion, Direction::DeviceReadable)?;
         }
-        let segments = payload.segment_count();
-        let readable = visit.payload(payload, segments, Direction::DeviceReadable)?;
-        if readable < segments {
-            visit.payload(payload, segments, Direction::DeviceWritable)?;
+        for index in 0..count.payload {
+            let segment = payload.segment(index).ok_or(RefusedReason::BadPayload)?;
+            visit.segment(&segment);
         }
         for portion in self.writable {
             visit.portion(memory, *portion, Direction::DeviceWritable)?;
@@ -107,17 +117,21 @@ struct Visit<F> {
     domain: Domain,
     /// Segments that are still to come.
     left: usize,
+    /// The shortest segment.
+    shortest: u32,
     bytes: u64,
     writable_bytes: u64,
-    /// The payload does not keep its promise.
-    is_bad: bool,
+    /// A readable segment comes after a writable one.
+    is_misordered: bool,
     /// Bits in which a segment's domain is another than the queue's.
     other_domain: u16,
 }
 
 impl<F: FnMut(&Segment, usize)> Visit<F> {
-    const fn new(count: usize, domain: Domain, each: F) -> Self {
-        Self { each, domain, left: count, bytes: 0, writable_bytes: 0, is_bad: false, other_domain: 0 }
+    const fn new(count: Count, domain: Domain, each: F) -> Self {
+        let (shortest, other_domain) = (u32::MAX, 0);
+        let (bytes, writable_bytes, is_misordered) = (0, 0, false);
+        Self { each, domain, left: count.all, shortest, bytes, writable_bytes, is_misordered, other_domain }
     }
 
     #[inline(always)]
@@ -134,49 +148,31 @@ impl<F: FnMut(&Segment, usize)> Visit<F> {
         Ok(())
     }
 
-    /// Visits the segments of one direction, and says how many there are.
-    #[inline(always)]
-    fn payload<T: Payload>(
-        &mut self,
-        payload: &T,
-        segments: usize,
-        direction: Direction,
-    ) -> Result<usize, RefusedReason> {
-        let mut visited = 0;
-        for index in 0..segments {
-            let segment = payload.segment(index).ok_or(RefusedReason::BadPayload)?;
-            if segment.direction == direction {
-                visited += 1;
-                self.segment(&segment);
-            }
-        }
-        Ok(visited)
-    }
-
     #[inline(always)]
     fn segment(&mut self, segment: &Segment) {
-        let Some(left) = self.left.checked_sub(1) else {
-            self.is_bad = true;
-            return;
-        };
-        self.left = left;
-        self.is_bad |= segment.len == 0;
+        // There are as many as were counted.
+        self.left = self.left.wrapping_sub(1);
+        self.shortest = self.shortest.min(segment.len);
         self.other_domain |= segment.domain.0 ^ self.domain.0;
         self.bytes += u64::from(segment.len);
-        if segment.direction == Direction::DeviceWritable {
-            self.writable_bytes += u64::from(segment.len);
+        match segment.direction {
+            Direction::DeviceReadable => self.is_misordered |= self.writable_bytes > 0,
+            Direction::DeviceWritable => self.writable_bytes += u64::from(segment.len),
         }
-        (self.each)(segment, left);
+        (self.each)(segment, self.left);
     }
 
     /// What all of it comes to.
     #[inline(always)]
     fn finish(self) -> Result<u32, RefusedReason> {
-        if self.is_bad || self.left > 0 {
+        if self.shortest == 0 {
             return Err(RefusedReason::BadPayload);
         }
         if self.other_domain != 0 {
             return Err(RefusedReason::OtherDomain);
+        }
+        if self.is_misordered {
+            return Err(RefusedReason::Misordered);
         }
         if self.bytes > u64::from(u32::MAX) {
             return Err(RefusedReason::TooLong);

@@ -4,7 +4,7 @@
 //! comes by there only when the chain is published.
 
 use super::books::{self, Progress, index};
-use super::chain::{Chain, RefusedChain, RefusedReason};
+use super::chain::{Chain, Count, RefusedChain, RefusedReason};
 use super::layout::Ring;
 use super::packed::Laying;
 use super::position::Position;
@@ -70,21 +70,21 @@ impl<'q, H: Hal, T: Payload> Burst<'q, H, T> {
     /// See [`RefusedReason`]; the queue is unchanged, and so is what is in the burst already.
     #[inline(always)]
     pub fn make_available(&mut self, chain: Chain<'_>, payload: T) -> Result<(), RefusedChain<T>> {
-        let count = chain.segment_count(&payload);
+        let count = chain.count(&payload);
         let id = self.progress.first_free;
         let table = match self.tables {
-            Some(tables) if count > 1 => tables.table(id, count),
+            Some(tables) if count.all > 1 => tables.table(id, count.all),
             _ => None,
         };
-        let descriptors = match u16::try_from(if table.is_some() { 1 } else { count }) {
+        let descriptors = match u16::try_from(if table.is_some() { 1 } else { count.all }) {
             // A queue that is out of service has no free descriptor.
             Ok(needed @ 1..) if needed <= self.progress.free && usize::from(id) < self.slots.len() => needed,
             _ => {
-                let reason = why_refused(self.service, count, self.memory.ring.size());
+                let reason = why_refused(self.service, count.all, self.memory.ring.size());
                 return Err(RefusedChain { reason, payload });
             }
         };
-        let chain = Supplied { chain, driver: self.driver, payload: &payload, domain: self.domain };
+        let chain = Supplied { chain, count, driver: self.driver, payload: &payload, domain: self.domain };
 
         let sequence = index(self.progress.made_available);
         let written = match &mut self.place {
@@ -151,6 +151,7 @@ impl<H: Hal, T> Drop for Burst<'_, H, T> {
 /// A chain, and all that is needed to see its segments.
 struct Supplied<'c, H: Hal, T> {
     chain: Chain<'c>,
+    count: Count,
     driver: Option<&'c DmaMemory<H>>,
     payload: &'c T,
     domain: Domain,
@@ -159,7 +160,7 @@ struct Supplied<'c, H: Hal, T> {
 impl<H: Hal, T: Payload> Supplied<'_, H, T> {
     #[inline(always)]
     fn visit(&self, each: impl FnMut(&Segment, usize)) -> Result<u32, RefusedReason> {
-        self.chain.visit(self.driver, self.payload, self.domain, each)
+        self.chain.visit(self.driver, self.payload, self.count, self.domain, each)
     }
 }
 
