@@ -28,6 +28,6 @@ pub(crate) use lent::QueueReset;
 pub use lent::{ConfirmedReset, Lent, Session};
 pub use mapped::{MapRefused, MappedBuffer, Payload, Segment, Tag};
 pub use memory::{DmaMemory, OutOfBounds};
-pub use pci_bar::{MemoryBar, memory_bars};
+pub(crate) use pci_bar::{MemoryBar, memory_bars};
 pub use pci_function::PciFunction;
 pub use registers::Registers;
