@@ -26,6 +26,9 @@ pub enum ConfigError {
         /// Where the field is said to be, in bytes.
         offset: u16,
     },
+    /// The device was asked for a reset and did not confirm it, so nothing is written.
+    #[error("the device is in the middle of a reset")]
+    DeviceResetPending,
     /// The configuration changed during every attempt to read it.
     #[error("the configuration does not stop changing")]
     Unstable,

@@ -20,6 +20,12 @@ pub enum InstallError {
         /// Why.
         error: QueueError,
     },
+    /// The device was asked for a reset and did not confirm it.
+    #[error("queue {index}: the device is in the middle of a reset")]
+    DeviceResetPending {
+        /// Which one.
+        index: u16,
+    },
     /// The kernel has no DMA memory for it.
     #[error("queue {index}: no DMA memory")]
     NoMemory {

@@ -35,7 +35,7 @@ pub(super) struct Rung<T> {
     pub(super) transport: T,
     pub(super) session: Session,
     pub(super) drop_attempts: Attempts,
-    /// The steps taken so far: ours to know, whatever the device makes of its register.
+    /// The steps taken so far: ours to know, whatever the device makes of its register. None once a reset was asked for.
     taken: Status,
 }
 
@@ -49,6 +49,11 @@ impl<T: Transport> Rung<T> {
         self.transport.set_status(self.taken);
     }
 
+    /// Whether a reset was asked for and not seen to be complete: until it is, the device is told nothing else (§2.4.1).
+    pub(super) fn reset_is_pending(&self) -> bool {
+        self.taken.is_empty()
+    }
+
     /// Resets the device and waits until it says that it is done.
     pub(super) fn reset(&mut self, patience: &mut dyn Patience) -> Result<ConfirmedReset, ResetError> {
         self.taken = Status::empty();
@@ -58,7 +63,9 @@ impl<T: Transport> Rung<T> {
 
     /// The way down from a bring-up that did not succeed.
     pub(super) fn give_up(mut self) {
-        self.add_status(Status::FAILED);
+        if !self.reset_is_pending() {
+            self.add_status(Status::FAILED);
+        }
         self.stop();
     }
 

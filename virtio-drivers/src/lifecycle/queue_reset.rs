@@ -42,6 +42,9 @@ pub enum QueueResetError {
     /// The queue is another device's, or of an earlier bring-up. It is as it was.
     #[error("the queue belongs to another device")]
     OtherDevice,
+    /// The device itself was asked for a reset and did not confirm it. The queue is out of service; reset the device again.
+    #[error("the device is in the middle of a reset")]
+    DeviceResetPending,
     /// The device did not confirm in time. The queue is out of service; ask again, or reset the device.
     #[error("the device did not confirm in time that the queue is reset")]
     TimedOut,
@@ -87,6 +90,9 @@ impl<T: Transport, D: Copy> Running<T, D> {
             Some(QueueResetError::NotAgreed)
         } else if !queue.belongs_to(session) {
             Some(QueueResetError::OtherDevice)
+        } else if self.rung.reset_is_pending() {
+            queue.retire();
+            Some(QueueResetError::DeviceResetPending)
         } else {
             None
         };
@@ -129,6 +135,9 @@ impl<T: Transport, D: Copy> Running<T, D> {
         if vacancy.session != session {
             let error = InstallError::Queue { index, error: QueueError::Absent };
             return Err(ReinstallFailed { error, vacancy });
+        }
+        if self.rung.reset_is_pending() {
+            return Err(ReinstallFailed { error: InstallError::DeviceResetPending { index }, vacancy });
         }
         let rung: &mut Rung<T> = &mut self.rung;
         match install(rung, features, index, hal, settings, storage.into()) {
