@@ -65,7 +65,7 @@ fn an_alignment_that_cannot_be_is_refused() {
 
         let refused = installing.install_queue(0, &bench.hal, &RING_SETTINGS, Slots::<Tag<u8>>::allocate(4));
 
-        assert_eq!(refused.unwrap_err(), InstallError::NoMemory { index: 0 });
+        assert_eq!(refused.unwrap_err().error, InstallError::NoMemory { index: 0 });
         assert_eq!(bench.hal.dma_regions(), 0);
     }
 }

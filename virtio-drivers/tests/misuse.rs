@@ -111,7 +111,7 @@ fn start<'s>(
     wants: Wants<BlockFeatures>,
 ) -> Result<support::Disk<'s>, StartError> {
     let transport = Bench { device: bench.device.clone(), hal: bench.hal.clone() }.transport();
-    Block::start_with(transport, bench.hal.clone(), storage, &Settings::default(), wants, PATIENCE)
+    Ok(Block::start_with(transport, bench.hal.clone(), storage, &Settings::default(), wants, PATIENCE)?)
 }
 
 #[test]

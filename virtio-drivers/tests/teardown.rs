@@ -5,7 +5,7 @@
 mod support;
 
 use support::{Bench, DiskBench, RING_SETTINGS};
-use virtio_guest::device::block::{Block, RequestError, Sector, Settings, StartError, Storage};
+use virtio_guest::device::block::{self, Block, RequestError, Sector, Settings, StartError, Storage};
 use virtio_guest::hal::Attempts;
 use virtio_guest::lifecycle::{
     ConfigError, InstallError, NegotiateError, Negotiating, QueueResetError, ResetError, Wants,
@@ -148,6 +148,39 @@ fn a_closed_driver_gives_its_storage_back() {
     bench.assert_all_returned();
 }
 
+/// Storage that was lent for ever is not lost to a start that fails, wherever it does.
+#[test]
+fn a_start_that_fails_gives_its_storage_back() {
+    type Fault = fn(&DiskBench, &mut support::Altered);
+    let faults: [Fault; 6] = [
+        |bench, _| bench.device.misbehave(|lies| lies.all_ones = true),
+        |bench, _| bench.device.misbehave(|lies| lies.drops_features_ok = true),
+        |bench, _| bench.device.misbehave(|lies| lies.queue_size = Some(0)),
+        |bench, _| bench.device.misbehave(|lies| lies.queue_already_enabled = true),
+        |bench, _| bench.hal.limit_allocations(1),
+        |_, transport| transport.later_size = 4,
+    ];
+    let storage: &'static mut Storage<16> = Box::leak(Box::default());
+    let mut storage: block::Slots<'static> = storage.into();
+    for fault in faults {
+        let bench = DiskBench::new(|_| {});
+        let mut transport =
+            support::Altered::new(Bench { device: bench.device.clone(), hal: bench.hal.clone() }.transport());
+        fault(&bench, &mut transport);
+        let failed = Block::start(transport, bench.hal.clone(), storage, PATIENCE).unwrap_err();
+        storage = failed.storage;
+        bench.hal.assert_all_returned();
+    }
+
+    let bench = DiskBench::new(|_| {});
+    let transport = Bench { device: bench.device.clone(), hal: bench.hal.clone() }.transport();
+    let disk: Block<'static, _, _> = Block::start(transport, bench.hal.clone(), storage, PATIENCE).unwrap();
+
+    assert_eq!(disk.active_paths().queue_size, 16);
+    drop(disk);
+    bench.assert_all_returned();
+}
+
 #[test]
 fn a_disk_without_its_queue_is_named_as_such() {
     let bench = DiskBench::new(|config| config.queue_size = 0);
@@ -189,5 +222,6 @@ fn a_queue_size_that_changes_during_bring_up_is_an_error_of_the_start() {
 
     let error = Block::start_with(shrinking, bench.hal.clone(), &mut storage, &settings, wants, PATIENCE);
 
-    assert_eq!(error.unwrap_err(), StartError::LimitsTooSmall { queue_size: 2 });
+    assert_eq!(error.unwrap_err().error, StartError::LimitsTooSmall { queue_size: 2 });
+    bench.assert_all_returned();
 }

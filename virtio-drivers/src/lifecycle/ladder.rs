@@ -61,20 +61,35 @@ impl<T: Transport> Rung<T> {
         Ok(ConfirmedReset::of(self.session))
     }
 
-    /// The way down from a bring-up that did not succeed.
-    pub(super) fn give_up(mut self) {
+    /// Resets the device within the bound fixed at bring-up. If that is not confirmed, it is logged.
+    pub(super) fn reset_within_drop_bound(&mut self) -> Option<ConfirmedReset> {
+        let mut patience = self.drop_attempts;
+        match self.reset(&mut patience) {
+            Ok(reset) => Some(reset),
+            Err(error) => {
+                let DeviceType(number) = self.transport.device_type();
+                log::error!("virtio device type {number}: {error}; memory that it may still use is leaked");
+                None
+            }
+        }
+    }
+
+    /// The same, with FAILED before it.
+    pub(super) fn fail_within_drop_bound(&mut self) -> Option<ConfirmedReset> {
         if !self.reset_is_pending() {
             self.add_status(Status::FAILED);
         }
-        self.stop();
+        self.reset_within_drop_bound()
+    }
+
+    /// The way down from a bring-up that did not succeed.
+    pub(super) fn give_up(mut self) {
+        self.fail_within_drop_bound();
     }
 
     /// The way down from a running device.
     pub(super) fn stop(mut self) {
-        let mut patience = self.drop_attempts;
-        if let Err(error) = self.reset(&mut patience) {
-            log::error!("virtio device type {}: {error}", self.transport.device_type().0);
-        }
+        self.reset_within_drop_bound();
     }
 }
 

@@ -107,14 +107,6 @@ impl<T: Transport, D: Copy> Running<T, D> {
 
     /// Resets the device as a drop would, and says whether that was confirmed: for drivers that tear down their queues when dropped.
     pub(crate) fn reset_within_drop_bound(self) -> Option<ConfirmedReset> {
-        let mut rung = ScopeGuard::into_inner(self.rung);
-        let mut patience = rung.drop_attempts;
-        match rung.reset(&mut patience) {
-            Ok(reset) => Some(reset),
-            Err(error) => {
-                log::error!("{error}; memory that the device may still use is leaked");
-                None
-            }
-        }
+        ScopeGuard::into_inner(self.rung).reset_within_drop_bound()
     }
 }
