@@ -6,7 +6,7 @@ use core::fmt;
 
 use super::ladder::Rung;
 use crate::hal::Hal;
-use crate::raw::Payload;
+use crate::raw::{AreaPlacement, Payload};
 use crate::ring::{
     DeviceLimits, InstalledQueue, PrepareError, PrepareFailed, PreparedQueue, QueueSettings, Slots,
 };
@@ -29,6 +29,14 @@ pub enum InstallError {
     DeviceResetPending {
         /// Which one.
         index: u16,
+    },
+    /// The transport asks for an alignment that cannot be.
+    #[error("queue {index}: no areas can be placed as the transport asks: {placement:?}")]
+    BadPlacement {
+        /// Which one.
+        index: u16,
+        /// What the transport asks for.
+        placement: AreaPlacement,
     },
     /// The kernel has no DMA memory for it.
     #[error("queue {index}: no DMA memory")]
@@ -82,7 +90,11 @@ pub(super) fn install<'s, T: Transport, H: Hal, P: Payload>(
         let error = InstallError::Queue { index, error: QueueError::Absent };
         return Err(InstallFailed { error, storage });
     }
-    let limits = DeviceLimits { size_max, placement: rung.transport.area_placement() };
+    let placement = rung.transport.area_placement();
+    if placement.used_ring_align().is_none() {
+        return Err(InstallFailed { error: InstallError::BadPlacement { index, placement }, storage });
+    }
+    let limits = DeviceLimits { size_max, placement };
     let prepared = match PreparedQueue::allocate(hal, features, limits, settings, storage) {
         Ok(prepared) => prepared,
         Err(PrepareFailed { error, slots: storage }) => {
