@@ -9,10 +9,8 @@
 mod altered;
 mod bench;
 mod disk;
-mod pci;
 
 pub use altered::Altered;
 pub use bench::{Bench, DEVICE_TYPE, Device, Queue, RING_SETTINGS, Ring, RingBench};
 pub use disk::{Config, Disk, DiskBench};
-pub use pci::{Mapper, claim};
-pub use virtio_test_hal::TestHal;
+pub use virtio_test_hal::{Mapper, TestHal, claim};
