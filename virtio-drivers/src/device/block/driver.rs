@@ -79,7 +79,7 @@ impl<T: Transport, H: Hal> Block<'_, T, H> {
         }
     }
 
-    /// What the request queue has done since bring-up.
+    /// What the request queue has done since the disk was started.
     pub fn statistics(&self) -> QueueStatistics {
         self.live.queue.statistics()
     }
