@@ -27,6 +27,10 @@ pub enum ResetError {
     /// The status register reads all ones: there is no device any more.
     #[error("the device is gone")]
     Removed,
+    /// There were as many bring-ups as can be told apart (2³² on 32-bit targets): there are no more until the program starts
+    /// anew.
+    #[error("there were as many bring-ups as can be told apart")]
+    TooManyBringUps,
 }
 
 /// A device on some rung, with what is needed to get it down again.
@@ -133,7 +137,7 @@ impl<T: Transport> Negotiating<T> {
         reset(&mut transport, &mut patience)?;
         let rung = Rung {
             transport,
-            session: Session::begin(),
+            session: Session::begin().ok_or(ResetError::TooManyBringUps)?,
             drop_attempts: DROP_ATTEMPTS,
             taken: Status::empty(),
         };
