@@ -103,7 +103,6 @@ impl State {
         match offset {
             0x18 => lies.queue_size.unwrap_or(queue.size),
             0x1a => queue.vector,
-            0x1c if lies.queue_enable_ignored => 0,
             0x1c => u16::from(queue.enabled || lies.queue_already_enabled),
             _ => lies.notify_off.unwrap_or(queue.notify_off),
         }
