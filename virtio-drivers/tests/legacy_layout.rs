@@ -1,4 +1,6 @@
-//! The layout of split queues for devices of before version 1: the device is told where the descriptor table is, and finds the rest by rule.
+//! The layout of split queues for devices of before version 1.
+//!
+//! The device is told where the descriptor table is, and finds the rest by rule.
 //!
 //! Spec: §2.7.2 Legacy Interfaces: A Note on Virtqueue Layout.
 

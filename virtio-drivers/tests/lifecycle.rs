@@ -1,4 +1,6 @@
-//! What bring-up promises: the specification's order, no feature by accident, and a way down from every step.
+//! What bring-up promises: the specification's order, and a way down.
+//!
+//! No feature by accident; and down again from every step.
 //!
 //! Spec: §2.1 Device Status Field, §2.2 Feature Bits, §2.5 Device Configuration Space, §3.1 Device Initialization.
 

@@ -1,4 +1,4 @@
-//! What a caller's mistakes come to: an error that says what is wrong, and nothing done.
+//! What a caller's mistakes come to: an error that says why, and nothing done.
 //!
 //! Spec: §2.7.5.2 (chains of at most 2^32 bytes), §2.5 Device Configuration Space, §2.2 Feature Bits.
 

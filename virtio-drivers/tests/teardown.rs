@@ -1,4 +1,6 @@
-//! The way down: what a bring-up that fails, a driver that is closed, and a device that is slow to reset leave behind.
+//! The way down, and what it leaves behind.
+//!
+//! After a bring-up that fails, a driver that is closed, a device that is slow to reset.
 //!
 //! Spec: §2.1 (FAILED), §2.4 Device Reset, §3.1.1 (last paragraph of the steps).
 

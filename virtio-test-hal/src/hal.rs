@@ -1,4 +1,4 @@
-//! A `Hal` that gives device addresses of its own, bounces every buffer, and keeps a ledger.
+//! A `Hal` with addresses of its own, which bounces every buffer and counts.
 //!
 //! See the crate's head for what it shows.
 

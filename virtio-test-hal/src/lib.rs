@@ -1,4 +1,4 @@
-//! A platform for tests of drivers: memory that a device reaches only as it was allowed to.
+//! A platform for tests: memory that a device reaches only as it was allowed to.
 //!
 //! A driver that works with identity-mapped memory on the author's machine may fail behind an IOMMU, with bounce buffers, or in a confidential guest. With
 //! [`TestHal`] under it, a test sees that before users do:

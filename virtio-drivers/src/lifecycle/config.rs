@@ -1,4 +1,4 @@
-//! The configuration space, read so that what belongs together comes from one moment.
+//! The configuration space, read as of one moment.
 //!
 //! Spec: §2.5 Device Configuration Space, §2.5.1 Driver Requirements: Device Configuration Space (generation).
 

@@ -1,4 +1,6 @@
-//! How a queue is allocated, and its device told of it: while the device comes up, and again after a reset of the queue alone.
+//! How a queue is allocated, and its device told of it.
+//!
+//! While the device comes up, and again after a reset of the queue alone.
 //!
 //! Spec: §3.1.1 step 7, §4.1.5.1.3 Virtqueue Configuration, §2.6.1.2 Virtqueue Re-enable.
 

@@ -1,4 +1,4 @@
-//! Feature negotiation: offered ∩ wanted, with every dependency met, written once and read back.
+//! Feature negotiation: offered ∩ wanted, dependencies met, read back.
 //!
 //! Spec: §2.2 Feature Bits, §3.1.1 steps 4 to 6, §6.1 Driver Requirements: Reserved Feature Bits.
 //!

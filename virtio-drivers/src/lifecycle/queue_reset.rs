@@ -1,4 +1,6 @@
-//! The reset of one queue, while the device and its other queues go on; and its installation anew, perhaps with another size.
+//! The reset of one queue, and its installation anew.
+//!
+//! The device and its other queues go on meanwhile; the queue may have another size afterwards.
 //!
 //! Spec: §2.6.1 Virtqueue Reset; needs `RING_RESET`.
 //!

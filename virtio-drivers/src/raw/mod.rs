@@ -1,4 +1,6 @@
-//! The only raw access to anything that a device can touch: shared memory, registers, PCI configuration space.
+//! The only raw access to anything that a device can touch.
+//!
+//! Shared memory, registers, PCI configuration space.
 //!
 //! Everything above this floor is safe code. Three rules hold here:
 //!

@@ -1,4 +1,4 @@
-//! The glue between driver and device model: a test platform that promises what a kernel promises.
+//! The glue between driver and device model.
 //!
 //! Device addresses are unlike the pointers they stand for, every mapping of a buffer is a bounce buffer, and everything is
 //! counted, so that a test can say that nothing is left mapped or allocated.

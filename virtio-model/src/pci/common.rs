@@ -1,4 +1,4 @@
-//! The common configuration structure: one register per access, and the rules of each.
+//! The common configuration structure: one register per access, and its rules.
 //!
 //! Spec: §4.1.4.3 Common configuration structure layout. An access must have the width of its
 //! field; the 64-bit fields are written in halves. A write against the rules is a driver error

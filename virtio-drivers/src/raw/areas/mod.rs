@@ -1,4 +1,6 @@
-//! The areas of virtqueues, as words in shared memory: the ring floor decides what to write, here it is written, always inside of the areas.
+//! The areas of virtqueues, as words in shared memory.
+//!
+//! The ring floor decides what to write; here it is written, always inside of the areas.
 //!
 //! Spec: §2.6 Virtqueues, §2.7 Split Virtqueues, §2.8 Packed Virtqueues.
 
