@@ -1,4 +1,6 @@
-//! The bytes that guest and host expect on a disk: a function of a seed and a sector. Used by both sides.
+//! The bytes that guest and host expect on a disk.
+//!
+//! A function of a seed and a sector, used by both sides.
 
 /// Bytes of a sector.
 pub const SECTOR: usize = 512;

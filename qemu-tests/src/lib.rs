@@ -1,4 +1,6 @@
-//! The QEMU test harness: builds kernels, boots them, follows what they print, and looks at the result from outside.
+//! The QEMU test harness.
+//!
+//! Builds kernels, boots them, follows what they print, and looks at the result from outside.
 //!
 //! A test passes when the guest printed its closing line *and* ended with the success status *and* the look from outside agrees. Silence, an early
 //! power-off, or a hang is a failure, shown with QEMU's command line and everything that the guest printed.

@@ -1,4 +1,6 @@
-//! The machine code of the barriers for real hardware, read back: what a processor gets is what the library's table says.
+//! The machine code of the barriers for real hardware, read back.
+//!
+//! What a processor gets is what the library's table says.
 //!
 //! Spec: §6 `VIRTIO_F_ORDER_PLATFORM`. The library is compiled as a kernel would compile it, then disassembled; nothing is run. That the queues go through
 //! these functions is shown by `virtio-drivers/tests/order_platform.rs`.

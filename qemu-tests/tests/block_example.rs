@@ -1,4 +1,4 @@
-//! What the block example shows a person, checked on the serial line and on the image.
+//! What the block example shows a person, on the serial line and on the image.
 
 use qemu_tests::{Accelerator, DiskDevice, Ended, Image, Machine, Qemu, kernel, random_seed};
 use std::path::Path;

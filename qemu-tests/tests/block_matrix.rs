@@ -1,4 +1,6 @@
-//! The block driver over QEMU's device properties: contents right in both directions, and the paths that were asked for.
+//! The block driver over QEMU's device properties.
+//!
+//! Contents right in both directions, and the paths that were asked for.
 
 mod common;
 

@@ -1,4 +1,6 @@
-//! What a person reads when the machine is not ready: one clear message, the next step, and a failing exit status.
+//! What a person reads when the machine is not ready.
+//!
+//! One clear message, the next step, and a failing exit status.
 //!
 //! The set-up runs with a `PATH` of its own: a folder with the few programs that it may find, some of them pretended.
 

@@ -1,4 +1,6 @@
-//! What the example platform promises: failures are seen from outside, and devices are found wherever they are.
+//! What the example platform promises.
+//!
+//! Failures are seen from outside, and devices are found wherever they are.
 
 use std::time::Duration;
 

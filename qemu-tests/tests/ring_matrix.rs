@@ -1,4 +1,4 @@
-//! The ring's layouts and features under QEMU: the same requests, whatever the ring is made of.
+//! The ring's layouts and features under QEMU: the same requests on each.
 
 mod common;
 

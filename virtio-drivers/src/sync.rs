@@ -1,4 +1,6 @@
-//! The one place that names atomic types and the fence, so that something else can stand in for the processor's fence.
+//! The one place that names atomic types and the fence.
+//!
+//! So something else can stand in for the processor's fence.
 
 #[cfg(target_has_atomic = "64")]
 pub(crate) use core::sync::atomic::AtomicU64;

@@ -115,7 +115,7 @@ fn another_device_type_is_not_started_as_a_disk() {
         Attempts(10),
     );
 
-    assert!(matches!(error, Err(StartError::NotABlockDevice(_))));
+    assert!(matches!(error.unwrap_err().error, StartError::NotABlockDevice(_)));
     assert_eq!(bench.device.status(), 0, "it was not touched");
 }
 

@@ -1,4 +1,6 @@
-//! What a virtqueue promises whatever the device writes: no panic, no access out of bounds, nothing handed out twice.
+//! What a virtqueue promises whatever the device writes.
+//!
+//! No panic, no access out of bounds, nothing handed out twice.
 //!
 //! Spec: §2.7.14, §2.8.22 Receiving Used Buffers From The Device. After each lie the queue says what was wrong, refuses work, and a reset gives everything back.
 

@@ -1,4 +1,6 @@
-//! The layout of split queues for devices of before version 1: the device is told where the descriptor table is, and finds the rest by rule.
+//! The layout of split queues for devices of before version 1.
+//!
+//! The device is told where the descriptor table is, and finds the rest by rule.
 //!
 //! Spec: §2.7.2 Legacy Interfaces: A Note on Virtqueue Layout.
 
@@ -10,9 +12,11 @@ use support::{Altered, Bench, RING_SETTINGS};
 use virtio_guest::hal::Attempts;
 use virtio_guest::lifecycle::{InstallError, Negotiating, Wants};
 use virtio_guest::raw::{AreaPlacement, Tag};
-use virtio_guest::ring::{Chain, Portion, Slots};
+use virtio_guest::ring::{Chain, Layout, Portion, Slots};
 use virtio_guest::wire::block::BlockFeatures;
+use virtio_guest::wire::features::CommonFeatures;
 
+const RING_PACKED: u128 = 1 << 34;
 const PATIENCE: Attempts = Attempts(10);
 
 /// The specification's arithmetic: descriptors, then the available ring (flags, index, entries, `used_event`), then up to the next boundary.
@@ -51,13 +55,29 @@ fn the_used_ring_is_where_a_legacy_device_looks_for_it() {
     }
 }
 
+/// Spec: §2.7.2 — the rule by which such a device finds the other areas is the split layout's.
+#[test]
+fn a_device_that_finds_its_areas_by_rule_gets_split_queues() {
+    let bench = Bench::with_queue(4, RING_PACKED);
+    let mut transport = Altered::new(bench.transport());
+    transport.placement = AreaPlacement::Contiguous { align: 4096 };
+    let mut installing =
+        Negotiating::begin(transport, PATIENCE).unwrap().negotiate(Wants::<BlockFeatures>::none()).unwrap();
+
+    assert!(!installing.features().common.contains(CommonFeatures::RING_PACKED));
+    let slots = Slots::<Tag<u8>>::allocate(4);
+    let queue = installing.install_queue(0, &bench.hal, &RING_SETTINGS, slots).unwrap();
+    assert_eq!(installing.start().activate(queue).active_path().layout, Layout::Split);
+}
+
 /// An alignment that is no power of two is no boundary that both sides would find; one below 4 would misalign the used ring.
 #[test]
 fn an_alignment_that_cannot_be_is_refused() {
     for align in [0, 1, 2, 3, 4095] {
         let bench = Bench::with_queue(4, 0);
         let mut transport = Altered::new(bench.transport());
-        transport.placement = AreaPlacement::Contiguous { align };
+        let placement = AreaPlacement::Contiguous { align };
+        transport.placement = placement;
         let mut installing = Negotiating::begin(transport, PATIENCE)
             .unwrap()
             .negotiate(Wants::<BlockFeatures>::none())
@@ -65,7 +85,7 @@ fn an_alignment_that_cannot_be_is_refused() {
 
         let refused = installing.install_queue(0, &bench.hal, &RING_SETTINGS, Slots::<Tag<u8>>::allocate(4));
 
-        assert_eq!(refused.unwrap_err(), InstallError::NoMemory { index: 0 });
+        assert_eq!(refused.unwrap_err().error, InstallError::BadPlacement { index: 0, placement });
         assert_eq!(bench.hal.dma_regions(), 0);
     }
 }

@@ -1,4 +1,6 @@
-//! What bring-up promises: the specification's order, no feature by accident, and a way down from every step.
+//! What bring-up promises: the specification's order, and a way down.
+//!
+//! No feature by accident; and down again from every step.
 //!
 //! Spec: §2.1 Device Status Field, §2.2 Feature Bits, §2.5 Device Configuration Space, §3.1 Device Initialization.
 
@@ -10,12 +12,12 @@ use support::{Bench, RingBench};
 use virtio_guest::hal::Attempts;
 use virtio_guest::lifecycle::{ConfigError, InstallError, NegotiateError, Negotiating, ResetError, Wants};
 use virtio_guest::raw::Tag;
-use virtio_guest::ring::{Broken, Chain, Portion, QueueSettings, RefusedReason, Slots};
+use virtio_guest::ring::{Broken, Chain, Portion, QueueSettings, RefusedReason, Slots, Storage};
 use virtio_guest::transport::QueueError;
 use virtio_guest::wire::block::BlockFeatures;
 use virtio_guest::wire::features::CommonFeatures;
 use virtio_guest::wire::field::Field;
-use virtio_model::pci::{ACKNOWLEDGE, Completion, DRIVER, DRIVER_OK, FEATURES_OK, PciDevice};
+use virtio_model::pci::{ACKNOWLEDGE, Completion, DRIVER, DRIVER_OK, FEATURES_OK, Misbehaviour, PciDevice};
 
 const VERSION_1: u128 = 1 << 32;
 const PATIENCE: Attempts = Attempts(10);
@@ -258,7 +260,7 @@ fn install_error(bench: &Bench) -> InstallError {
     let error =
         bench.install().install_queue(0, &bench.hal, &SETTINGS, Slots::<Tag<()>>::allocate(16)).unwrap_err();
     bench.hal.assert_all_returned();
-    error
+    error.into()
 }
 
 #[test]
@@ -274,7 +276,7 @@ fn a_queue_that_is_absent_or_in_use_is_not_installed() {
     let bench = device(VERSION_1);
     let beyond =
         bench.install().install_queue(1, &bench.hal, &SETTINGS, Slots::<Tag<()>>::allocate(16)).unwrap_err();
-    assert_eq!(beyond, InstallError::Queue { index: 1, error: QueueError::Absent });
+    assert_eq!(beyond.error, InstallError::Queue { index: 1, error: QueueError::Absent });
 }
 
 #[test]
@@ -298,7 +300,36 @@ fn memory_that_runs_out_in_the_middle_of_a_queue_is_all_given_back() {
     let bench = device(VERSION_1);
     let error =
         bench.install().install_queue(0, &bench.hal, &SETTINGS, Slots::<Tag<()>>::allocate(0)).unwrap_err();
-    assert_eq!(error, InstallError::NoStorage { index: 0 });
+    assert_eq!(error.error, InstallError::NoStorage { index: 0 });
+}
+
+/// A device without an allocator has its storage once: what was lent for a queue that came to nothing serves the next.
+#[test]
+fn a_queue_that_is_not_installed_gives_its_storage_back() {
+    type Lies = fn(&mut Misbehaviour);
+    let lies: [(Lies, usize); 5] = [
+        (|lies| lies.queue_size = Some(0), usize::MAX),
+        (|lies| lies.queue_already_enabled = true, usize::MAX),
+        (|lies| lies.notify_off = Some(0x0400), usize::MAX),
+        (|_| {}, 0),
+        (|_| {}, 1),
+    ];
+    let mut storage = Storage::<Tag<()>, 16>::new();
+    let mut slots = Slots::from(&mut storage);
+    for (lies, allocations) in lies {
+        let bench = device(VERSION_1);
+        bench.device.misbehave(lies);
+        bench.hal.limit_allocations(allocations);
+        let refused = bench.install().install_queue(0, &bench.hal, &SETTINGS, slots);
+        slots = refused.unwrap_err().storage;
+    }
+
+    let bench = device(VERSION_1);
+    let mut installing = bench.install();
+    let queue = installing.install_queue(0, &bench.hal, &SETTINGS, slots).unwrap();
+
+    assert_eq!(queue.size(), 16);
+    assert_eq!(queue.reclaim(&installing.reset(PATIENCE).unwrap()).unwrap().count(), 0);
 }
 
 #[test]

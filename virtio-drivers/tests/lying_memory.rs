@@ -1,4 +1,6 @@
-//! A device that changes any shared word between any two loads of the driver's: thousands of short lives, each with lies of its own.
+//! A device that changes any shared word between any two loads of the driver's.
+//!
+//! Thousands of short lives, each with lies of its own.
 //!
 //! Spec: §2.6 (both sides access the memory at any time). Runs with `--cfg virtio_guest_stand_in` (`make test-races`).
 

@@ -1,4 +1,4 @@
-//! What a caller's mistakes come to: an error that says what is wrong, and nothing done.
+//! What a caller's mistakes come to: an error that says why, and nothing done.
 //!
 //! Spec: §2.7.5.2 (chains of at most 2^32 bytes), §2.5 Device Configuration Space, §2.2 Feature Bits.
 
@@ -111,7 +111,7 @@ fn start<'s>(
     wants: Wants<BlockFeatures>,
 ) -> Result<support::Disk<'s>, StartError> {
     let transport = Bench { device: bench.device.clone(), hal: bench.hal.clone() }.transport();
-    Block::start_with(transport, bench.hal.clone(), storage, &Settings::default(), wants, PATIENCE)
+    Ok(Block::start_with(transport, bench.hal.clone(), storage, &Settings::default(), wants, PATIENCE)?)
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Who owns a buffer: owned buffers through a queue, failures on the way, resets and drops.
+//! Who owns a buffer: through a queue, failures on the way, resets and drops.
 //!
 //! Spec: §2.4 Device Reset, §2.6 Virtqueues.
 

@@ -4,11 +4,11 @@
 
 mod support;
 
-use support::{RING_SETTINGS, Ring, RingBench, TestHal};
+use support::{Bench, RING_SETTINGS, Ring, RingBench, TestHal};
 use virtio_guest::hal::{Attempts, Direction};
 use virtio_guest::lifecycle::{InstallError, QueueResetError, ReinstallFailed, ResetQueue};
 use virtio_guest::raw::{MappedBuffer, Tag};
-use virtio_guest::ring::{Broken, Chain, Portion, QueueSettings, Slots};
+use virtio_guest::ring::{Broken, Chain, Portion, QueueSettings, Slots, Storage};
 use virtio_guest::transport::QueueError;
 use virtio_model::pci::Completion;
 
@@ -52,6 +52,34 @@ fn a_reset_queue_gives_every_buffer_back_and_serves_again_with_another_size() {
         assert_eq!(bench.queue.take_used().unwrap().unwrap().payload.0, Tag(9));
         assert!(bench.finish().is_empty());
     }
+}
+
+/// A queue that cannot grow for want of memory gives back what it takes to try again, smaller; without any allocator.
+#[test]
+fn a_queue_that_is_not_reinstalled_gives_its_storage_and_its_place_back() {
+    let mut storage = Storage::<Tag<u8>, 8>::new();
+    let bench = Bench::with_queue(8, RING_RESET);
+    let mut installing = bench.install();
+    let queue = installing.install_queue(0, &bench.hal, &RING_SETTINGS, &mut storage).unwrap();
+    let mut running = installing.start();
+    let queue = running.activate(queue);
+    let ResetQueue { returned, vacancy } = running.reset_queue(queue, PATIENCE).unwrap();
+    bench.hal.limit_allocations(1);
+
+    let refused = running.reinstall_queue(vacancy, &bench.hal, &RING_SETTINGS, returned.into_slots());
+
+    let ReinstallFailed { error, vacancy, storage } = refused.unwrap_err();
+    assert_eq!((error, bench.hal.dma_regions()), (InstallError::NoMemory { index: 0 }, 0));
+    bench.hal.limit_allocations(2);
+    let smaller = QueueSettings { size_max: 4, ..RING_SETTINGS };
+    let mut queue = running.reinstall_queue(vacancy, &bench.hal, &smaller, storage).unwrap();
+    queue.make_available(ONE, Tag(1)).unwrap();
+    queue.publish();
+    let mut other_side = bench.device.device_queue(0, &bench.hal.space).unwrap().unwrap();
+    let chain = other_side.pop().unwrap().unwrap();
+    other_side.complete(chain.head, 0).unwrap();
+    assert_eq!(queue.take_used().unwrap().unwrap().payload, Tag(1));
+    bench.device.assert_driver_was_correct();
 }
 
 #[test]
@@ -131,7 +159,7 @@ fn a_vacancy_of_an_earlier_bring_up_is_worth_nothing() {
 
     let refused = later.running.reinstall_queue(reset.vacancy, &later.hal, &RING_SETTINGS, slots());
 
-    let ReinstallFailed { error, vacancy } = refused.expect_err("another bring-up's");
+    let ReinstallFailed { error, vacancy, .. } = refused.expect_err("another bring-up's");
     assert_eq!(error, InstallError::Queue { index: 0, error: QueueError::Absent });
     assert!(bench.running.reinstall_queue(vacancy, &bench.hal, &RING_SETTINGS, slots()).is_ok(), "its own");
     let own = later.running.reinstall_queue(later_reset.vacancy, &later.hal, &RING_SETTINGS, slots());

@@ -1,19 +1,26 @@
-//! The way down: what a bring-up that fails, a driver that is closed, and a device that is slow to reset leave behind.
+//! The way down, and what it leaves behind.
+//!
+//! After a bring-up that fails, a driver that is closed, a device that is slow to reset.
 //!
 //! Spec: §2.1 (FAILED), §2.4 Device Reset, §3.1.1 (last paragraph of the steps).
 
 mod support;
 
-use support::{Bench, DiskBench};
-use virtio_guest::device::block::{Block, RequestError, Sector, Settings, StartError, Storage};
+use support::{Bench, DiskBench, RING_SETTINGS};
+use virtio_guest::device::block::{self, Block, RequestError, Sector, Settings, StartError, Storage};
 use virtio_guest::hal::Attempts;
-use virtio_guest::lifecycle::{InstallError, NegotiateError, Negotiating, ResetError, Wants};
-use virtio_guest::ring::Broken;
+use virtio_guest::lifecycle::{
+    ConfigError, InstallError, NegotiateError, Negotiating, QueueResetError, ResetError, Wants,
+};
+use virtio_guest::raw::Tag;
+use virtio_guest::ring::{Broken, Chain, Portion, Slots};
 use virtio_guest::transport::QueueError;
 use virtio_guest::wire::block::BlockFeatures;
+use virtio_guest::wire::field::Field;
 use virtio_model::pci::{Completion, FAILED, PciDevice};
 
 const VERSION_1: u128 = 1 << 32;
+const RING_RESET: u128 = 1 << 40;
 const PATIENCE: Attempts = Attempts(10);
 
 /// Spec: §3.1.1 — a driver that gives up sets FAILED; then it resets.
@@ -56,6 +63,57 @@ fn a_bring_up_that_is_reset_half_way_is_reset_once() {
     assert_eq!((bench.device.resets(), bench.device.statuses_written().len()), (before.0 + 1, before.1 + 1));
 }
 
+/// Spec: §2.4.1 — until a reset is seen to be complete nothing is written but the request for it; the model lists all else.
+#[test]
+fn a_device_in_the_middle_of_a_reset_is_told_nothing_else() {
+    let builder = PciDevice::builder().device_id(0x107e).queue_sizes(&[4; 3]).config([0; 64]);
+    let bench = Bench::new(builder.features(VERSION_1 | RING_RESET).build());
+    let slots = || Slots::<Tag<u8>>::allocate(4);
+    let mut installing = bench.install();
+    let [late, live, gone] =
+        [0, 1, 2].map(|index| installing.install_queue(index, &bench.hal, &RING_SETTINGS, slots()).unwrap());
+    let mut running = installing.start();
+    let (live, gone) = (running.activate(live), running.activate(gone));
+    let vacancy = running.reset_queue(gone, PATIENCE).unwrap().vacancy;
+    bench.device.misbehave(|lies| lies.reset = Completion::AfterReads(8));
+
+    let mut running = running.reset(Attempts(2)).unwrap_err().device;
+
+    let mut late = running.activate(late);
+    assert_eq!(late.broken(), Some(Broken::ResetPending));
+    let portion = [Portion { offset: 0, len: 8 }];
+    assert!(late.make_available(Chain { readable: &portion, writable: &[] }, Tag(1)).is_err());
+    assert!(!late.publish());
+    let refused = running.reset_queue(live, PATIENCE).unwrap_err();
+    assert_eq!(refused.error, QueueResetError::DeviceResetPending);
+    assert_eq!(refused.queue.broken(), Some(Broken::ResetPending));
+    let reinstalled = running.reinstall_queue(vacancy, &bench.hal, &RING_SETTINGS, slots());
+    assert_eq!(reinstalled.unwrap_err().error, InstallError::DeviceResetPending { index: 2 });
+    assert_eq!(running.write_config(Field::<u16>::at(0), 1), Err(ConfigError::DeviceResetPending));
+    assert!(bench.device.config_writes().is_empty());
+
+    let (_, reset) = running.reset(PATIENCE).expect("the second time");
+    for queue in [late, refused.queue] {
+        assert_eq!(queue.reclaim(&reset).unwrap().count(), 0);
+    }
+    bench.device.assert_driver_was_correct();
+    bench.hal.assert_all_returned();
+}
+
+/// The same on the way up: a device that was asked for a reset is not told FAILED, too.
+#[test]
+fn a_bring_up_that_does_not_reset_in_time_is_asked_again_and_told_nothing_else() {
+    let bench = Bench::with_queue(4, 0);
+    let installing = bench.install();
+    let before = bench.device.statuses_written().len();
+    bench.device.misbehave(|lies| lies.reset = Completion::AfterReads(8));
+
+    assert!(matches!(installing.reset(Attempts(2)), Err(ResetError::TimedOut { .. })));
+
+    assert_eq!(bench.device.statuses_written()[before..], [0, 0]);
+    bench.device.assert_driver_was_correct();
+}
+
 /// A close that ran out of patience can be tried again, and gives everything back then.
 #[test]
 fn a_driver_that_was_not_closed_in_time_comes_back() {
@@ -89,6 +147,39 @@ fn a_closed_driver_gives_its_storage_back() {
     again.read_blocking(Sector(3), &mut sector, bench.working(10)).unwrap();
     assert_eq!(sector, [3; 512]);
     again.close(PATIENCE).unwrap();
+    bench.assert_all_returned();
+}
+
+/// Storage that was lent for ever is not lost to a start that fails, wherever it does.
+#[test]
+fn a_start_that_fails_gives_its_storage_back() {
+    type Fault = fn(&DiskBench, &mut support::Altered);
+    let faults: [Fault; 6] = [
+        |bench, _| bench.device.misbehave(|lies| lies.all_ones = true),
+        |bench, _| bench.device.misbehave(|lies| lies.drops_features_ok = true),
+        |bench, _| bench.device.misbehave(|lies| lies.queue_size = Some(0)),
+        |bench, _| bench.device.misbehave(|lies| lies.queue_already_enabled = true),
+        |bench, _| bench.hal.limit_allocations(1),
+        |_, transport| transport.later_size = 4,
+    ];
+    let storage: &'static mut Storage<16> = Box::leak(Box::default());
+    let mut storage: block::Slots<'static> = storage.into();
+    for fault in faults {
+        let bench = DiskBench::new(|_| {});
+        let mut transport =
+            support::Altered::new(Bench { device: bench.device.clone(), hal: bench.hal.clone() }.transport());
+        fault(&bench, &mut transport);
+        let failed = Block::start(transport, bench.hal.clone(), storage, PATIENCE).unwrap_err();
+        storage = failed.storage;
+        bench.hal.assert_all_returned();
+    }
+
+    let bench = DiskBench::new(|_| {});
+    let transport = Bench { device: bench.device.clone(), hal: bench.hal.clone() }.transport();
+    let disk: Block<'static, _, _> = Block::start(transport, bench.hal.clone(), storage, PATIENCE).unwrap();
+
+    assert_eq!(disk.active_paths().queue_size, 16);
+    drop(disk);
     bench.assert_all_returned();
 }
 
@@ -133,5 +224,6 @@ fn a_queue_size_that_changes_during_bring_up_is_an_error_of_the_start() {
 
     let error = Block::start_with(shrinking, bench.hal.clone(), &mut storage, &settings, wants, PATIENCE);
 
-    assert_eq!(error.unwrap_err(), StartError::LimitsTooSmall { queue_size: 2 });
+    assert_eq!(error.unwrap_err().error, StartError::LimitsTooSmall { queue_size: 2 });
+    bench.assert_all_returned();
 }

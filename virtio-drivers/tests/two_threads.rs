@@ -1,4 +1,6 @@
-//! Driver and device at the same time, each in a thread of its own, on the same memory: each sleeps when there is nothing to do, and is woken by the other.
+//! Driver and device at the same time, in two threads on the same memory.
+//!
+//! Each sleeps when there is nothing to do, and is woken by the other.
 //!
 //! Spec: §2.7.7, §2.7.10, §2.8.10. On the machine's own memory model, and under miri with many schedules; every order that a memory model allows is what `races` tries.
 

@@ -1,15 +1,16 @@
-//! A `Hal` that gives device addresses of its own, bounces every buffer, and keeps a ledger.
+//! A `Hal` with addresses of its own, which bounces every buffer and counts.
 //!
 //! See the crate's head for what it shows.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use virtio_guest::hal::{DeviceAddress, Direction, DmaError, DmaRegion, Domain, Hal, MapError};
 use virtio_model::memory::AddressSpace;
+
+use crate::domain::OwnDomain;
 
 /// The first device address that is handed out: beyond any pointer of a test process, and above 4 GiB.
 const FIRST_ADDRESS: u64 = 0x5_0000_0000_0000;
@@ -56,15 +57,13 @@ pub struct TestHal {
     /// What the device can reach.
     pub space: AddressSpace,
     ledger: Arc<Mutex<Ledger>>,
-    domain: Domain,
+    domain: Arc<OwnDomain>,
 }
 
 impl Default for TestHal {
     /// Memory in a domain of its own.
     fn default() -> Self {
-        static NEXT: AtomicU16 = AtomicU16::new(1);
-        let domain = Domain(NEXT.fetch_add(1, Ordering::Relaxed));
-        Self { space: AddressSpace::new(), ledger: Arc::default(), domain }
+        Self { space: AddressSpace::new(), ledger: Arc::default(), domain: Arc::new(OwnDomain::new()) }
     }
 }
 
@@ -126,7 +125,7 @@ impl Ledger {
 // becomes of the `Hal` values; device addresses are pages of their own, mapped in the model's address space for as long.
 unsafe impl Hal for TestHal {
     fn domain(&self) -> Domain {
-        self.domain
+        self.domain.get()
     }
 
     fn allocate_dma(&self, layout: Layout) -> Result<DmaRegion, DmaError> {

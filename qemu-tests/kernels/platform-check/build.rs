@@ -1,4 +1,4 @@
-//! Links the program as a kernel: at fixed addresses, laid out by the platform's script.
+//! Links the program as a kernel, laid out by the platform's script.
 
 fn main() {
     let directory = env!("CARGO_MANIFEST_DIR");

@@ -1,4 +1,4 @@
-//! Buffers that a program gives away to a device and gets back: the [`DmaBuffer`] trait.
+//! Buffers that go to a device and come back: the [`DmaBuffer`] trait.
 //!
 //! Spec: §2.6 Virtqueues. A buffer in flight belongs to the queue; `raw::MappedBuffer` is the guard that keeps it.
 

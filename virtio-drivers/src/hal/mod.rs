@@ -1,4 +1,4 @@
-//! What a kernel promises to the drivers: DMA memory, mappings, register windows, patience.
+//! What a kernel promises to drivers: DMA memory, register windows, patience.
 //!
 //! Spec: §2.6 Virtqueues (memory that both sides reach), §6 `VIRTIO_F_ACCESS_PLATFORM` (addresses that are not physical).
 //!

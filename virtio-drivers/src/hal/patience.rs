@@ -1,4 +1,4 @@
-//! How long a call may wait: the [`Patience`] trait. No wait in this crate is without one.
+//! How long a call may wait: the [`Patience`] trait. No wait is without one.
 //!
 //! A kernel with a clock implements it as a deadline; a kernel that can sleep halts or yields in it; a program without
 //! a clock counts [`Attempts`]. Any `FnMut() -> bool` is a patience too.

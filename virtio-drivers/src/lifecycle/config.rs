@@ -1,4 +1,4 @@
-//! The configuration space, read so that what belongs together comes from one moment.
+//! The configuration space, read as of one moment.
 //!
 //! Spec: §2.5 Device Configuration Space, §2.5.1 Driver Requirements: Device Configuration Space (generation).
 
@@ -26,6 +26,9 @@ pub enum ConfigError {
         /// Where the field is said to be, in bytes.
         offset: u16,
     },
+    /// The device was asked for a reset and did not confirm it, so nothing is written.
+    #[error("the device is in the middle of a reset")]
+    DeviceResetPending,
     /// The configuration changed during every attempt to read it.
     #[error("the configuration does not stop changing")]
     Unstable,

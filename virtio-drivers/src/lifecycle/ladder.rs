@@ -27,6 +27,10 @@ pub enum ResetError {
     /// The status register reads all ones: there is no device any more.
     #[error("the device is gone")]
     Removed,
+    /// There were as many bring-ups as can be told apart (2³² on 32-bit targets): there are no more until the program starts
+    /// anew.
+    #[error("there were as many bring-ups as can be told apart")]
+    TooManyBringUps,
 }
 
 /// A device on some rung, with what is needed to get it down again.
@@ -35,7 +39,7 @@ pub(super) struct Rung<T> {
     pub(super) transport: T,
     pub(super) session: Session,
     pub(super) drop_attempts: Attempts,
-    /// The steps taken so far: ours to know, whatever the device makes of its register.
+    /// The steps taken so far: ours to know, whatever the device makes of its register. None once a reset was asked for.
     taken: Status,
 }
 
@@ -49,6 +53,11 @@ impl<T: Transport> Rung<T> {
         self.transport.set_status(self.taken);
     }
 
+    /// Whether a reset was asked for and not seen to be complete: until it is, the device is told nothing else (§2.4.1).
+    pub(super) fn reset_is_pending(&self) -> bool {
+        self.taken.is_empty()
+    }
+
     /// Resets the device and waits until it says that it is done.
     pub(super) fn reset(&mut self, patience: &mut dyn Patience) -> Result<ConfirmedReset, ResetError> {
         self.taken = Status::empty();
@@ -56,18 +65,35 @@ impl<T: Transport> Rung<T> {
         Ok(ConfirmedReset::of(self.session))
     }
 
+    /// Resets the device within the bound fixed at bring-up. If that is not confirmed, it is logged.
+    pub(super) fn reset_within_drop_bound(&mut self) -> Option<ConfirmedReset> {
+        let mut patience = self.drop_attempts;
+        match self.reset(&mut patience) {
+            Ok(reset) => Some(reset),
+            Err(error) => {
+                let DeviceType(number) = self.transport.device_type();
+                log::error!("virtio device type {number}: {error}; memory that it may still use is leaked");
+                None
+            }
+        }
+    }
+
+    /// The same, with FAILED before it.
+    pub(super) fn fail_within_drop_bound(&mut self) -> Option<ConfirmedReset> {
+        if !self.reset_is_pending() {
+            self.add_status(Status::FAILED);
+        }
+        self.reset_within_drop_bound()
+    }
+
     /// The way down from a bring-up that did not succeed.
     pub(super) fn give_up(mut self) {
-        self.add_status(Status::FAILED);
-        self.stop();
+        self.fail_within_drop_bound();
     }
 
     /// The way down from a running device.
     pub(super) fn stop(mut self) {
-        let mut patience = self.drop_attempts;
-        if let Err(error) = self.reset(&mut patience) {
-            log::error!("virtio device type {}: {error}", self.transport.device_type().0);
-        }
+        self.reset_within_drop_bound();
     }
 }
 
@@ -111,7 +137,7 @@ impl<T: Transport> Negotiating<T> {
         reset(&mut transport, &mut patience)?;
         let rung = Rung {
             transport,
-            session: Session::begin(),
+            session: Session::begin().ok_or(ResetError::TooManyBringUps)?,
             drop_attempts: DROP_ATTEMPTS,
             taken: Status::empty(),
         };

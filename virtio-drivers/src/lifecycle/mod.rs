@@ -27,7 +27,7 @@
 //! let mut device = device.negotiate(Wants::<WatchdogFeatures>::none())?;
 //! let mut storage = Storage::<Tag<u32>, 16>::new();
 //! let settings = QueueSettings { size_max: 16, indirect_segments: 0, memory_bytes: 64 };
-//! let queue = device.install_queue(0, hal, &settings, &mut storage)?;
+//! let queue = device.install_queue(0, hal, &settings, &mut storage).map_err(|failed| failed.error)?;
 //! let device = device.start();
 //! let mut queue = device.activate(queue);
 //! // ... queue.make_available(...), queue.publish(), queue.take_used() ... and at the end:
@@ -47,7 +47,7 @@ mod queues;
 mod running;
 
 pub use config::{Config, ConfigError, Fields};
-pub use install::InstallError;
+pub use install::{InstallError, InstallFailed};
 pub use ladder::{Negotiating, ResetError};
 pub use negotiate::{NegotiateError, NegotiatedFeatures, OfferedFeatures, Wants};
 pub use queue_reset::{QueueResetError, QueueResetFailed, ReinstallFailed, ResetQueue, Vacancy};

@@ -1,4 +1,4 @@
-//! Feature negotiation: offered ∩ wanted, with every dependency met, written once and read back.
+//! Feature negotiation: offered ∩ wanted, dependencies met, read back.
 //!
 //! Spec: §2.2 Feature Bits, §3.1.1 steps 4 to 6, §6.1 Driver Requirements: Reserved Feature Bits.
 //!
@@ -7,6 +7,7 @@
 
 use super::ladder::{Armed, Negotiating};
 use super::queues::Installing;
+use crate::raw::AreaPlacement;
 use crate::raw::order::PLATFORM_STRENGTH_AVAILABLE;
 use crate::transport::Transport;
 use crate::wire::features::{CommonFeatures, DEVICE_TYPE_BITS, DeviceFeatures, close_dependencies};
@@ -166,7 +167,12 @@ impl<T: Transport> Negotiating<T> {
     /// Spec: §3.1.1, steps 4 to 6.
     pub fn negotiate<D: DeviceFeatures>(self, wants: Wants<D>) -> Result<Installing<T, D>, NegotiateError> {
         let (mut rung, offered) = self.into_rung();
-        let features = wants.agree(offered, rung.transport.supported_features())?;
+        let mut supported = rung.transport.supported_features();
+        if rung.transport.area_placement() != AreaPlacement::Separate {
+            // The rule by which such a device finds a queue's areas is the split layout's; packed rings have none.
+            supported.remove(CommonFeatures::RING_PACKED);
+        }
+        let features = wants.agree(offered, supported)?;
         let bits = features.common.bits() | features.device.bits();
         rung.transport.set_driver_features(bits);
         rung.add_status(Status::FEATURES_OK);

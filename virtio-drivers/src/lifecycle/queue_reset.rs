@@ -1,4 +1,6 @@
-//! The reset of one queue, while the device and its other queues go on; and its installation anew, perhaps with another size.
+//! The reset of one queue, and its installation anew.
+//!
+//! The device and its other queues go on meanwhile; the queue may have another size afterwards.
 //!
 //! Spec: §2.6.1 Virtqueue Reset; needs `RING_RESET`.
 //!
@@ -8,7 +10,9 @@
 //!   Virtqueue ◀── Running::reinstall_queue ── settings, storage ◀────────────────────────┘
 //! ```
 
-use super::install::{InstallError, install};
+use core::fmt;
+
+use super::install::{InstallError, InstallFailed, install};
 use super::ladder::Rung;
 use super::running::Running;
 use crate::hal::{Hal, Patience};
@@ -42,6 +46,9 @@ pub enum QueueResetError {
     /// The queue is another device's, or of an earlier bring-up. It is as it was.
     #[error("the queue belongs to another device")]
     OtherDevice,
+    /// The device itself was asked for a reset and did not confirm it. The queue is out of service; reset the device again.
+    #[error("the device is in the middle of a reset")]
+    DeviceResetPending,
     /// The device did not confirm in time. The queue is out of service; ask again, or reset the device.
     #[error("the device did not confirm in time that the queue is reset")]
     TimedOut,
@@ -57,14 +64,28 @@ pub struct QueueResetFailed<'s, H: Hal, P> {
     pub queue: Virtqueue<'s, H, P>,
 }
 
-/// A queue that was not installed anew: why, and the right to try again.
-#[derive(Debug, thiserror::Error)]
+/// A queue that was not installed anew: why, and what it takes to try again.
+#[derive(thiserror::Error)]
 #[error("{error}")]
-pub struct ReinstallFailed {
+pub struct ReinstallFailed<'s, P> {
     /// Why.
     pub error: InstallError,
     /// The place, still vacant.
     pub vacancy: Vacancy,
+    /// The storage.
+    pub storage: Slots<'s, P>,
+}
+
+impl<P> fmt::Debug for ReinstallFailed<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReinstallFailed").field("error", &self.error).finish_non_exhaustive()
+    }
+}
+
+impl<P> From<ReinstallFailed<'_, P>> for InstallError {
+    fn from(failed: ReinstallFailed<'_, P>) -> Self {
+        failed.error
+    }
 }
 
 impl<T: Transport, D: Copy> Running<T, D> {
@@ -87,6 +108,9 @@ impl<T: Transport, D: Copy> Running<T, D> {
             Some(QueueResetError::NotAgreed)
         } else if !queue.belongs_to(session) {
             Some(QueueResetError::OtherDevice)
+        } else if self.rung.reset_is_pending() {
+            queue.retire();
+            Some(QueueResetError::DeviceResetPending)
         } else {
             None
         };
@@ -114,7 +138,7 @@ impl<T: Transport, D: Copy> Running<T, D> {
     /// Work: allocates DMA memory, as the first installation did.
     ///
     /// # Errors
-    /// See [`ReinstallFailed`]; a vacancy of another bring-up counts as an absent queue. The storage is spent.
+    /// - [`ReinstallFailed`]: vacancy and storage come back. A vacancy of another bring-up counts as an absent queue.
     ///
     /// Spec: §2.6.1.2 Virtqueue Re-enable.
     pub fn reinstall_queue<'s, H: Hal, P: Payload>(
@@ -123,17 +147,21 @@ impl<T: Transport, D: Copy> Running<T, D> {
         hal: &H,
         settings: &QueueSettings,
         storage: impl Into<Slots<'s, P>>,
-    ) -> Result<Virtqueue<'s, H, P>, ReinstallFailed> {
-        let (features, session) = (self.features().common, self.rung.session);
-        let index = vacancy.index;
-        if vacancy.session != session {
+    ) -> Result<Virtqueue<'s, H, P>, ReinstallFailed<'s, P>> {
+        let (index, storage) = (vacancy.index, storage.into());
+        if vacancy.session != self.rung.session {
             let error = InstallError::Queue { index, error: QueueError::Absent };
-            return Err(ReinstallFailed { error, vacancy });
+            return Err(ReinstallFailed { error, vacancy, storage });
         }
+        if self.rung.reset_is_pending() {
+            let error = InstallError::DeviceResetPending { index };
+            return Err(ReinstallFailed { error, vacancy, storage });
+        }
+        let features = self.features().common;
         let rung: &mut Rung<T> = &mut self.rung;
-        match install(rung, features, index, hal, settings, storage.into()) {
+        match install(rung, features, index, hal, settings, storage) {
             Ok(queue) => Ok(self.activate(queue)),
-            Err(error) => Err(ReinstallFailed { error, vacancy }),
+            Err(InstallFailed { error, storage }) => Err(ReinstallFailed { error, vacancy, storage }),
         }
     }
 }

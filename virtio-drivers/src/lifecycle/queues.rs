@@ -5,7 +5,7 @@
 use scopeguard::ScopeGuard;
 
 use super::config::{self, Config, ConfigError};
-use super::install::{InstallError, install};
+use super::install::{InstallFailed, install};
 use super::ladder::{Armed, ResetError, Rung};
 use super::negotiate::NegotiatedFeatures;
 use super::running::Running;
@@ -65,14 +65,14 @@ impl<T: Transport, D: Copy> Installing<T, D> {
     /// long as the queue lives, or comes from the heap ([`Slots::allocate`]).
     ///
     /// # Errors
-    /// See [`InstallError`]; other queues are not affected, and the bring-up may go on without this one.
+    /// - [`InstallFailed`]: the storage comes back. Other queues are not affected, and the bring-up may go on without this one.
     pub fn install_queue<'s, H: Hal, P: Payload>(
         &mut self,
         index: u16,
         hal: &H,
         settings: &QueueSettings,
         storage: impl Into<Slots<'s, P>>,
-    ) -> Result<InstalledQueue<'s, H, P>, InstallError> {
+    ) -> Result<InstalledQueue<'s, H, P>, InstallFailed<'s, P>> {
         let rung: &mut Rung<T> = &mut self.rung;
         install(rung, self.features.common, index, hal, settings, storage.into())
     }
@@ -83,6 +83,11 @@ impl<T: Transport, D: Copy> Installing<T, D> {
     pub fn start(mut self) -> Running<T, D> {
         self.rung.add_status(Status::DRIVER_OK);
         Running::new(self.rung, self.features)
+    }
+
+    /// Gives up as a drop would, and says whether the reset was confirmed: for drivers that want their storage back.
+    pub(crate) fn give_up_within_drop_bound(self) -> Option<ConfirmedReset> {
+        ScopeGuard::into_inner(self.rung).fail_within_drop_bound()
     }
 
     /// Gives up: resets the device, so that queues installed until now can give their memory back.

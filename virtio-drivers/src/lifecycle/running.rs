@@ -29,7 +29,8 @@ pub struct Running<T: Transport, D> {
 pub struct ResetFailed<T: Transport, D> {
     /// Why.
     pub error: ResetError,
-    /// The device; it may still use its queues' memory.
+    /// The device; it may still use its queues' memory. All that is left to do with it is to ask, and to reset it again:
+    /// what would tell it anything else is refused. Queues that are live already had better be left alone, too.
     pub device: Running<T, D>,
 }
 
@@ -44,11 +45,16 @@ impl<T: Transport, D: Copy> Running<T, D> {
         self.features
     }
 
-    /// Makes an installed queue usable. One of another device, or of an earlier bring-up, comes out of service ([`Broken::OtherDevice`]).
+    /// Makes an installed queue usable. One of another device, or of an earlier bring-up, comes out of service
+    /// ([`Broken::OtherDevice`]), and so does any after a reset that was not confirmed ([`Broken::ResetPending`]).
     ///
     /// Spec: §3.1.1, step 8.
     pub fn activate<'s, H: Hal, P: Payload>(&self, queue: InstalledQueue<'s, H, P>) -> Virtqueue<'s, H, P> {
-        queue.activate(self.rung.session)
+        let mut queue = queue.activate(self.rung.session);
+        if self.rung.reset_is_pending() && queue.broken().is_none() {
+            queue.retire();
+        }
+        queue
     }
 
     /// The configuration space.
@@ -60,7 +66,11 @@ impl<T: Transport, D: Copy> Running<T, D> {
     ///
     /// # Errors
     /// - [`ConfigError::Absent`]: the space ends before the field does.
+    /// - [`ConfigError::DeviceResetPending`]: after a reset that was not confirmed.
     pub fn write_config<V: FieldValue>(&mut self, field: Field<V>, value: V) -> Result<(), ConfigError> {
+        if self.rung.reset_is_pending() {
+            return Err(ConfigError::DeviceResetPending);
+        }
         config::write(&mut self.rung.transport, field, value)
     }
 
@@ -97,14 +107,6 @@ impl<T: Transport, D: Copy> Running<T, D> {
 
     /// Resets the device as a drop would, and says whether that was confirmed: for drivers that tear down their queues when dropped.
     pub(crate) fn reset_within_drop_bound(self) -> Option<ConfirmedReset> {
-        let mut rung = ScopeGuard::into_inner(self.rung);
-        let mut patience = rung.drop_attempts;
-        match rung.reset(&mut patience) {
-            Ok(reset) => Some(reset),
-            Err(error) => {
-                log::error!("{error}; memory that the device may still use is leaked");
-                None
-            }
-        }
+        ScopeGuard::into_inner(self.rung).reset_within_drop_bound()
     }
 }

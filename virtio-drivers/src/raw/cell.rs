@@ -1,4 +1,4 @@
-//! The shim under every access to shared memory: little-endian atomic words, and copies made of them.
+//! The shim under every access to shared memory: little-endian atomic words.
 //!
 //! Spec: §1.4 (little-endian), §2.6 (memory that both sides access).
 //!

@@ -19,10 +19,15 @@ use crate::sync::{AtomicUsize, Ordering};
 pub struct Session(usize);
 
 impl Session {
-    /// A session unlike all others.
-    pub(crate) fn begin() -> Self {
+    /// A session unlike all others. `None` once the numbers for them are used up: 2³² on the smallest targets.
+    pub(crate) fn begin() -> Option<Self> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+        Self::after(&NEXT)
+    }
+
+    /// The next number. It never wraps around: old proofs would hold for the new session of the same number.
+    fn after(next: &AtomicUsize) -> Option<Self> {
+        next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |number| number.checked_add(1)).map(Self).ok()
     }
 }
 
@@ -108,5 +113,19 @@ impl<M> Deref for Lent<M> {
 
     fn deref(&self) -> &M {
         &self.inner
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_session_is_ever_given_out_again() {
+        let next = AtomicUsize::new(usize::MAX - 2);
+
+        let given = [(); 4].map(|()| Session::after(&next));
+
+        assert_eq!(given, [Some(Session(usize::MAX - 2)), Some(Session(usize::MAX - 1)), None, None]);
     }
 }

@@ -1,4 +1,6 @@
-//! Buffers of the kernel's that travel through a queue: mapped while a device may reach them, and owned by whoever holds the guard.
+//! Buffers of the kernel's that travel through a queue.
+//!
+//! Mapped while a device may reach them, and owned by whoever holds the guard.
 //!
 //! Spec: §2.6 Virtqueues. A [`MappedBuffer`] moves into a queue as (a part of) the context of its chain and comes back with the completion;
 //! in between nobody can reach its bytes.

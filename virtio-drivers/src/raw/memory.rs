@@ -1,4 +1,4 @@
-//! DMA memory as a guard: allocated once, reached by copying, given back when dropped.
+//! DMA memory as a guard: reached by copying, given back when dropped.
 //!
 //! Spec: §2.6 Virtqueues. Rings, request headers and bounce buffers live in it.
 

@@ -1,4 +1,6 @@
-//! The only raw access to anything that a device can touch: shared memory, registers, PCI configuration space.
+//! The only raw access to anything that a device can touch.
+//!
+//! Shared memory, registers, PCI configuration space.
 //!
 //! Everything above this floor is safe code. Three rules hold here:
 //!
@@ -28,6 +30,6 @@ pub(crate) use lent::QueueReset;
 pub use lent::{ConfirmedReset, Lent, Session};
 pub use mapped::{MapRefused, MappedBuffer, Payload, Segment, Tag};
 pub use memory::{DmaMemory, OutOfBounds};
-pub use pci_bar::{MemoryBar, memory_bars};
+pub(crate) use pci_bar::{MemoryBar, memory_bars};
 pub use pci_function::PciFunction;
 pub use registers::Registers;

@@ -3,7 +3,9 @@
 //! Spec: §4.1.4 (which BARs a structure may be in); PCI Local Bus Specification 3.0, §6.2.5.1 for their encoding. A BAR tells its size only when
 //! written with ones; memory decoding is off meanwhile, so that the function answers nowhere it should not.
 //!
-//! A [`MemoryBar`] is what register windows are made of: having one means that a claimed function decodes those addresses, and that they are its driver's.
+//! A [`MemoryBar`] is what register windows are made of: having one means that a claimed function decodes those addresses,
+//! and that they are its driver's. It stays inside of the crate, for it outlives the claim that it was made from: whoever
+//! had one of a device that is up could tell that device, in safe code, to use any memory.
 
 use pci_types::ConfigRegionAccess;
 
@@ -25,24 +27,24 @@ const MEMORY_ADDRESS: u32 = !0xf;
 
 /// A memory BAR with an address, of a claimed function.
 #[derive(Debug)]
-pub struct MemoryBar {
+pub(crate) struct MemoryBar {
     address: u64,
     size_bytes: u64,
 }
 
 impl MemoryBar {
     /// Its size in bytes.
-    pub const fn size_bytes(&self) -> u64 {
+    pub(crate) const fn size_bytes(&self) -> u64 {
         self.size_bytes
     }
 
     /// The physical address of the byte at `offset`, which may be beyond its end.
-    pub const fn physical_address(&self, offset: u32) -> u64 {
+    pub(crate) const fn physical_address(&self, offset: u32) -> u64 {
         self.address.wrapping_add(offset as u64)
     }
 
     /// Has the kernel map `bytes` bytes from `offset` on; `None` if it cannot, or if they are not all inside.
-    pub fn map(&self, mapper: &impl MapMmio, offset: u32, bytes: u32) -> Option<Registers> {
+    pub(crate) fn map(&self, mapper: &impl MapMmio, offset: u32, bytes: u32) -> Option<Registers> {
         if u64::from(offset) + u64::from(bytes) > self.size_bytes {
             return None;
         }
@@ -53,7 +55,7 @@ impl MemoryBar {
 
 /// All memory BARs of a function, each at its number. `None` for what is reserved, in I/O space, not implemented, without an address or with an impossible one,
 /// and for the upper half of a 64-bit BAR, which is no BAR of its own.
-pub fn memory_bars<A: ConfigRegionAccess>(
+pub(crate) fn memory_bars<A: ConfigRegionAccess>(
     function: &mut PciFunction<A>,
 ) -> [Option<MemoryBar>; BARS as usize] {
     let mut is_upper_half = false;

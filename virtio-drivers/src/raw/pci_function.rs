@@ -5,6 +5,15 @@
 use pci_types::{ConfigRegionAccess, PciAddress};
 
 /// The configuration space of one function, ours alone.
+///
+/// Opening it ([`PciTransport::open`](crate::transport::pci::PciTransport::open)) spends it, and is the only way to its
+/// registers: a second handle on them could point a device that is up at any memory.
+///
+/// ```compile_fail,E0603
+/// # fn example<A: pci_types::ConfigRegionAccess>(mut function: virtio_guest::raw::PciFunction<A>) {
+/// let registers_for_later = virtio_guest::raw::memory_bars(&mut function);
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct PciFunction<A> {
     access: A,

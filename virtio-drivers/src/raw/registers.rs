@@ -8,7 +8,7 @@ use volatile::VolatilePtr;
 
 use crate::hal::{AccessWidth, MapMmio, RegisterWindow};
 
-/// A window of registers with a known size. Accesses outside of it behave as if no device was there: reads give all ones, writes vanish.
+/// A window of registers with a known size, for those who make transports. Accesses outside of it behave as if no device was there: reads give all ones, writes vanish.
 #[derive(Debug)]
 pub struct Registers {
     window: RegisterWindow,
@@ -19,10 +19,12 @@ pub struct Registers {
 unsafe impl Send for Registers {}
 
 impl Registers {
-    /// Has the kernel map a window; `None` if it cannot. PCI transports go through [`MemoryBar::map`](super::MemoryBar::map) instead.
+    /// Has the kernel map a window; `None` if it cannot.
     ///
     /// # Safety
-    /// There are nothing but registers of one device in that range, and they are the caller's to use.
+    /// - There are nothing but registers of one device in that range, and they are the caller's to use.
+    /// - Writing is safe, and some registers make a device use memory: the caller, and nobody else, gets the value, and
+    ///   hands it to no code that may write what is not the driver's to write.
     pub unsafe fn map(mapper: &impl MapMmio, physical_address: u64, size_bytes: usize) -> Option<Self> {
         // SAFETY: the caller's promise.
         let window = unsafe { mapper.map_mmio(physical_address, size_bytes) }?;

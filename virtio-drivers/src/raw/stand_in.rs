@@ -1,4 +1,6 @@
-//! Something that stands in for shared memory: a model checker, or a fuzzer that plays the device between any two loads.
+//! Something that stands in for shared memory.
+//!
+//! A model checker, or a fuzzer that plays the device between any two loads.
 //!
 //! Compiled with `--cfg virtio_guest_stand_in` only, for tests; no kernel has it. Without an installed stand-in, and where it declines, the processor's
 //! own memory answers. A stand-in sees every load, store and fence that the driver makes on memory it shares with a device, and nothing else.

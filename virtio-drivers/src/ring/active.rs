@@ -35,7 +35,7 @@ impl ActivePath {
     }
 }
 
-/// What a queue has done since bring-up.
+/// What a queue has done since it was installed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueStatistics {
     /// Notifications sent to the device.

@@ -72,19 +72,18 @@ pub(super) struct Books<'s, T> {
 impl<'s, T> Books<'s, T> {
     /// Books for `size` descriptors, all free. What earlier use left in the storage is forgotten, never dropped.
     ///
-    /// `None` if the storage has fewer than `size` slots, or `size` is 0.
-    pub(super) fn new(mut slots: Slots<'s, T>, size: u16) -> Option<Self> {
-        if size == 0 {
-            return None;
+    /// The storage comes back if it has fewer than `size` slots, or `size` is 0.
+    pub(super) fn new(mut slots: Slots<'s, T>, size: u16) -> Result<Self, Slots<'s, T>> {
+        if size == 0 || slots.len() < usize::from(size) {
+            return Err(slots);
         }
         for slot in slots.as_mut_slice() {
             *slot = Slot::EMPTY;
         }
-        let ring = slots.as_mut_slice().get_mut(..usize::from(size))?;
-        for (slot, next) in ring.iter_mut().zip((1..size).chain([0])) {
+        for (slot, next) in slots.as_mut_slice().iter_mut().zip((1..size).chain([0])) {
             slot.next = next;
         }
-        Some(Self { slots, progress: Progress::start(size) })
+        Ok(Self { slots, progress: Progress::start(size) })
     }
 }
 

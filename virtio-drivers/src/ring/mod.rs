@@ -48,7 +48,7 @@ pub use completion::Used;
 pub use installed::InstalledQueue;
 pub use layout::Layout;
 pub use prepared::QueueSettings;
-pub(crate) use prepared::{DeviceLimits, PrepareError, PreparedQueue, queue_size};
+pub(crate) use prepared::{DeviceLimits, PrepareError, PrepareFailed, PreparedQueue, queue_size};
 pub use queue::{Rearmed, Virtqueue};
 pub use returned::Returned;
 pub use slots::{Slots, Storage};

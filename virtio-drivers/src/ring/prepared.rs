@@ -38,10 +38,11 @@ pub(crate) enum PrepareError {
     Size,
 }
 
-impl From<DmaError> for PrepareError {
-    fn from(DmaError: DmaError) -> Self {
-        Self::Dma
-    }
+/// The same, with the storage that was meant for the queue.
+#[derive(Debug)]
+pub(crate) struct PrepareFailed<'s, T> {
+    pub(crate) error: PrepareError,
+    pub(crate) slots: Slots<'s, T>,
 }
 
 /// All memory of a queue that its device uses.
@@ -52,6 +53,30 @@ pub(super) struct QueueMemory<H: Hal> {
     pub(super) driver: Option<DmaMemory<H>>,
     /// Whose devices can reach all of it.
     pub(super) domain: Domain,
+}
+
+impl<H: Hal> QueueMemory<H> {
+    fn allocate(
+        hal: &H,
+        features: CommonFeatures,
+        size: u16,
+        placement: AreaPlacement,
+        settings: &QueueSettings,
+    ) -> Result<Self, DmaError> {
+        // A chain may not have more descriptors than the queue, not even in an indirect table (§2.7.5.3.1, §2.8.6).
+        let table_segments = settings.indirect_segments.min(size);
+        let tables = if features.contains(CommonFeatures::INDIRECT_DESC) && table_segments > 1 {
+            Some(IndirectTables::allocate(hal, size, table_segments)?)
+        } else {
+            None
+        };
+        let driver = match settings.memory_bytes {
+            0 => None,
+            bytes => Some(DmaMemory::allocate(hal, bytes, DRIVER_MEMORY_ALIGN)?),
+        };
+        let ring = Ring::allocate(hal, features, size, placement)?;
+        Ok(Self { ring, tables, driver, domain: hal.domain() })
+    }
 }
 
 /// See the module's head.
@@ -70,24 +95,24 @@ impl<'s, H: Hal, T: Payload> PreparedQueue<'s, H, T> {
         limits: DeviceLimits,
         settings: &QueueSettings,
         slots: Slots<'s, T>,
-    ) -> Result<Self, PrepareError> {
+    ) -> Result<Self, PrepareFailed<'s, T>> {
         let layout = Layout::of(features);
-        let size = queue_size(layout, limits.size_max, settings, slots.len()).ok_or(PrepareError::Size)?;
-        let books = Books::new(slots, size).ok_or(PrepareError::Size)?;
+        let Some(size) = queue_size(layout, limits.size_max, settings, slots.len()) else {
+            return Err(PrepareFailed { error: PrepareError::Size, slots });
+        };
+        let memory = match QueueMemory::allocate(hal, features, size, limits.placement, settings) {
+            Ok(memory) => memory,
+            Err(DmaError) => return Err(PrepareFailed { error: PrepareError::Dma, slots }),
+        };
+        match Books::new(slots, size) {
+            Ok(books) => Ok(Self { memory, books, features }),
+            Err(slots) => Err(PrepareFailed { error: PrepareError::Size, slots }),
+        }
+    }
 
-        // A chain may not have more descriptors than the queue, not even in an indirect table (§2.7.5.3.1, §2.8.6).
-        let table_segments = settings.indirect_segments.min(size);
-        let tables = if features.contains(CommonFeatures::INDIRECT_DESC) && table_segments > 1 {
-            Some(IndirectTables::allocate(hal, size, table_segments)?)
-        } else {
-            None
-        };
-        let driver = match settings.memory_bytes {
-            0 => None,
-            bytes => Some(DmaMemory::allocate(hal, bytes, DRIVER_MEMORY_ALIGN)?),
-        };
-        let ring = Ring::allocate(hal, features, size, limits.placement)?;
-        Ok(Self { memory: QueueMemory { ring, tables, driver, domain: hal.domain() }, books, features })
+    /// The storage again, of a queue that its device was not told of; its memory is freed.
+    pub(crate) fn into_slots(self) -> Slots<'s, T> {
+        self.books.slots
     }
 
     /// Number of descriptors.

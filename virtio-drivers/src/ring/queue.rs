@@ -116,13 +116,13 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
     }
 
     /// Most segments that one chain can have.
-    ///
-    /// A chain goes into an indirect table if it has more than one segment and fits in there, else into the ring itself.
     pub fn segments_max(&self) -> u16 {
         self.size()
     }
 
     /// Whether chains of several segments go into indirect tables, and of how many segments at most.
+    ///
+    /// A chain goes into an indirect table if it has more than one segment and fits in there, else into the ring itself.
     pub fn indirect_segments(&self) -> Option<u16> {
         self.memory.tables.as_ref().map(IndirectTables::segments)
     }
@@ -137,7 +137,7 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
         self.books.progress.chains()
     }
 
-    /// What the queue has done since bring-up.
+    /// What the queue has done since it was installed.
     pub fn statistics(&self) -> QueueStatistics {
         QueueStatistics { chains: self.books.progress.made_available, ..self.service.statistics }
     }

@@ -1,4 +1,4 @@
-//! Feature bits: the 128-bit space, the device-independent bits, and how bits depend on each other.
+//! Feature bits: 128 of them, and how they depend on each other.
 //!
 //! Spec: §2.2 Feature Bits, §6 Reserved Feature Bits. Each device type's own bits are in that device's file.
 //!

@@ -1,4 +1,4 @@
-//! Fields of a device's configuration space: an offset and a width that cannot part.
+//! Fields of a configuration space: an offset and a width that cannot part.
 //!
 //! Spec: §2.5 Device Configuration Space.
 

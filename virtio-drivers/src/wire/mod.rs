@@ -1,4 +1,4 @@
-//! Numbers and layouts of the specification, one file per chapter: definitions only, no I/O.
+//! Numbers and layouts of the specification: definitions only, no I/O.
 //!
 //! Spec: virtio 1.4 (CS01). A spec name finds its Rust name by dropping the prefix (`VIRTIO_BLK_F_FLUSH` is
 //! [`BlockFeatures::FLUSH`](block::BlockFeatures::FLUSH)); the full name is a doc alias, so searching for it works. What a device

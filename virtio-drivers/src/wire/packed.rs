@@ -1,4 +1,6 @@
-//! The packed virtqueue's layout: one descriptor ring that both sides write, and an event suppression structure for each side.
+//! The packed virtqueue's layout.
+//!
+//! One descriptor ring that both sides write, and an event suppression structure for each side.
 //!
 //! Spec: §2.8 Packed Virtqueues. Descriptors have the size and the NEXT, WRITE and INDIRECT flags of the [split](super::split) layout.
 

@@ -1,5 +1,7 @@
-//! The library's numbers and layouts, held against two independent sources: `virtio-bindings`, made from the headers of Linux by a
-//! program, and `virtio-spec`, typed from the specification by others.
+//! The library's numbers and layouts, held against two independent sources.
+//!
+//! `virtio-bindings`, made from the headers of Linux by a program, and `virtio-spec`, typed from the specification by
+//! others.
 //!
 //! Spec: §2 Basic Facilities, §4.1 Virtio Over PCI Bus, §5.2 Block Device. A value that only one of them knows is held against that one.
 

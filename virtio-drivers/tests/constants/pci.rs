@@ -1,4 +1,6 @@
-//! Capabilities and registers of the PCI transport. Linux's header for them is not part of virtio-bindings.
+//! Capabilities and registers of the PCI transport.
+//!
+//! Linux's header for them is not part of virtio-bindings.
 
 use std::mem::offset_of;
 

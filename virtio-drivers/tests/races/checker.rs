@@ -1,4 +1,6 @@
-//! loom under the memory that driver and device share: every word of four bytes is an atomic of the model checker's.
+//! loom under the memory that driver and device share.
+//!
+//! Every word of four bytes is an atomic of the model checker's.
 //!
 //! Wider accesses are several words, which may tear: the checker grants both sides less than a processor would. A narrower store keeps the other part
 //! of its word.

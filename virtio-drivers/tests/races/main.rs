@@ -1,4 +1,6 @@
-//! What holds in every order in which two processors may see each other's stores: driver and device, each in a thread of a model checker.
+//! What holds in every order in which two processors see each other's stores.
+//!
+//! Driver and device, each in a thread of a model checker.
 //!
 //! Spec: §2.7.13, §2.7.14, §2.7.7, §2.7.10, §2.8.10, §2.8.21, §2.8.22. Runs with `--cfg virtio_guest_stand_in` (`make test-races`).
 

@@ -1,4 +1,6 @@
-//! A device of no type that the crate knows, with a queue on both of its sides: the ring's promises need no more.
+//! A device of no type that the crate knows, with a queue on both sides.
+//!
+//! The ring's promises need no more.
 
 use virtio_guest::hal::Attempts;
 use virtio_guest::lifecycle::{Installing, Negotiating, Running, Wants};

@@ -109,7 +109,9 @@ impl DiskBench {
         let bench = Bench { device: self.device.clone(), hal: self.hal.clone() };
         let wants = Wants::features(BlockFeatures::all());
         let settings = Settings { request_bytes: 2048, drop_attempts: Attempts(5), ..Settings::default() };
-        Block::start_with(bench.transport(), self.hal.clone(), storage, &settings, wants, Attempts(10))
+        let started =
+            Block::start_with(bench.transport(), self.hal.clone(), storage, &settings, wants, Attempts(10));
+        Ok(started?)
     }
 
     /// Lets the disk work.

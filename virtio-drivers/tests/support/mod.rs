@@ -1,4 +1,4 @@
-//! The glue between driver and device model: a test platform that promises what a kernel promises.
+//! The glue between driver and device model.
 //!
 //! Device addresses are unlike the pointers they stand for, every mapping of a buffer is a bounce buffer, and everything is
 //! counted, so that a test can say that nothing is left mapped or allocated.
@@ -9,10 +9,8 @@
 mod altered;
 mod bench;
 mod disk;
-mod pci;
 
 pub use altered::Altered;
 pub use bench::{Bench, DEVICE_TYPE, Device, Queue, RING_SETTINGS, Ring, RingBench};
 pub use disk::{Config, Disk, DiskBench};
-pub use pci::{Mapper, claim};
-pub use virtio_test_hal::TestHal;
+pub use virtio_test_hal::{Mapper, TestHal, claim};

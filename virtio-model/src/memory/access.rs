@@ -1,4 +1,4 @@
-//! The only raw accesses of the model: single atomic loads and stores, and atomic copies.
+//! The only raw accesses of the model: single atomic loads and stores, and copies.
 //!
 //! The driver works on the same bytes at the same time, perhaps from another thread, so every
 //! access here is atomic. Aligned stretches of a copy go in words of eight bytes, the edges in

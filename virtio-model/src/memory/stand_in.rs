@@ -1,4 +1,4 @@
-//! Something that stands in for shared memory under the model: a model checker, in tests.
+//! Something that stands in for shared memory: a model checker, in tests.
 //!
 //! Compiled with `--cfg virtio_guest_stand_in` only. The driver has a hook of its own of the same kind; a checker
 //! installs itself in both, and then sees every access of both sides.

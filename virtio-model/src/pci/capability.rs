@@ -1,4 +1,4 @@
-//! Entries of the capability list, honest or not, and where they put the structures.
+//! Entries of the capability list, honest or not.
 //!
 //! Spec: §4.1.4 Virtio Structure PCI Capabilities. A test starts from
 //! [`Capability::standard`], changes what it likes and hands the list to the builder. Whatever

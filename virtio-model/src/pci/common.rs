@@ -1,4 +1,4 @@
-//! The common configuration structure: one register per access, and the rules of each.
+//! The common configuration structure: one register per access, and its rules.
 //!
 //! Spec: §4.1.4.3 Common configuration structure layout. An access must have the width of its
 //! field; the 64-bit fields are written in halves. A write against the rules is a driver error
@@ -103,7 +103,6 @@ impl State {
         match offset {
             0x18 => lies.queue_size.unwrap_or(queue.size),
             0x1a => queue.vector,
-            0x1c if lies.queue_enable_ignored => 0,
             0x1c => u16::from(queue.enabled || lies.queue_already_enabled),
             _ => lies.notify_off.unwrap_or(queue.notify_off),
         }

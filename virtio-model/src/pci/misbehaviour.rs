@@ -39,8 +39,6 @@ pub struct Misbehaviour {
     pub queue_size: Option<u16>,
     /// `queue_enable` reads 1 from the start.
     pub queue_already_enabled: bool,
-    /// `queue_enable` reads 0 for ever.
-    pub queue_enable_ignored: bool,
     /// What `queue_notify_off` reads for every queue.
     pub notify_off: Option<u16>,
 }

@@ -1,4 +1,4 @@
-//! A modern virtio PCI function: configuration space, BARs and the registers behind them.
+//! A modern virtio PCI function: configuration space, BARs, registers.
 //!
 //! Spec: §4.1 Virtio Over PCI Bus. A test platform forwards configuration and register accesses
 //! to it; device models such as [`block`](crate::block) look up queues and raise interrupts. It

@@ -1,4 +1,6 @@
-//! Promises of the PCI function: configuration space, register semantics, and the complaints about a driver.
+//! Promises of the PCI function.
+//!
+//! Configuration space, register semantics, and the complaints about a driver.
 
 use super::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET};
 use super::{Bar, Builder, Capability, Completion, PciDevice, STANDARD_BAR};

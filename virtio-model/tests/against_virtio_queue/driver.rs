@@ -1,4 +1,4 @@
-//! A driver made of bare stores, whose chains are of every kind that the rules permit.
+//! A driver made of bare stores, whose chains are of every permitted kind.
 //!
 //! Spec: §2.7.5 The Virtqueue Descriptor Table, §2.7.6 The Virtqueue Available Ring. It makes
 //! buffers up from pseudo-random numbers, and knows no device.

@@ -1,4 +1,6 @@
-//! The device side of the split ring, held step by step against another project's: rust-vmm's `virtio-queue`.
+//! The device side of the split ring, held against another project's.
+//!
+//! Step by step, against rust-vmm's `virtio-queue`.
 //!
 //! Spec: §2.7 Split Virtqueues. A driver made of bare stores writes the same bytes into two
 //! memories, at the same device addresses; each device works on its own. They must see the same

@@ -1,6 +1,7 @@
-//! The device's numbers and layouts, held against two independent sources: `virtio-bindings`,
-//! made from the headers of Linux by a program, and `virtio-spec`, typed from the specification
-//! by others.
+//! The device's numbers and layouts, held against two independent sources.
+//!
+//! `virtio-bindings`, made from the headers of Linux by a program, and `virtio-spec`, typed from the specification by
+//! others.
 //!
 //! Spec: §2 Basic Facilities, §4.1 Virtio Over PCI Bus, §5.2 Block Device. What the model keeps
 //! private shows in how it behaves: a driver made of their numbers must get along with it.

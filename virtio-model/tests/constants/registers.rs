@@ -1,4 +1,4 @@
-//! A driver made of virtio-spec's register offsets and Linux's numbers, before the model.
+//! A driver made of virtio-spec's offsets and Linux's numbers, before the model.
 //!
 //! The model complains about whatever is no register to it, is written too early, or means
 //! something else; so a driver without a complaint shows that they mean the same.

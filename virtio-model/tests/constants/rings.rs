@@ -1,5 +1,6 @@
-//! Flags and layouts of both kinds of ring. Where the words of a split ring lie is the subject of
-//! `against_virtio_queue`.
+//! Flags and layouts of both kinds of ring.
+//!
+//! Where the words of a split ring lie is the subject of `against_virtio_queue`.
 
 use std::mem::offset_of;
 use std::ptr::NonNull;

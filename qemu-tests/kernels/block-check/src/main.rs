@@ -1,4 +1,6 @@
-//! A test kernel: everything the block driver promises, on the first virtio disk, printed for the host to check.
+//! A test kernel: everything the block driver promises, printed for the host.
+//!
+//! On the first virtio disk.
 //!
 //! Command line: `seed=N`, the seed of what is written; `requests=N`, how many further requests to send, in bursts; `queue=N`, the
 //! most descriptors to use.

@@ -1,4 +1,6 @@
-//! A test kernel: what the platform promises when a program goes wrong, and that its clock goes on.
+//! A test kernel: what the platform promises when a program goes wrong.
+//!
+//! And that its clock goes on.
 //!
 //! Command line: `do=` and what to do; each but `clock` must end in a message and a failure.
 

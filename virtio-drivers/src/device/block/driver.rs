@@ -1,59 +1,23 @@
-//! The driver: bring-up, what the disk says of itself, blocking calls, the end.
+//! The driver: what the disk says of itself, blocking calls.
 //!
-//! Spec: §5.2.5 Device Initialization, §5.2.6 Device Operation.
+//! Spec: §5.2.6 Device Operation.
 
 use core::fmt;
 
 use scopeguard::ScopeGuard;
 
-use super::limits::{Limits, Settings};
+use super::limits::Limits;
 use super::report::{ActivePaths, DeviceId};
 use super::request::{Request, RequestError, Sector, check_range};
-use super::slots::{RequestSlots, Slots};
+use super::slots::RequestSlots;
 use super::transfer::{Call, Data};
 use crate::hal::{Hal, Patience};
-use crate::lifecycle::{ConfigError, InstallError, NegotiateError, Negotiating, ResetError, Running, Wants};
+use crate::lifecycle::{ConfigError, Running};
 use crate::raw::Tag;
-use crate::ring::{QueueSettings, QueueStatistics, Virtqueue};
-use crate::transport::{InterruptCause, QueueError, Transport};
-use crate::wire::block::{BlockFeatures, DEVICE_ID_BYTES, SECTOR_BYTES, config, request};
-use crate::wire::device_type::DeviceType;
+use crate::ring::{QueueStatistics, Virtqueue};
+use crate::transport::{InterruptCause, Transport};
+use crate::wire::block::{BlockFeatures, DEVICE_ID_BYTES, config, request};
 use crate::wire::features::CommonFeatures;
-
-/// The request queue.
-const REQUEST_QUEUE: u16 = 0;
-
-/// What a driver has to know about its disk, whatever its caller wants.
-const NEEDED: BlockFeatures = BlockFeatures::SIZE_MAX.union(BlockFeatures::SEG_MAX).union(BlockFeatures::RO);
-
-/// What this driver handles, and asks for unless told otherwise.
-pub const HANDLED: BlockFeatures = NEEDED.union(BlockFeatures::BLK_SIZE).union(BlockFeatures::FLUSH);
-
-/// A disk could not be brought up. The device was reset, if it is one that this driver may touch, and lets itself be reset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StartError {
-    /// The device is of another type.
-    #[error("device type {0:?} is no block device")]
-    NotABlockDevice(DeviceType),
-    /// It does not answer a reset.
-    #[error(transparent)]
-    Reset(#[from] ResetError),
-    /// No agreement on features.
-    #[error(transparent)]
-    Negotiate(#[from] NegotiateError),
-    /// Its configuration cannot be read.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Its request queue cannot be installed.
-    #[error(transparent)]
-    Queue(#[from] InstallError),
-    /// Its limits, or the queue's size, do not allow even one sector per request (three descriptors are the least).
-    #[error("the device's limits or a queue of {queue_size} descriptors do not allow one sector per request")]
-    LimitsTooSmall {
-        /// Descriptors that the queue could have.
-        queue_size: u16,
-    },
-}
 
 /// A disk that is up. Dropping it resets the device, within the bound fixed at bring-up, and gives all memory back; memory that the device may still use
 /// because it did not answer is leaked. [`close`](Block::close) is the polite end.
@@ -75,83 +39,7 @@ pub(super) struct Live<'s, T: Transport, H: Hal> {
     pub(super) block_bytes: Option<u32>,
 }
 
-impl<'s, T: Transport, H: Hal> Block<'s, T, H> {
-    /// Brings a disk up, with default [`Settings`].
-    ///
-    /// # Errors
-    /// See [`StartError`].
-    pub fn start(
-        transport: T,
-        hal: H,
-        storage: impl Into<Slots<'s>>,
-        patience: impl Patience,
-    ) -> Result<Self, StartError> {
-        Self::start_with(transport, hal, storage, &Settings::default(), Wants::features(HANDLED), patience)
-    }
-
-    /// Brings a disk up, with settings and features of the caller's choice.
-    ///
-    /// Features in `wants` that this driver does not handle ([`HANDLED`]) are not accepted; the limits of the device, and that it is read-only, are always asked for.
-    ///
-    /// # Errors
-    /// See [`StartError`].
-    ///
-    /// Spec: §3.1.1, §5.2.5.
-    #[expect(clippy::needless_pass_by_value, reason = "each driver owns a value of its DMA domain")]
-    pub fn start_with(
-        transport: T,
-        hal: H,
-        storage: impl Into<Slots<'s>>,
-        settings: &Settings,
-        wants: Wants<BlockFeatures>,
-        patience: impl Patience,
-    ) -> Result<Self, StartError> {
-        let device_type = transport.device_type();
-        if device_type != DeviceType::BLOCK {
-            return Err(StartError::NotABlockDevice(device_type));
-        }
-        let mut device = Negotiating::begin(transport, patience)?
-            .with_drop_attempts(settings.drop_attempts)
-            .negotiate(wants.within(HANDLED).with(NEEDED))?;
-        let features = device.features();
-        let indirect = features.common.contains(CommonFeatures::INDIRECT_DESC);
-        let (capacity_sectors, size_max, seg_max, block_bytes) = device.config().read_together(|fields| {
-            let if_agreed =
-                |feature, field| features.device.contains(feature).then(|| fields.get(field)).transpose();
-            let capacity = fields.get(config::CAPACITY)?;
-            let size_max = if_agreed(BlockFeatures::SIZE_MAX, config::SIZE_MAX)?;
-            let seg_max = if_agreed(BlockFeatures::SEG_MAX, config::SEG_MAX)?;
-            Ok((capacity, size_max, seg_max, if_agreed(BlockFeatures::BLK_SIZE, config::BLK_SIZE)?))
-        })?;
-
-        let mut queue_settings =
-            QueueSettings { size_max: settings.queue_size_max, indirect_segments: 0, memory_bytes: 0 };
-        let Slots { ring, free } = storage.into();
-        let queue_size = device.queue_size_for(REQUEST_QUEUE, &queue_settings, free.len());
-        if queue_size == 0 {
-            let index = REQUEST_QUEUE;
-            return Err(InstallError::Queue { index, error: QueueError::Absent }.into());
-        }
-        let limits = Limits::new(settings, size_max, seg_max, queue_size)
-            .ok_or(StartError::LimitsTooSmall { queue_size })?;
-        let slots = RequestSlots::new(free, queue_size, indirect, &limits);
-        queue_settings.indirect_segments = limits.segments;
-        queue_settings.memory_bytes = slots.memory_bytes();
-        let queue = device.install_queue(REQUEST_QUEUE, &hal, &queue_settings, ring)?;
-        if queue.size() != queue_size {
-            // The device changed its mind between two reads; what was computed from the first no longer fits.
-            return Err(StartError::LimitsTooSmall { queue_size: queue.size() });
-        }
-
-        let block_bytes =
-            block_bytes.filter(|bytes| bytes.is_power_of_two() && *bytes as usize >= SECTOR_BYTES);
-        let device = device.start();
-        let mut queue = device.activate(queue);
-        queue.suppress_notifications();
-        let live = Live { device, queue, slots, limits, calls: 0, capacity_sectors, block_bytes };
-        Ok(Self { live: scopeguard::guard(live, Live::tear_down) })
-    }
-
+impl<T: Transport, H: Hal> Block<'_, T, H> {
     /// The disk's size in sectors of 512 bytes, as last read.
     pub fn capacity_sectors(&self) -> u64 {
         self.live.capacity_sectors
@@ -191,7 +79,7 @@ impl<'s, T: Transport, H: Hal> Block<'s, T, H> {
         }
     }
 
-    /// What the request queue has done since bring-up.
+    /// What the request queue has done since the disk was started.
     pub fn statistics(&self) -> QueueStatistics {
         self.live.queue.statistics()
     }

@@ -1,4 +1,4 @@
-//! What one request may carry: the device's limits, the queue's and our own, made into one answer.
+//! What one request may carry: limits of the device, the queue and our own, as one.
 //!
 //! Spec: §5.2.4 Device configuration layout (`size_max`, `seg_max`), §2.7.5.3.1 (no chain longer than the queue).
 

@@ -12,7 +12,8 @@
 //! #     -> Result<(), Box<dyn core::error::Error>> {
 //!
 //! let mut storage = Storage::<16>::new(); // or in a static
-//! let mut disk = Block::start(transport, hal, &mut storage, within_a_second())?;
+//! let disk = Block::start(transport, hal, &mut storage, within_a_second());
+//! let mut disk = disk.map_err(|failed| failed.error)?;
 //!
 //! let mut boot_sector = [0; 512];
 //! disk.read_blocking(Sector(0), &mut boot_sector, within_a_second())?;
@@ -28,11 +29,13 @@ mod limits;
 mod report;
 mod request;
 mod slots;
+mod start;
 mod transfer;
 
-pub use driver::{Block, HANDLED, StartError};
+pub use driver::Block;
 pub use end::{CloseFailed, Closed};
 pub use limits::Settings;
 pub use report::{ActivePaths, DeviceId};
 pub use request::{RequestError, Sector};
 pub use slots::{Slots, Storage};
+pub use start::{HANDLED, StartError, StartFailed};

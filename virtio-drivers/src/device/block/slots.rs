@@ -1,4 +1,4 @@
-//! Request slots: where in the queue's memory each request's header, status and data are.
+//! Request slots: where each request's header, status and data are.
 //!
 //! Spec: §5.2.6 Device Operation. Preallocated, so a request costs no allocation and no mapping.
 //!

@@ -1,4 +1,4 @@
-//! The blocking core: cut a transfer into requests, keep them in flight together, wait within a patience.
+//! The blocking core: a transfer as requests that are in flight together.
 //!
 //! Spec: §5.2.6 Device Operation. Everything a device reads or writes is in the queue's own memory; the caller's bytes are copied.
 

@@ -1,4 +1,4 @@
-//! Indirect descriptor tables: one for each chain that can be in flight, allocated with its queue.
+//! Indirect descriptor tables: one for each chain that can be in flight.
 //!
 //! Spec: §2.7.5.3 Indirect Descriptors (linked by `next`), §2.8.7 Indirect Flag: Scatter-Gather Support (consecutive, WRITE the only flag).
 

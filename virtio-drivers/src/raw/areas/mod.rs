@@ -1,4 +1,6 @@
-//! The areas of virtqueues, as words in shared memory: the ring floor decides what to write, here it is written, always inside of the areas.
+//! The areas of virtqueues, as words in shared memory.
+//!
+//! The ring floor decides what to write; here it is written, always inside of the areas.
 //!
 //! Spec: §2.6 Virtqueues, §2.7 Split Virtqueues, §2.8 Packed Virtqueues.
 
@@ -12,6 +14,7 @@ pub(crate) use packed::{PackedAreas, PackedWords};
 pub(crate) use split::{SplitAreas, SplitWords};
 
 use crate::hal::DeviceAddress;
+use crate::wire::split::DEVICE_AREA_ALIGN;
 
 /// Areas that different sides write start on cache lines of their own.
 const CACHE_LINE: usize = 64;
@@ -52,7 +55,19 @@ pub enum AreaPlacement {
     ///
     /// Spec: §2.7.2 Legacy Interfaces: A Note on Virtqueue Layout.
     Contiguous {
-        /// Queue Align in bytes, a power of two: where the used ring may start.
+        /// Queue Align in bytes, a power of two, at least 4: where the used ring may start.
         align: u16,
     },
+}
+
+impl AreaPlacement {
+    /// The used ring starts at a multiple of so many bytes. `None` if that cannot be: the number is no power of two, or less
+    /// than a used ring needs.
+    pub(crate) fn used_ring_align(self) -> Option<usize> {
+        let align = match self {
+            Self::Separate => CACHE_LINE,
+            Self::Contiguous { align } => usize::from(align),
+        };
+        (align.is_power_of_two() && align >= DEVICE_AREA_ALIGN).then_some(align)
+    }
 }

@@ -16,7 +16,7 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use super::descriptor::store_linked;
-use super::{AreaPlacement, CACHE_LINE, QueueAddresses};
+use super::{AreaPlacement, QueueAddresses};
 use crate::hal::{DmaError, Hal};
 use crate::raw::cell;
 use crate::raw::mapped::Segment;
@@ -39,14 +39,11 @@ pub(crate) struct SplitAreas<H: Hal> {
 unsafe impl<H: Hal + Send> Send for SplitAreas<H> {}
 
 impl<H: Hal> SplitAreas<H> {
-    /// Allocates the areas of a queue of `size` descriptors, zeroed. A size that is no power of two is refused, and so is an alignment that is none, or less
-    /// than the used ring needs.
+    /// Allocates the areas of a queue of `size` descriptors, zeroed. A size that is no power of two is refused, and so is a
+    /// placement that cannot be.
     pub(crate) fn allocate(hal: &H, size: u16, placement: AreaPlacement) -> Result<Self, DmaError> {
-        let align = match placement {
-            AreaPlacement::Separate => CACHE_LINE,
-            AreaPlacement::Contiguous { align } => usize::from(align),
-        };
-        if !size.is_power_of_two() || !align.is_power_of_two() || align < split::DEVICE_AREA_ALIGN {
+        let align = placement.used_ring_align().ok_or(DmaError)?;
+        if !size.is_power_of_two() {
             return Err(DmaError);
         }
         let table_bytes = split::DESCRIPTOR_BYTES * usize::from(size);

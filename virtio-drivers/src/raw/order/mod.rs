@@ -1,4 +1,4 @@
-//! Every barrier of the driver, each with a name and with its other half on the device's side.
+//! Every barrier, each with a name and its other half on the device's side.
 //!
 //! Spec: §2.7.13 and §2.8.21 (publishing), §2.7.14 and §2.8.22 (taking used buffers), §2.7.7, §2.7.10 and §2.8.10 (suppression), §6
 //! `VIRTIO_F_ORDER_PLATFORM`.

@@ -1,4 +1,4 @@
-//! Barriers that also order accesses as real devices see them, and not only as other processors do.
+//! Barriers that order accesses as real devices, not only processors, see them.
 //!
 //! Spec: §6 `VIRTIO_F_ORDER_PLATFORM`. One instruction each; on an architecture without an entry here the feature is not accepted.
 //!

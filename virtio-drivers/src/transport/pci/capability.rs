@@ -1,4 +1,4 @@
-//! The walk through a function's capabilities, and what they say about virtio structures.
+//! The walk through a function's capabilities, to virtio structures.
 //!
 //! Spec: §4.1.4 Virtio Structure PCI Capabilities. The list is the device's, so nothing about it is believed: the walk visits each offset
 //! at most once, and a capability is used only if it is sound.

@@ -1,4 +1,4 @@
-//! Opening a function: capabilities to register windows, each checked against its BAR.
+//! Opening a function: capabilities to register windows, each checked.
 //!
 //! Spec: §4.1.4 Virtio Structure PCI Capabilities, §4.1.2.1 Device Requirements: PCI Device Discovery.
 

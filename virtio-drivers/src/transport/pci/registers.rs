@@ -1,4 +1,4 @@
-//! The registers of an opened function: the [`Transport`] verbs as register accesses.
+//! An opened function's registers: the [`Transport`] verbs as accesses to them.
 //!
 //! Spec: §4.1.4.3 Common configuration structure layout, §4.1.4.4 Notification structure layout, §4.1.4.5 ISR status capability,
 //! §4.1.5 PCI-specific Initialization And Device Operation. Every register is accessed with its own width; 64-bit fields as two halves.

@@ -1,4 +1,6 @@
-//! PCI as the driver sees it, with a modelled function behind it.
+//! PCI as a driver sees it, with a modelled function behind it.
+//!
+//! Spec: §4.1 Virtio Over PCI Bus. Nothing here judges: what a driver does wrong is the model's to say.
 
 use pci_types::{ConfigRegionAccess, PciAddress};
 use virtio_guest::hal::{AccessWidth, MapMmio, RegisterHandler, RegisterWindow};
@@ -8,7 +10,7 @@ use virtio_model::pci::PciDevice;
 /// Where the modelled function is on the bus.
 const ADDRESS: (u16, u8, u8, u8) = (0, 0, 4, 0);
 
-/// Configuration space with one function in it.
+/// Configuration space with one function in it: the modelled one.
 pub struct ConfigSpace(PciDevice);
 
 impl ConfigRegionAccess for ConfigSpace {
@@ -23,14 +25,18 @@ impl ConfigRegionAccess for ConfigSpace {
     }
 }
 
-/// Claims the modelled function.
+/// Claims the modelled function for a driver, as a kernel does after its bus scan.
+///
+/// A second claim is a second driver of one device, which confuses driver and device, and nothing else.
 pub fn claim(device: &PciDevice) -> PciFunction<ConfigSpace> {
     let (segment, bus, slot, function) = ADDRESS;
-    // SAFETY: the function is modelled, and each test claims its own.
+    // SAFETY: the function is modelled, and its BARs decode its own registers. Whatever a driver tells the device, the device
+    // reaches memory through an `AddressSpace` alone, which has in it what is allocated or mapped, for as long as it is.
     unsafe { PciFunction::claim(ConfigSpace(device.clone()), PciAddress::new(segment, bus, slot, function)) }
 }
 
-/// Maps the modelled function's BARs: calls instead of loads and stores.
+/// Maps the modelled function's BARs: calls instead of loads and stores. Windows live as long as the test process, as those
+/// of a kernel do.
 pub struct Mapper(pub PciDevice);
 
 struct Window {
@@ -38,18 +44,26 @@ struct Window {
     address: u64,
 }
 
+const fn bytes(width: AccessWidth) -> u8 {
+    match width {
+        AccessWidth::Byte => 1,
+        AccessWidth::Word => 2,
+        AccessWidth::Long => 4,
+    }
+}
+
 // SAFETY: each access goes to the modelled device, as it is.
 unsafe impl RegisterHandler for Window {
     fn read(&self, offset: usize, width: AccessWidth) -> u32 {
         match self.device.memory_bar_at(self.address + offset as u64) {
-            Some((bar, offset)) => self.device.bar_read(bar, offset, width.bytes() as u8),
+            Some((bar, offset)) => self.device.bar_read(bar, offset, bytes(width)),
             None => u32::MAX >> (32 - 8 * width.bytes()),
         }
     }
 
     fn write(&self, offset: usize, width: AccessWidth, value: u32) {
         if let Some((bar, offset)) = self.device.memory_bar_at(self.address + offset as u64) {
-            self.device.bar_write(bar, offset, width.bytes() as u8, value);
+            self.device.bar_write(bar, offset, bytes(width), value);
         }
     }
 }
