@@ -96,7 +96,9 @@ impl Ledger {
                 "chains come back in the order in which they were made available"
             );
         }
+        let held = self.entries.values().filter(|entry| entry.is_published).count();
         let entry = self.take(&payload);
+        world::with(|world| world.witness.check_used(held, entry.size.descriptors));
         assert!(entry.is_published, "chain {context} comes back, but was never published");
         let writable_bytes = entry.size.writable_bytes;
         assert!(written_len <= writable_bytes, "{written_len} bytes written of {writable_bytes}");

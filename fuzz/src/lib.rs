@@ -10,8 +10,8 @@
 //!                                 └ lies     anything else
 //! ```
 //!
-//! What must hold is asserted where it can be seen: `life` (what calls answer), `ledger` (each chain comes back once), `memory` (nothing is released
-//! while the device has it), `world` (calls end).
+//! What must hold is asserted where it can be seen: `life` (what calls answer), `ledger` (each chain comes back once), `witness` (and only
+//! after memory said so), `memory` (nothing is released while the device has it), `world` (calls end).
 
 #[cfg(not(virtio_guest_stand_in))]
 compile_error!("the fuzz targets need `--cfg virtio_guest_stand_in`, as `make fuzz` sets it");
@@ -23,6 +23,7 @@ mod life;
 mod memory;
 mod script;
 mod transport;
+mod witness;
 mod world;
 
 pub use life::live;

@@ -7,7 +7,7 @@ use virtio_guest::hal::{Attempts, Direction};
 use virtio_guest::lifecycle::{Negotiating, ResetQueue, Running, Wants};
 use virtio_guest::raw::Tag;
 use virtio_guest::ring::{
-    Chain, Layout, Portion, QueueSettings, Rearmed, RefusedReason, Slots, Used, Virtqueue,
+    Chain, Layout, Portion, QueueSettings, Rearmed, RefusedReason, Slots, Virtqueue,
 };
 use virtio_guest::wire::block::BlockFeatures;
 use virtio_guest::wire::features::CommonFeatures;
@@ -72,6 +72,18 @@ fn offered(mode: Mode, script: u8) -> CommonFeatures {
 
 fn settings(tables: u8, size_max: u16) -> QueueSettings {
     QueueSettings { size_max, indirect_segments: u16::from(tables % 8), memory_bytes: MEMORY_BYTES }
+}
+
+/// What comes back next, if the device never lied.
+fn honest_return() -> Option<Return> {
+    world::with(|world| {
+        let returned = world.device.returned.pop_front();
+        assert!(
+            returned.is_some() || !world.device.is_honest,
+            "a chain comes back that the device did not return"
+        );
+        returned.filter(|_| world.device.is_honest)
+    })
 }
 
 /// A chain as the script describes it, and what it must come to.
@@ -223,7 +235,7 @@ impl Life {
     fn publish(&mut self) {
         let in_service = self.queue.broken().is_none();
         let shown = if in_service { self.ledger.publish() } else { 0 };
-        let (slept, before) = world::with(|world| (world.device.sleeps, world.device.notifications));
+        let before = world::with(|world| world.device.notifications);
 
         let notified = within(1, 2, || self.queue.publish());
 
@@ -231,30 +243,22 @@ impl Life {
             let device = &world.device;
             assert_eq!(device.notifications - before, notified.into(), "notifications");
             assert!(shown > 0 || !notified, "a notification of nothing");
-            let must_wake = device.is_honest && slept && device.sleeps && shown > 0;
+            let must_wake = device.is_honest && device.sleeps && shown > 0;
             assert!(notified || !must_wake, "the device sleeps on");
         });
     }
 
-    /// What comes back next, if the device never lied.
-    fn honest_return() -> Option<Return> {
-        world::with(|world| {
-            let returned = world.device.returned.pop_front();
-            assert!(
-                returned.is_some() || !world.device.is_honest,
-                "a chain comes back that the device did not return"
-            );
-            returned.filter(|_| world.device.is_honest)
-        })
-    }
-
     fn take_used(&mut self) {
+        let in_order = self.mode.in_order;
         let is_waiting = world::with(|world| !world.device.returned.is_empty());
         let result = within(LOADS_PER_CHAIN, 0, || self.queue.take_used());
         let is_honest = world::with(|world| world.device.is_honest);
         match result {
-            Ok(Some(used)) => self.check_used(used),
-            Ok(None) => assert!(!is_waiting || !is_honest, "a chain that the device returned is not seen"),
+            Ok(Some(used)) => self.ledger.check_used(used, in_order, honest_return()),
+            Ok(None) => {
+                world::with(|world| world.witness.check_nothing());
+                assert!(!is_waiting || !is_honest, "a chain that the device returned is not seen");
+            }
             Err(broken) => {
                 assert!(!is_honest, "an honest device: {broken}");
                 assert_eq!(self.queue.broken(), Some(broken), "for good");
@@ -262,20 +266,19 @@ impl Life {
         }
     }
 
-    fn check_used(&mut self, used: Used<Cargo>) {
-        let honest = Self::honest_return();
-        self.ledger.check_used(used, self.mode.in_order, honest);
-    }
-
     fn take_used_burst(&mut self, limit: usize) {
-        let mut taken = Vec::new();
-        let result =
-            within(LOADS_PER_CHAIN * limit, 0, || self.queue.take_used_burst(limit, |used| taken.push(used)));
-        if let Ok(count) = result {
-            assert_eq!(taken.len(), count, "as many as it says");
+        let (ledger, in_order, mut taken) = (&mut self.ledger, self.mode.in_order, 0);
+        let result = within(LOADS_PER_CHAIN * limit, 0, || {
+            self.queue.take_used_burst(limit, |used| {
+                taken += 1;
+                ledger.check_used(used, in_order, honest_return());
+            })
+        });
+        assert!(result.is_err() || result == Ok(taken), "as many as it says");
+        assert!(taken <= limit, "no more than were asked for");
+        if taken < limit && result.is_ok() {
+            world::with(|world| world.witness.check_nothing());
         }
-        assert!(taken.len() <= limit, "no more than were asked for");
-        taken.into_iter().for_each(|used| self.check_used(used));
     }
 
     fn rearm(&mut self, chains: u16) {

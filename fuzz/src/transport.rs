@@ -10,6 +10,7 @@ use virtio_guest::wire::features::CommonFeatures;
 use virtio_guest::wire::status::Status;
 use virtio_model::setup::Setup;
 
+use crate::witness::Witness;
 use crate::world::{self, World};
 
 /// The registers of the current life's device.
@@ -89,8 +90,10 @@ unsafe impl Transport for Registers {
             in_order: agreed(CommonFeatures::IN_ORDER),
         };
         world::with(|world| {
+            let packed = agreed(CommonFeatures::RING_PACKED);
             world.memory.lend_queue();
-            world.device.set_up(&world.memory, queue, agreed(CommonFeatures::RING_PACKED));
+            world.device.set_up(&world.memory, queue, packed);
+            world.witness = Witness::new(&queue, packed);
         });
         let notification =
             Notification { queue: index, carries_position: agreed(CommonFeatures::NOTIFICATION_DATA) };
@@ -112,5 +115,6 @@ fn notified(_: usize, _: u32) {
     world::with(|world| {
         assert!(world.device.queue.is_some(), "a notification for a queue that is not there");
         world.device.notifications += 1;
+        world.device.sleeps = false;
     });
 }

@@ -11,6 +11,7 @@ use virtio_guest::raw::stand_in::{self, StandIn};
 use crate::device::Device;
 use crate::memory::Memory;
 use crate::script::Script;
+use crate::witness::Witness;
 
 /// Decisions below this one: as many more loads are left alone.
 const STEPS_FROM: u8 = 0x40;
@@ -27,6 +28,7 @@ pub(crate) struct World {
     pub(crate) script: Script,
     pub(crate) memory: Memory,
     pub(crate) device: Device,
+    pub(crate) witness: Witness,
     /// Loads and stores that the driver may still make in the call that it is in.
     pub(crate) budget: Budget,
     /// Loads that are left alone before the next decision.
@@ -53,13 +55,28 @@ pub(crate) fn begin(script: Script, device: Device) {
 
 /// Calls the driver, which may make so many loads and stores and no more.
 pub(crate) fn within<R>(loads: usize, stores: usize, call: impl FnOnce() -> R) -> R {
-    with(|world| world.budget = Budget { loads, stores });
+    with(|world| {
+        world.budget = Budget { loads, stores };
+        world.witness.begin_call();
+    });
     let result = call();
     with(|world| world.budget = Budget::default());
     result
 }
 
 impl World {
+    /// A load of the driver's. `true` if `word` is the answer; else the answer is what is there.
+    fn load(&mut self, place: NonNull<u8>, word: &mut [u8]) -> bool {
+        let is_answered = self.before_load(place, word);
+        if let Some(address) = self.memory.device_address(place) {
+            if !is_answered {
+                self.memory.hal.space.read(address, word).expect("DMA memory is readable");
+            }
+            self.witness.loaded(address, word);
+        }
+        is_answered
+    }
+
     /// What the device does before a load. `true` if the word is to be what it made of it, and not what is there.
     fn before_load(&mut self, place: NonNull<u8>, word: &mut [u8]) -> bool {
         if let Some(left) = self.loads_left_alone.checked_sub(1) {
@@ -85,7 +102,7 @@ impl StandIn for Hook {
         with(|world| {
             let left = world.budget.loads.checked_sub(1);
             world.budget.loads = left.expect("the driver loads more often than this call may");
-            world.before_load(place, word)
+            world.load(place, word)
         })
     }
 
