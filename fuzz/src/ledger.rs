@@ -27,8 +27,10 @@ pub(crate) struct Size {
 
 /// A chain that the queue has.
 #[derive(Debug)]
-struct Entry {
-    size: Size,
+pub(crate) struct Entry {
+    pub(crate) size: Size,
+    /// By which the device knows it.
+    pub(crate) id: u16,
     is_published: bool,
     buffers: [Option<u64>; BUFFERS_MAX],
 }
@@ -55,12 +57,20 @@ impl Ledger {
 
     /// A chain is about to be made available.
     pub(crate) fn lend(&mut self, cargo: &Cargo, size: Size) {
-        let entry = Entry { size, is_published: false, buffers: buffers(cargo) };
+        let entry = Entry { size, id: 0, is_published: false, buffers: buffers(cargo) };
         for mapped in cargo.1.iter().flatten() {
             let segment = mapped.segment(0).expect("a buffer is one segment");
             world::with(|world| world.memory.lend_buffer(segment.address));
         }
         self.entries.insert(cargo.0.0, entry);
+    }
+
+    /// The chain that was lent last was made available.
+    pub(crate) fn accept(&mut self) {
+        let id = world::with(|world| world.witness.stored_id());
+        if let Some(mut entry) = self.entries.last_entry() {
+            entry.get_mut().id = id;
+        }
     }
 
     /// The chains made available until now are about to be published.
@@ -86,8 +96,7 @@ impl Ledger {
 
     /// A chain came back from the device, which says (if it never lied) what it must be.
     pub(crate) fn check_used(&mut self, used: Used<Cargo>, in_order: bool, honest: Option<Return>) {
-        let Used { payload, written_len } = used;
-        let context = payload.0.0;
+        let context = used.payload.0.0;
         if in_order {
             let oldest = self.entries.keys().next();
             assert_eq!(
@@ -97,10 +106,10 @@ impl Ledger {
             );
         }
         let held = self.entries.values().filter(|entry| entry.is_published).count();
-        let entry = self.take(&payload);
-        world::with(|world| world.witness.check_used(held, entry.size.descriptors));
+        let entry = self.take(&used.payload);
+        world::with(|world| world.witness.check_used(held, &entry, &used));
         assert!(entry.is_published, "chain {context} comes back, but was never published");
-        let writable_bytes = entry.size.writable_bytes;
+        let (written_len, writable_bytes) = (used.written_len, entry.size.writable_bytes);
         assert!(written_len <= writable_bytes, "{written_len} bytes written of {writable_bytes}");
         if let Some(Return { context: expected, written }) = honest {
             assert_eq!(expected, Some(context), "the chain that the device returned");

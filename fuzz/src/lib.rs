@@ -21,6 +21,7 @@ mod ledger;
 mod lies;
 mod life;
 mod memory;
+mod plan;
 mod script;
 mod transport;
 mod witness;

@@ -3,25 +3,24 @@
 //! Spec: §2.6, §2.7.13, §2.7.14, §2.8.21, §2.8.22. After each step the queue must agree with the [`Ledger`] on what it has. A life whose device never lied must go well:
 //! nothing breaks, nothing is refused without reason, and what the device returned comes back in its order.
 
-use virtio_guest::hal::{Attempts, Direction};
+use virtio_guest::hal::Attempts;
 use virtio_guest::lifecycle::{Negotiating, ResetQueue, Running, Wants};
 use virtio_guest::raw::Tag;
-use virtio_guest::ring::{
-    Chain, Layout, Portion, QueueSettings, Rearmed, RefusedReason, Slots, Virtqueue,
-};
+use virtio_guest::ring::{Chain, Layout, QueueSettings, Rearmed, RefusedReason, Slots, Virtqueue};
 use virtio_guest::wire::block::BlockFeatures;
 use virtio_guest::wire::features::CommonFeatures;
 
 use crate::Mode;
 use crate::device::{Device, Return};
-use crate::ledger::{BUFFERS_MAX, Cargo, Ledger, Size};
+use crate::ledger::{Cargo, Ledger, Size};
 use crate::memory::{Buffer, Mapped, WatchedHal};
+use crate::plan::Plan;
 use crate::script::Script;
 use crate::transport::Registers;
 use crate::world::{self, within};
 
 /// Bytes of memory that the queue has for its driver.
-const MEMORY_BYTES: usize = 256;
+pub(crate) const MEMORY_BYTES: usize = 256;
 /// Looks at a reset that is not done, before a call gives up.
 const PATIENCE: Attempts = Attempts(2);
 /// Loads that taking one used chain may take: index or flags, id, length.
@@ -84,53 +83,6 @@ fn honest_return() -> Option<Return> {
         );
         returned.filter(|_| world.device.is_honest)
     })
-}
-
-/// A chain as the script describes it, and what it must come to.
-struct Plan {
-    readable: Vec<Portion>,
-    writable: Vec<Portion>,
-    /// Length and direction of each buffer.
-    buffers: Vec<(usize, Direction)>,
-}
-
-impl Plan {
-    /// Two bits each for the number of readable and writable portions and of buffers, two for the buffers' directions; then a byte for all lengths, some of
-    /// which are none that can be.
-    fn read(script: &mut Script) -> Self {
-        let (shape, length) = (script.detail(), script.detail());
-        let portions = |count: u8, first: u32| {
-            (first..first + u32::from(count % 4))
-                .map(|index| Portion { offset: 32 * index, len: length.into() })
-                .collect()
-        };
-        let buffers = usize::from(shape >> 4 & 3).min(BUFFERS_MAX);
-        let direction = |index: usize| {
-            if shape >> 6 & 1 << index == 0 { Direction::DeviceReadable } else { Direction::DeviceWritable }
-        };
-        Self {
-            readable: portions(shape, 0),
-            writable: portions(shape >> 2, 4),
-            buffers: (0..buffers).map(|index| (1 + usize::from(length % 32), direction(index))).collect(),
-        }
-    }
-
-    fn segments(&self) -> u16 {
-        let segments = self.readable.len() + self.writable.len() + self.buffers.len();
-        u16::try_from(segments).expect("a handful")
-    }
-
-    fn writable_bytes(&self) -> u32 {
-        let written = |(_, direction): &&(usize, Direction)| *direction == Direction::DeviceWritable;
-        let buffers = self.buffers.iter().filter(written).map(|(len, _)| *len as u32);
-        self.writable.iter().map(|portion| portion.len).chain(buffers).sum()
-    }
-
-    fn has_bad_portion(&self) -> bool {
-        let is_bad =
-            |portion: &Portion| portion.len == 0 || (portion.offset + portion.len) as usize > MEMORY_BYTES;
-        self.readable.iter().chain(&self.writable).any(is_bad)
-    }
 }
 
 /// See the module's head.
@@ -230,6 +182,9 @@ impl Life {
             refused.reason
         });
         assert_eq!(reason, expected.map(|_| ()), "what becomes of a chain");
+        if reason.is_ok() {
+            self.ledger.accept();
+        }
     }
 
     fn publish(&mut self) {

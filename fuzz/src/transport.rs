@@ -93,7 +93,7 @@ unsafe impl Transport for Registers {
             let packed = agreed(CommonFeatures::RING_PACKED);
             world.memory.lend_queue();
             world.device.set_up(&world.memory, queue, packed);
-            world.witness = Witness::new(&queue, packed);
+            world.witness = Witness::new(queue, packed);
         });
         let notification =
             Notification { queue: index, carries_position: agreed(CommonFeatures::NOTIFICATION_DATA) };

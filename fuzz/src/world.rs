@@ -106,10 +106,13 @@ impl StandIn for Hook {
         })
     }
 
-    fn store(&self, _: NonNull<u8>, _: &[u8]) -> bool {
+    fn store(&self, place: NonNull<u8>, word: &[u8]) -> bool {
         with(|world| {
             let left = world.budget.stores.checked_sub(1);
             world.budget.stores = left.expect("the driver stores more often than this call may");
+            if let Some(address) = world.memory.device_address(place) {
+                world.witness.stored(address, word);
+            }
         });
         false
     }
