@@ -75,7 +75,7 @@ while [ ${#waiting[@]} -gt 0 ] || [ ${#running[@]} -gt 0 ]; do
       status[$target]=0
       wait "${running[$target]}" || status[$target]=$?
       unset "running[$target]"
-    elif [ "$since_report" -ge 10 ]; then
+    elif [ "$since_report" -ge 10 ] && [ -n "$line" ]; then
       say "$(printf '%-16s %10s executions, %6s features' "$target" "$(number '^#' "$line")" "$(number ' ft: ' "$line")")"
     fi
   done

@@ -64,7 +64,7 @@ impl World {
             // One bit of what is there, to stay.
             6 => {
                 self.read(address, word);
-                let bit = usize::from(number) % (8 * word.len());
+                let bit = usize::from(self.script.decision()) % (8 * word.len());
                 word[bit / 8] ^= 1 << (bit % 8);
                 self.write(address, word);
                 false
