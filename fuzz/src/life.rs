@@ -302,7 +302,7 @@ impl Life {
                 }
             }
         };
-        let returned = within(0, 0, || queue.reclaim(&reset)).expect("the queue's own reset");
+        let returned = queue.reclaim(&reset).expect("the queue's own reset");
         returned.for_each(|cargo| ledger.check_returned(cargo));
         assert_eq!(ledger.len(), 0, "every chain comes back");
         world::with(|world| world.memory.assert_all_returned());

@@ -86,12 +86,12 @@ impl Witness {
         match place {
             Place::Split { taken, .. } => {
                 let used = setup.device_area + 4 + 8 * u64::from(taken % setup.size);
-                match word {
-                    &[low, high] if address == setup.device_area + 2 => {
+                match *word {
+                    [low, high] if address == setup.device_area + 2 => {
                         *mark = Some(u16::from_le_bytes([low, high]))
                     }
-                    &[a, b, c, d] if address == used => element.id = Some(u32::from_le_bytes([a, b, c, d])),
-                    &[a, b, c, d] if address == used + 4 => {
+                    [a, b, c, d] if address == used => element.id = Some(u32::from_le_bytes([a, b, c, d])),
+                    [a, b, c, d] if address == used + 4 => {
                         element.len = Some(u32::from_le_bytes([a, b, c, d]))
                     }
                     _ => {}
