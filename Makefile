@@ -1,6 +1,6 @@
 # The one door to this project. `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-miri test-qemu doc
+.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-miri test-qemu bench-ring doc
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ test-miri: ## the tests of library and model under miri
 
 test-qemu: ## test kernels under QEMU
 	@scripts/test.sh qemu
+
+bench-ring: ## what the rings cost, beside two peers': time and instructions, as a table
+	@scripts/bench-ring.sh
 
 doc: ## build the documentation
 	@cargo doc --no-deps -p virtio-guest && echo "open $${CARGO_TARGET_DIR:-target}/doc/virtio_guest/index.html"

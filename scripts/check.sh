@@ -12,6 +12,8 @@ step "lints (host)"
 cargo clippy -q --all-targets -- -D warnings
 step "lints (library without default features)"
 cargo clippy -q -p virtio-guest --no-default-features -- -D warnings
+step "lints (ring benchmark)"
+cargo clippy -q -p ring-bench --all-targets -- -D warnings
 bare_metal=(-p example-platform -p example-block)
 for kernel in qemu-tests/kernels/*/Cargo.toml; do
   [ -f "$kernel" ] && bare_metal+=(-p "$(sed -n 's/^name = "\(.*\)"/\1/p' "$kernel" | head -1)")

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Makes this machine ready: installs what is missing, and says so before it does.
-# Usage: scripts/setup.sh demo|fuzz|test     (demo: toolchain, C linker, QEMU, mtools; fuzz: toolchains, C++ compiler, cargo-fuzz;
-#        test: all of these, a disassembler, and miri)
+# Usage: scripts/setup.sh demo|fuzz|test|bench     (demo: toolchain, C linker, QEMU, mtools; fuzz: toolchains, C++ compiler, cargo-fuzz;
+#        test: all of these, a disassembler, and miri; bench: toolchain, C linker, valgrind)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-test}
 qemu_needed=$(cat scripts/qemu-version)
 
-case $purpose in demo|fuzz|test) ;; *) echo "usage: scripts/setup.sh demo|fuzz|test" >&2; exit 2 ;; esac
+case $purpose in demo|fuzz|test|bench) ;; *) echo "usage: scripts/setup.sh demo|fuzz|test|bench" >&2; exit 2 ;; esac
 needs_qemu() { [ "$purpose" != fuzz ]; }
 needs_fuzzer() { [ "$purpose" != demo ]; }
 
@@ -90,6 +90,28 @@ by_hand() {
     "then run 'make setup' again."
 }
 
+# The same for benchmarks, which need no QEMU.
+by_hand_for_bench() {
+  fail "$1" "Needed: valgrind, and a C linker (cc)." "Next step: install them with your system's package manager, for example" \
+    "  Debian, Ubuntu: apt-get install valgrind gcc libc6-dev" \
+    "  Fedora:         dnf install valgrind gcc" \
+    "  Arch:           pacman -S valgrind gcc" \
+    "then run 'make bench-ring' again."
+}
+
+install_bench_packages() {
+  local packages=()
+  command -v valgrind >/dev/null || packages+=(valgrind)
+  command -v cc >/dev/null || packages+=(gcc libc6-dev)
+  [ ${#packages[@]} -gt 0 ] || return 0
+  command -v apt-get >/dev/null || by_hand_for_bench "missing: ${packages[*]}, and there is no apt here."
+  as_root true 2>/dev/null || by_hand_for_bench "missing: ${packages[*]}, and no permission to install (not root, no sudo)."
+  say "installing ${packages[*]} with apt"
+  as_root apt-get update -qq || by_hand_for_bench "apt-get update failed."
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null \
+    || by_hand_for_bench "apt-get install failed."
+}
+
 install_packages() {
   local packages=()
   ! needs_qemu || qemu_is_new_enough || packages+=(qemu-system-x86)
@@ -121,6 +143,11 @@ install_packages() {
 }
 
 install_rust
+if [ "$purpose" = bench ]; then
+  install_bench_packages
+  say "ready: $(valgrind --version), $(rustc --version)"
+  exit 0
+fi
 install_packages
 ! needs_fuzzer || { install_nightly; install_cargo_fuzz; }
 [ "$purpose" != test ] || { install_disassembler; install_miri; }

@@ -137,10 +137,11 @@ impl Life {
     /// The queue and the ledger agree.
     fn check(&self) {
         assert_eq!(usize::from(self.queue.in_flight()), self.ledger.len(), "chains in flight");
-        let free = usize::from(self.queue.size()) - self.ledger.descriptors();
+        let in_service = self.queue.broken().is_none();
+        let free = if in_service { usize::from(self.queue.size()) - self.ledger.descriptors() } else { 0 };
         assert_eq!(usize::from(self.queue.free_descriptors()), free, "free descriptors");
         let is_honest = world::with(|world| world.device.is_honest);
-        assert!(!is_honest || self.queue.broken().is_none(), "an honest device broke the queue");
+        assert!(!is_honest || in_service, "an honest device broke the queue");
     }
 
     /// Why a chain must be refused, if it must; and what it takes.
@@ -155,10 +156,12 @@ impl Life {
             Err(RefusedReason::Empty)
         } else if segments > size {
             Err(RefusedReason::TooLong)
-        } else if plan.has_bad_portion() {
-            Err(RefusedReason::BadPortion)
         } else if self.ledger.descriptors() + usize::from(descriptors) > size.into() {
             Err(RefusedReason::Full)
+        } else if plan.has_bad_portion() {
+            Err(RefusedReason::BadPortion)
+        } else if plan.is_misordered() {
+            Err(RefusedReason::Misordered)
         } else {
             Ok(Size { descriptors, writable_bytes: plan.writable_bytes() })
         }

@@ -49,6 +49,11 @@ impl Plan {
         self.writable.iter().map(|portion| portion.len).chain(buffers).sum()
     }
 
+    /// A readable buffer comes after a writable one.
+    pub(crate) fn is_misordered(&self) -> bool {
+        !self.buffers.is_sorted_by_key(|(_, direction)| *direction == Direction::DeviceWritable)
+    }
+
     pub(crate) fn has_bad_portion(&self) -> bool {
         let is_bad =
             |portion: &Portion| portion.len == 0 || (portion.offset + portion.len) as usize > MEMORY_BYTES;

@@ -90,6 +90,11 @@ struct History {
     driver_polls: bool,
     /// The driver has seen that nothing is used, and relies on one after so many more chains.
     driver_waits: Option<usize>,
+    /// Chains published, and chains popped, since the queue came up, as its indices count them.
+    published: u16,
+    popped: u16,
+    /// How many had been popped when the device last asked to be notified of the next one.
+    asked: u16,
 }
 
 /// Each context uses the place of its number: unlike any other's in flight.
@@ -111,6 +116,21 @@ impl History {
             device_polls: false,
             driver_polls: false,
             driver_waits: None,
+            published: 0,
+            popped: 0,
+            asked: 0,
+        }
+    }
+
+    /// Serves so many plain chains, which brings the indices to where they wrap.
+    fn run_up(&mut self, chains: u16) {
+        for _ in 0..chains {
+            self.take(&Step::MakeAvailable { readable: 0, writable: 1 });
+            for step in
+                [Step::Publish, Step::Pop(1), Step::Complete { choice: 0, written: 8 }, Step::TakeUsed(1)]
+            {
+                self.take(&step);
+            }
         }
     }
 
@@ -137,6 +157,7 @@ impl History {
                 self.device_sleeps = !self.bench.other_side.enable_notifications().unwrap();
                 self.device_polls = false;
                 assert_eq!(self.device_sleeps, self.waiting == 0, "the device sees what is published");
+                self.asked = self.popped;
             }
             Step::Poll => {
                 self.bench.other_side.disable_notifications().unwrap();
@@ -156,7 +177,12 @@ impl History {
         readables.extend((0..readable).map(part));
         let writables: Vec<_> = (readable..readable + writable).map(part).collect();
         let chain = Chain { readable: &readables, writable: &writables };
-        match self.bench.queue.make_available(chain, Tag(self.next_context << 8 | place)) {
+        let payload = Tag(self.next_context << 8 | place);
+        let made = match self.next_context % 2 {
+            0 => self.bench.queue.make_available(chain, payload),
+            _ => self.bench.queue.burst().make_available(chain, payload),
+        };
+        match made {
             Ok(()) => {
                 self.out.insert(self.next_context << 8 | place, (readable, writable));
                 self.next_context += 1;
@@ -179,7 +205,16 @@ impl History {
         } else if self.device_sleeps {
             assert!(notified, "a sleeping device is woken");
             self.device_sleeps = false;
+        } else if self.is_exact() {
+            let passed = (0..unpublished).any(|step| self.published.wrapping_add(step as u16) == self.asked);
+            assert_eq!(notified, passed, "a device that is busy is left alone");
         }
+        self.published = self.published.wrapping_add(unpublished as u16);
+    }
+
+    /// Whether both sides ask for notifications by an index that counts chains: then not one is superfluous.
+    fn is_exact(&self) -> bool {
+        self.bench.ring.event_index && !self.bench.ring.packed
     }
 
     fn pop(&mut self, limit: usize) {
@@ -189,6 +224,7 @@ impl History {
                 return;
             };
             self.waiting -= 1;
+            self.popped = self.popped.wrapping_add(1);
             let bytes = chain.read_all(&self.bench.hal.space).unwrap();
             let ours = self.out.iter().find(|(tag, _)| header(**tag >> 8) == bytes[..8]);
             let (&context, &(readable, writable)) = ours.expect("a chain of ours");
@@ -216,6 +252,8 @@ impl History {
         if let Some(after) = self.driver_waits {
             if batch.len() >= after {
                 assert!(interrupted, "a driver that waits is woken");
+            } else if self.is_exact() {
+                assert!(!interrupted, "and not before it wants to be");
             }
             self.driver_waits = (!interrupted).then(|| after - batch.len());
         }
@@ -261,6 +299,7 @@ impl History {
         self.free_places = (0..PLACES).collect();
         (self.waiting, self.device_sleeps, self.driver_waits) = (0, false, None);
         (self.device_polls, self.driver_polls) = (false, false);
+        (self.published, self.popped, self.asked) = (0, 0, 0);
         self.held.clear();
         self.returned.clear();
     }
@@ -295,9 +334,13 @@ proptest! {
     #[test]
     fn in_every_history_each_chain_comes_back_once_as_it_was_returned(
         ring in 0..16usize,
+        is_long in prop::bool::weighted(if cfg!(miri) { 0.0 } else { 0.03 }),
         steps in prop::collection::vec(step(), if cfg!(miri) { 40 } else { 400 }),
     ) {
         let mut history = History::new(Ring::all().nth(ring % Ring::all().count()).expect("there are some"));
+        if is_long {
+            history.run_up(65_500);
+        }
         for step in &steps {
             history.take(step);
         }

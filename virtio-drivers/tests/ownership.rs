@@ -9,7 +9,7 @@ mod support;
 use support::{RingBench, TestHal};
 use virtio_guest::hal::Direction;
 use virtio_guest::raw::{MapRefused, MappedBuffer, Payload, Tag};
-use virtio_guest::ring::{Chain, Portion, Used};
+use virtio_guest::ring::{Chain, Portion, RefusedReason, Used};
 use virtio_model::chain::Chain as DeviceChain;
 
 const HEADER: Portion = Portion { offset: 0, len: 16 };
@@ -30,6 +30,26 @@ fn map(hal: &TestHal, bytes: &[u8], direction: Direction) -> MappedBuffer<TestHa
     MappedBuffer::map(hal, bytes.into(), direction).unwrap()
 }
 
+/// Spec: §2.7.4.2 — what the device reads comes first; a payload that has it otherwise is refused and comes back.
+#[test]
+fn a_payload_with_a_readable_buffer_after_a_writable_one_is_refused() {
+    for mut bench in RingBench::<Buffers>::variants(8) {
+        let to_device = map(&bench.hal, b"to the device", Direction::DeviceReadable);
+        let from_device = map(&bench.hal, &[0; 11], Direction::DeviceWritable);
+
+        let refused =
+            bench.queue.make_available(Chain::default(), (Tag(5), [from_device, to_device])).unwrap_err();
+
+        assert_eq!(refused.reason, RefusedReason::Misordered);
+        assert_eq!(refused.payload.0, Tag(5));
+        assert!(!bench.queue.publish());
+        drop(refused);
+        let hal = bench.hal.clone();
+        assert!(bench.finish().is_empty());
+        hal.assert_all_returned();
+    }
+}
+
 /// Bounced memory: the device sees a copy, and what it writes is back when the buffer is.
 #[test]
 fn owned_buffers_travel_through_the_queue_and_come_back_filled() {
@@ -40,7 +60,7 @@ fn owned_buffers_travel_through_the_queue_and_come_back_filled() {
             .queue
             .make_available(
                 Chain { readable: &[HEADER], writable: &[STATUS] },
-                (Tag(5), [from_device, to_device]),
+                (Tag(5), [to_device, from_device]),
             )
             .unwrap();
         bench.queue.publish();
@@ -51,7 +71,7 @@ fn owned_buffers_travel_through_the_queue_and_come_back_filled() {
         chain.write_all(&bench.hal.space, b"from device!").unwrap();
         complete(&mut bench, &chain, 12);
 
-        let Used { payload: (tag, [from_device, to_device]), written_len } =
+        let Used { payload: (tag, [to_device, from_device]), written_len } =
             bench.queue.take_used().unwrap().unwrap();
         assert_eq!((tag, written_len), (Tag(5), 12));
         assert_eq!(*from_device.unmap(), *b"from device");

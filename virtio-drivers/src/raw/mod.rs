@@ -22,7 +22,7 @@ mod registers;
 pub mod stand_in;
 
 pub use areas::{AreaPlacement, QueueAddresses};
-pub(crate) use areas::{Descriptor, IndirectTables, PackedAreas, PackedDescriptor, SplitAreas, TableLayout};
+pub(crate) use areas::{IndirectTables, PackedAreas, PackedWords, SplitAreas, SplitWords, Table};
 pub use doorbell::{Doorbell, Notification};
 pub(crate) use lent::QueueReset;
 pub use lent::{ConfirmedReset, Lent, Session};

@@ -6,41 +6,67 @@
 //! ```text
 //!   split    a chain takes as many entries of the free list as it has descriptors; the first is its id (its head)
 //!   packed   a chain takes one entry, its id; its descriptors are wherever the ring is, and only counted
+//!
+//!   ── taken back ──┤── held by the device ──┤── not shown yet ──┤        counts of chains since bring-up
+//!                 taken                  published         made_available
 //! ```
 
 use core::mem::ManuallyDrop;
 
-use super::slots::{InFlight, Slot, Slots};
+use super::slots::{Record, Slot, Slots};
 
-/// What a chain takes of a queue.
+/// How far both sides have come. Small, and copied: a burst works on a copy, which stays in registers.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Footprint {
-    /// Entries of the free list.
-    pub(super) entries: u16,
-    /// Descriptors in the ring.
-    pub(super) descriptors: u16,
-    /// Bytes that the device may write.
-    pub(super) writable_bytes: u32,
+pub(super) struct Progress {
+    /// The first entry of the free list: the id of the next chain.
+    pub(super) first_free: u16,
+    /// Descriptors that no chain has, and that can be had: none of a queue out of service. The list has at least as many entries.
+    pub(super) free: u16,
+    /// Chains made available since bring-up,
+    pub(super) made_available: u64,
+    /// of these shown to the device,
+    pub(super) published: u64,
+    /// and of these taken back.
+    pub(super) taken: u64,
 }
 
-/// A FIFO list of free ids, and the chains in flight.
+impl Progress {
+    const fn start(size: u16) -> Self {
+        Self { first_free: 0, free: size, made_available: 0, published: 0, taken: 0 }
+    }
+
+    /// How many chains are in flight: at most 32768.
+    pub(super) const fn chains(&self) -> u16 {
+        index(self.made_available).wrapping_sub(index(self.taken))
+    }
+
+    /// How many of them the device was shown.
+    pub(super) const fn held(&self) -> u16 {
+        index(self.published).wrapping_sub(index(self.taken))
+    }
+
+    /// Whether the device was shown a chain that is in flight.
+    #[inline]
+    pub(super) const fn is_published(&self, chain: &Record) -> bool {
+        let unpublished = index(self.made_available).wrapping_sub(index(self.published));
+        unpublished == 0 || index(self.made_available).wrapping_sub(chain.sequence) > unpublished
+    }
+}
+
+/// A count of chains as an index of a ring: modulo 65536.
+#[inline]
+pub(super) const fn index(count: u64) -> u16 {
+    (count & 0xffff) as u16
+}
+
+/// The list of free ids, and the chains in flight.
 ///
-/// FIFO, so that in steady state the same descriptors serve the same places of the ring again; where chains come back in the order in which they were made
-/// available, the list runs round in ring order for ever, which is what IN_ORDER asks of the split layout.
+/// The entry that was freed last is taken first: it is the one that is still warm. Under IN_ORDER the list is a ring that is never written again: entries
+/// are freed in the order in which they were taken, so the next one is free whenever any is (and the split layout has to be used like that, §2.7.9).
 #[derive(Debug)]
 pub(super) struct Books<'s, T> {
-    slots: Slots<'s, T>,
-    size: u16,
-    first_free: u16,
-    last_free: u16,
-    /// Length of the free list.
-    listed: u16,
-    /// Descriptors that no chain has.
-    free: u16,
-    chains: u16,
-    made_available: u64,
-    /// The id of the chain that was made available first of those in flight; only kept up while they come back in order.
-    oldest: u16,
+    pub(super) slots: Slots<'s, T>,
+    pub(super) progress: Progress,
 }
 
 impl<'s, T> Books<'s, T> {
@@ -48,120 +74,86 @@ impl<'s, T> Books<'s, T> {
     ///
     /// `None` if the storage has fewer than `size` slots, or `size` is 0.
     pub(super) fn new(mut slots: Slots<'s, T>, size: u16) -> Option<Self> {
-        let last_free = size.checked_sub(1)?;
+        if size == 0 {
+            return None;
+        }
         for slot in slots.as_mut_slice() {
             *slot = Slot::EMPTY;
         }
-        for (slot, next) in slots.as_mut_slice().get_mut(..usize::from(size))?.iter_mut().zip(1..) {
+        let ring = slots.as_mut_slice().get_mut(..usize::from(size))?;
+        for (slot, next) in ring.iter_mut().zip((1..size).chain([0])) {
             slot.next = next;
         }
-        Some(Self {
-            slots,
-            size,
-            first_free: 0,
-            last_free,
-            listed: size,
-            free: size,
-            chains: 0,
-            made_available: 0,
-            oldest: 0,
-        })
+        Some(Self { slots, progress: Progress::start(size) })
     }
+}
 
-    /// How many descriptors are free.
-    pub(super) const fn free(&self) -> u16 {
-        self.free
-    }
+/// The entry after `entry` in its list.
+#[inline(always)]
+pub(super) fn next<T>(slots: &[Slot<T>], entry: u16) -> u16 {
+    slots.get(usize::from(entry)).map_or(0, |slot| slot.next)
+}
 
-    /// How many chains are in flight.
-    pub(super) const fn chains(&self) -> u16 {
-        self.chains
-    }
+/// The chain in flight whose id is `id`, if there is one. Any number may be asked for.
+#[inline(always)]
+pub(super) fn in_flight<T>(slots: &[Slot<T>], id: u32) -> Option<&Record> {
+    let slot = slots.get(usize::try_from(id).ok()?)?;
+    slot.payload.is_some().then_some(&slot.chain)
+}
 
-    /// How many chains were made available since bring-up.
-    pub(super) const fn made_available(&self) -> u64 {
-        self.made_available
-    }
-
-    /// The first entry of the free list: the id of the next chain.
-    pub(super) const fn next_id(&self) -> u16 {
-        self.first_free
-    }
-
-    /// The entry after `index` in its list.
-    pub(super) fn next(&self, index: u16) -> u16 {
-        self.slots.get(usize::from(index)).map_or(0, |slot| slot.next)
-    }
-
-    /// Whether there is room for a chain.
-    pub(super) const fn has_room_for(&self, footprint: Footprint) -> bool {
-        footprint.entries <= self.listed && footprint.descriptors <= self.free
-    }
-
-    /// Takes the first entries of the free list for one chain, whose id was [`next_id`](Books::next_id).
+impl Progress {
+    /// Takes the first entries of the free list for one chain: from `first_free` up to, not including, `after`.
     ///
-    /// The payload comes back if there is no room (or none is asked for).
-    pub(super) fn take_chain(&mut self, footprint: Footprint, payload: T) -> Result<(), T> {
-        let Footprint { entries, descriptors, writable_bytes } = footprint;
-        let (Some(listed), Some(free), Some(steps)) =
-            (self.listed.checked_sub(entries), self.free.checked_sub(descriptors), entries.checked_sub(1))
-        else {
-            return Err(payload);
-        };
-        let id = self.first_free;
-        let last = (0..steps).fold(id, |index, _| self.next(index));
-        let after = self.next(last);
-        let Some(slot) = self.slots.get_mut(usize::from(id)) else {
-            return Err(payload);
-        };
-        let payload = ManuallyDrop::new(payload);
-        slot.in_flight = Some(InFlight {
-            payload,
-            last,
-            entries,
-            descriptors,
-            writable_bytes,
-            sequence: self.made_available,
-        });
+    /// The payload comes back if there is no room.
+    #[inline(always)]
+    pub(super) fn take_chain<T>(
+        &mut self,
+        slots: &mut [Slot<T>],
+        chain: Record,
+        after: u16,
+        payload: T,
+    ) -> Result<(), T> {
+        let Some(slot) = slots.get_mut(usize::from(self.first_free)) else { return Err(payload) };
+        slot.payload = Some(ManuallyDrop::new(payload));
+        slot.chain = chain;
         self.first_free = after;
-        self.listed = listed;
-        self.free = free;
-        self.chains += 1;
+        // There are that many: whoever writes a chain looks first.
+        self.free = self.free.wrapping_sub(chain.descriptors);
         self.made_available += 1;
         Ok(())
     }
 
-    /// The chain in flight whose id is `id`, if there is one. Any number may be asked for.
-    pub(super) fn in_flight(&self, id: u32) -> Option<(u16, &InFlight<T>)> {
-        let id = u16::try_from(id).ok()?;
-        let chain = self.slots.get(usize::from(id))?.in_flight.as_ref()?;
-        Some((id, chain))
-    }
-
-    /// The chain in flight that was made available first, if all before it came back in order.
-    pub(super) fn oldest(&self) -> Option<(u16, &InFlight<T>)> {
-        self.in_flight(u32::from(self.oldest))
-    }
-
     /// Ends the chain whose id is `id`: its descriptors are free again, its payload comes back.
-    pub(super) fn end_chain(&mut self, id: u16) -> Option<InFlight<T>> {
-        let chain = self.slots.get_mut(usize::from(id))?.in_flight.take()?;
-        if self.listed == 0 {
-            self.first_free = id;
-        } else if let Some(tail) = self.slots.get_mut(usize::from(self.last_free)) {
-            tail.next = id;
+    #[inline(always)]
+    pub(super) fn end_chain<T>(&mut self, slots: &mut [Slot<T>], id: u32) -> Option<T> {
+        let slot = slots.get_mut(usize::try_from(id).ok()?)?;
+        let payload = slot.payload.take()?;
+        let Record { last, descriptors, .. } = slot.chain;
+        if descriptors == 1 {
+            slot.next = self.first_free;
+        } else if let Some(last) = slots.get_mut(usize::from(last)) {
+            last.next = self.first_free;
         }
-        self.last_free = chain.last;
-        self.listed += chain.entries;
-        self.free += chain.descriptors;
-        self.chains -= 1;
-        // In ring order the entry after a chain's last one is the next chain's id.
-        self.oldest = if chain.last + 1 < self.size { chain.last + 1 } else { 0 };
-        Some(chain)
+        self.first_free = (id & 0xffff) as u16;
+        self.count_ended(descriptors);
+        Some(ManuallyDrop::into_inner(payload))
     }
 
-    /// The storage, with the payloads that are still in flight.
-    pub(super) fn into_slots(self) -> Slots<'s, T> {
-        self.slots
+    /// Ends the chain whose id is `id`, which is the oldest under IN_ORDER, and says which is the oldest then.
+    #[inline(always)]
+    pub(super) fn end_oldest<T>(&mut self, slots: &mut [Slot<T>], id: u16) -> Option<(T, u16)> {
+        let slot = slots.get_mut(usize::from(id))?;
+        let payload = slot.payload.take()?;
+        let Record { last, descriptors, .. } = slot.chain;
+        let oldest = if descriptors == 1 { slot.next } else { next(slots, last) };
+        self.count_ended(descriptors);
+        Some((ManuallyDrop::into_inner(payload), oldest))
+    }
+
+    #[inline(always)]
+    const fn count_ended(&mut self, descriptors: u16) {
+        // Never more than the queue has: the chain took them.
+        self.free = self.free.wrapping_add(descriptors);
+        self.taken += 1;
     }
 }

@@ -35,7 +35,7 @@ pub enum Broken {
         /// The chain.
         id: u32,
         /// How many chains end with it.
-        chains: u64,
+        chains: u16,
         /// How many the device can have used.
         covered: u16,
     },

@@ -2,11 +2,11 @@
 //!
 //! Spec: §2.7.4.2 (device-readable parts come before device-writable ones), §2.7.13 Supplying Buffers to The Device.
 //!
-//! A chain is made of portions of the queue's own memory and of the segments of its payload, in an order that cannot be wrong:
+//! A chain is made of portions of the queue's own memory and of the segments of its payload, in this order:
 //!
 //! ```text
-//!   readable portions │ readable segments of the payload │ its writable segments │ writable portions
-//!   (request header)    (data to a device)                 (data from it)          (status byte)
+//!   readable portions │ the payload's segments, readable ones first │ writable portions
+//!   (request header)    (data to a device, data from it)              (status byte)
 //! ```
 
 use crate::hal::{Direction, Domain, Hal};
@@ -48,6 +48,9 @@ pub enum RefusedReason {
     /// The payload has other segments than it says, or an empty one: its implementation breaks its promise.
     #[error("the payload has other segments than it says")]
     BadPayload,
+    /// A device-readable segment of the payload comes after a device-writable one (§2.7.4.2).
+    #[error("a device-readable segment comes after a device-writable one")]
+    Misordered,
     /// A segment of the payload was mapped for another DMA domain than the queue's.
     #[error("the buffer was mapped for another DMA domain")]
     OtherDomain,
@@ -66,85 +69,114 @@ pub struct RefusedChain<T> {
     pub payload: T,
 }
 
-/// What a chain comes to, after everything about it was checked.
+/// How many segments a chain has. Asked once, so that nobody can give two answers.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Measured {
-    pub(super) segments: u16,
-    pub(super) writable_bytes: u32,
+pub(super) struct Count {
+    payload: usize,
+    pub(super) all: usize,
 }
 
 impl Chain<'_> {
-    /// Checks every portion against the queue's memory, counts segments and writable bytes.
-    pub(super) fn measure<H: Hal, T: Payload>(
+    #[inline(always)]
+    pub(super) fn count<T: Payload>(&self, payload: &T) -> Count {
+        let payload = payload.segment_count();
+        let portions = self.readable.len().saturating_add(self.writable.len());
+        Count { payload, all: portions.saturating_add(payload) }
+    }
+
+    /// Shows `each` the chain's segments in the order in which the device sees them, and how many come after each; then says how many bytes are writable.
+    ///
+    /// Every segment is judged on the way: whoever writes descriptors of them takes that back if this is an error.
+    #[inline(always)]
+    pub(super) fn visit<H: Hal, T: Payload>(
         &self,
         memory: Option<&DmaMemory<H>>,
         payload: &T,
-        segments_max: u16,
+        count: Count,
         domain: Domain,
-    ) -> Result<Measured, RefusedReason> {
-        let portions = self.readable.len().saturating_add(self.writable.len());
-        let segments = portions.saturating_add(payload.segment_count());
-        if segments == 0 {
-            return Err(RefusedReason::Empty);
+        each: impl FnMut(&Segment, usize),
+    ) -> Result<u32, RefusedReason> {
+        let mut visit = Visit::new(count, domain, each);
+        for portion in self.readable {
+            visit.portion(memory, *portion, Direction::DeviceReadable)?;
         }
-        let segments = u16::try_from(segments).map_err(|_| RefusedReason::TooLong)?;
-        if segments > segments_max {
-            return Err(RefusedReason::TooLong);
+        for index in 0..count.payload {
+            let segment = payload.segment(index).ok_or(RefusedReason::BadPayload)?;
+            visit.segment(&segment);
         }
-        for portion in self.readable.iter().chain(self.writable) {
-            resolve(memory, *portion, Direction::DeviceReadable).ok_or(RefusedReason::BadPortion)?;
+        for portion in self.writable {
+            visit.portion(memory, *portion, Direction::DeviceWritable)?;
         }
-        let (mut bytes, mut writable_bytes, mut yielded) = (0u32, 0u32, 0u16);
-        // One more than promised is enough to see that the promise is not kept.
-        for segment in self.segments(memory, payload).take(usize::from(segments) + 1) {
-            yielded += 1;
-            if segment.len == 0 {
-                return Err(RefusedReason::BadPayload);
-            }
-            if segment.domain != domain {
-                return Err(RefusedReason::OtherDomain);
-            }
-            bytes = bytes.checked_add(segment.len).ok_or(RefusedReason::TooLong)?;
-            if segment.direction == Direction::DeviceWritable {
-                writable_bytes += segment.len;
-            }
+        visit.finish()
+    }
+}
+
+/// Going through a chain. What is wrong is gathered and told at the end, so that nothing is decided at each segment.
+struct Visit<F> {
+    each: F,
+    domain: Domain,
+    /// Segments that are still to come.
+    left: usize,
+    /// The shortest segment.
+    shortest: u32,
+    bytes: u64,
+    writable_bytes: u64,
+    /// A readable segment comes after a writable one.
+    is_misordered: bool,
+    /// Bits in which a segment's domain is another than the queue's.
+    other_domain: u16,
+}
+
+impl<F: FnMut(&Segment, usize)> Visit<F> {
+    const fn new(count: Count, domain: Domain, each: F) -> Self {
+        let (shortest, other_domain) = (u32::MAX, 0);
+        let (bytes, writable_bytes, is_misordered) = (0, 0, false);
+        Self { each, domain, left: count.all, shortest, bytes, writable_bytes, is_misordered, other_domain }
+    }
+
+    #[inline(always)]
+    fn portion<H: Hal>(
+        &mut self,
+        memory: Option<&DmaMemory<H>>,
+        Portion { offset, len }: Portion,
+        direction: Direction,
+    ) -> Result<(), RefusedReason> {
+        let place = memory.zip(usize::try_from(offset).ok()).zip(usize::try_from(len).ok());
+        let address = place.and_then(|((memory, offset), len)| memory.device_address(offset, len).ok());
+        let address = address.filter(|_| len > 0).ok_or(RefusedReason::BadPortion)?;
+        self.segment(&Segment { address, len, direction, domain: self.domain });
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn segment(&mut self, segment: &Segment) {
+        // There are as many as were counted.
+        self.left = self.left.wrapping_sub(1);
+        self.shortest = self.shortest.min(segment.len);
+        self.other_domain |= segment.domain.0 ^ self.domain.0;
+        self.bytes += u64::from(segment.len);
+        match segment.direction {
+            Direction::DeviceReadable => self.is_misordered |= self.writable_bytes > 0,
+            Direction::DeviceWritable => self.writable_bytes += u64::from(segment.len),
         }
-        if yielded != segments {
+        (self.each)(segment, self.left);
+    }
+
+    /// What all of it comes to.
+    #[inline(always)]
+    fn finish(self) -> Result<u32, RefusedReason> {
+        if self.shortest == 0 {
             return Err(RefusedReason::BadPayload);
         }
-        Ok(Measured { segments, writable_bytes })
+        if self.other_domain != 0 {
+            return Err(RefusedReason::OtherDomain);
+        }
+        if self.is_misordered {
+            return Err(RefusedReason::Misordered);
+        }
+        if self.bytes > u64::from(u32::MAX) {
+            return Err(RefusedReason::TooLong);
+        }
+        u32::try_from(self.writable_bytes).map_err(|_| RefusedReason::TooLong)
     }
-
-    /// All segments in the order in which the device sees them.
-    pub(super) fn segments<H: Hal, T: Payload>(
-        &self,
-        memory: Option<&DmaMemory<H>>,
-        payload: &T,
-    ) -> impl Iterator<Item = Segment> {
-        let readable = self
-            .readable
-            .iter()
-            .filter_map(move |portion| resolve(memory, *portion, Direction::DeviceReadable));
-        let writable = self
-            .writable
-            .iter()
-            .filter_map(move |portion| resolve(memory, *portion, Direction::DeviceWritable));
-        readable
-            .chain(payload_segments(payload, Direction::DeviceReadable))
-            .chain(payload_segments(payload, Direction::DeviceWritable))
-            .chain(writable)
-    }
-}
-
-fn resolve<H: Hal>(memory: Option<&DmaMemory<H>>, portion: Portion, direction: Direction) -> Option<Segment> {
-    let len = usize::try_from(portion.len).ok().filter(|len| *len > 0)?;
-    let memory = memory?;
-    let address = memory.device_address(usize::try_from(portion.offset).ok()?, len).ok()?;
-    Some(Segment { address, len: portion.len, direction, domain: memory.domain() })
-}
-
-fn payload_segments<T: Payload>(payload: &T, direction: Direction) -> impl Iterator<Item = Segment> {
-    (0..payload.segment_count())
-        .filter_map(|index| payload.segment(index))
-        .filter(move |segment| segment.direction == direction)
 }

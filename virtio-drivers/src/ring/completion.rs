@@ -2,14 +2,14 @@
 //!
 //! Spec: §2.7.14 and §2.8.22 Receiving Used Buffers From The Device, §2.7.9 and §2.8.8 (in-order use).
 
-use core::mem::ManuallyDrop;
-
+use super::books::{Books, Progress, in_flight};
 use super::broken::Broken;
+use super::layout::Ring;
 use super::queue::Virtqueue;
-use super::used::{Batch, UsedElement, UsedIndexJumped};
+use super::slots::{Record, Slot};
+use super::used::{InOrder, UsedElement, UsedPlaces};
 use crate::hal::Hal;
 use crate::raw::Payload;
-use crate::wire::features::CommonFeatures;
 
 /// A chain that the device is done with.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,75 +31,130 @@ impl<H: Hal, T: Payload> Virtqueue<'_, H, T> {
     /// - [`Broken`]: the device broke the protocol, now or earlier. Nothing comes back before a reset.
     ///
     /// Spec: §2.7.14, §2.8.22 Receiving Used Buffers From The Device.
+    #[inline(always)]
     pub fn take_used(&mut self) -> Result<Option<Used<T>>, Broken> {
-        if let Some(broken) = self.broken {
-            return Err(broken);
-        }
-        self.next_completion().map_err(|why| self.out_of_service(why))
+        let mut taken = None;
+        self.take_used_burst(1, |used| taken = Some(used))?;
+        Ok(taken)
     }
 
     /// Takes back up to `limit` chains that the device has used, and says how many there were.
     ///
     /// # Errors
     /// - [`Broken`], as for [`take_used`](Virtqueue::take_used); chains before the one that broke the queue have been handed to `take`.
-    pub fn take_used_burst(&mut self, limit: usize, mut take: impl FnMut(Used<T>)) -> Result<usize, Broken> {
-        for taken in 0..limit {
-            match self.take_used()? {
-                Some(used) => take(used),
-                None => return Ok(taken),
+    #[inline(always)]
+    pub fn take_used_burst(&mut self, limit: usize, take: impl FnMut(Used<T>)) -> Result<usize, Broken> {
+        let Self { memory, books: Books { slots, progress }, service, in_order, .. } = self;
+        if let Some(broken) = service.broken {
+            return Err(broken);
+        }
+        let slots = slots.as_mut_slice();
+        let taken = match (&memory.ring, in_order) {
+            (Ring::Split(ring), None) => Taking::of(ring.used(), slots, progress).burst(limit, take),
+            (Ring::Packed(ring), None) => Taking::of(ring.used(), slots, progress).burst(limit, take),
+            (Ring::Split(ring), Some(in_order)) => {
+                Taking::of(ring.used(), slots, progress).burst_in_order(in_order, limit, take)
             }
+            (Ring::Packed(ring), Some(in_order)) => {
+                Taking::of(ring.used(), slots, progress).burst_in_order(in_order, limit, take)
+            }
+        };
+        taken.inspect_err(|why| self.out_of_service(*why))
+    }
+}
+
+/// Chains on their way back to their owner, one after the other.
+struct Taking<'q, T, U> {
+    used: U,
+    slots: &'q mut [Slot<T>],
+    progress: Progress,
+    /// The queue's own, to which `progress` is written back.
+    kept: &'q mut Progress,
+}
+
+impl<'q, T, U: UsedPlaces> Taking<'q, T, U> {
+    #[inline(always)]
+    const fn of(used: U, slots: &'q mut [Slot<T>], kept: &'q mut Progress) -> Self {
+        Self { used, slots, progress: *kept, kept }
+    }
+
+    /// Up to `limit` chains that the device names, one by one; says how many there were.
+    #[inline(always)]
+    fn burst(mut self, limit: usize, mut take: impl FnMut(Used<T>)) -> Result<usize, Broken> {
+        for taken in 0..limit {
+            let Some(element) = self.used.next(&self.progress)? else { return Ok(taken) };
+            let &Record { writable_bytes, descriptors, .. } = self.known(&element)?;
+            let written_len = judge_length(&element, writable_bytes)?;
+            self.used.advance(descriptors);
+            let Some(payload) = self.progress.end_chain(self.slots, element.id) else {
+                return Err(Broken::UnknownChain { id: element.id });
+            };
+            take(Used { payload, written_len });
         }
         Ok(limit)
     }
 
-    /// The next used chain, judged by the books. `Err` is for good.
-    fn next_completion(&mut self) -> Result<Option<Used<T>>, Broken> {
-        let Some((id, element)) = self.next_element()? else { return Ok(None) };
-        let unknown = Broken::UnknownChain { id: element.id };
-        let (_, chain) = self.books.in_flight(u32::from(id)).ok_or(unknown)?;
-        let written_len = judge_length(element, chain.writable_bytes)?;
-        let chain = self.books.end_chain(id).ok_or(unknown)?;
-        self.memory.ring.advance_used(chain.descriptors);
-        Ok(Some(Used { payload: ManuallyDrop::into_inner(chain.payload), written_len }))
+    /// Up to `limit` chains, the oldest first: the device names the last one of a batch, and all before it are used with it and count as written completely
+    /// (§2.7.9, §2.8.8). Says how many there were.
+    #[inline(always)]
+    fn burst_in_order(
+        mut self,
+        in_order: &mut InOrder,
+        limit: usize,
+        mut take: impl FnMut(Used<T>),
+    ) -> Result<usize, Broken> {
+        for taken in 0..limit {
+            if in_order.batch == 0 {
+                let Some(last) = self.used.next(&self.progress)? else { return Ok(taken) };
+                *in_order = InOrder { batch: self.batch(&last, in_order.oldest)?, last, ..*in_order };
+            }
+            let unknown = Broken::UnknownChain { id: in_order.last.id };
+            let chain = in_flight(self.slots, in_order.oldest.into()).ok_or(unknown)?;
+            let &Record { writable_bytes, descriptors, .. } = chain;
+            in_order.batch -= 1;
+            let written_len = if in_order.batch > 0 {
+                writable_bytes
+            } else {
+                judge_length(&in_order.last, writable_bytes)?
+            };
+            self.used.advance(descriptors);
+            let Some((payload, oldest)) = self.progress.end_oldest(self.slots, in_order.oldest) else {
+                return Err(unknown);
+            };
+            in_order.oldest = oldest;
+            take(Used { payload, written_len });
+        }
+        Ok(limit)
     }
 
-    /// The next chain that the device says is used, and what it says of it: one that the device holds.
-    fn next_element(&mut self) -> Result<Option<(u16, UsedElement)>, Broken> {
-        if let Some(batch) = self.batch {
-            return self.next_of_batch(batch).map(Some);
-        }
-        let held = self.held();
-        let element = match self.memory.ring.next_used(held) {
-            Ok(Some(element)) => element,
-            Ok(None) => return Ok(None),
-            Err(UsedIndexJumped { by }) => return Err(Broken::UsedIndexJumped { by, held }),
-        };
-        let published = self.books.made_available().saturating_sub(u64::from(self.unpublished));
-        let known = self.books.in_flight(element.id).filter(|(_, chain)| chain.sequence < published);
-        let (id, chain) = known.ok_or(Broken::UnknownChain { id: element.id })?;
-        if !self.features.contains(CommonFeatures::IN_ORDER) {
-            return Ok(Some((id, element)));
-        }
+    /// The chain that a used element names, if it is one that the device holds.
+    #[inline(always)]
+    fn known(&self, element: &UsedElement) -> Result<&Record, Broken> {
+        let chain = in_flight(self.slots, element.id).filter(|chain| self.progress.is_published(chain));
+        chain.ok_or(Broken::UnknownChain { id: element.id })
+    }
 
-        let (_, oldest) = self.books.oldest().ok_or(Broken::UnknownChain { id: element.id })?;
-        let chains = (chain.sequence - oldest.sequence) + 1;
-        let covered = self.memory.ring.batch_max(held);
-        if chains > u64::from(covered) {
+    /// How many chains are used with the one that a used element names: the device must hold all of them, and have used that many.
+    #[inline(never)]
+    fn batch(&self, element: &UsedElement, oldest: u16) -> Result<u16, Broken> {
+        let unknown = Broken::UnknownChain { id: element.id };
+        let (chain, first) = (self.known(element)?, in_flight(self.slots, oldest.into()).ok_or(unknown)?);
+        // At most 32768 are in flight.
+        let chains = chain.sequence.wrapping_sub(first.sequence).wrapping_add(1);
+        let covered = self.used.covered(&self.progress);
+        if chains > covered {
             return Err(Broken::BatchTooLong { id: element.id, chains, covered });
         }
-        self.next_of_batch(Batch { last: id, element }).map(Some)
+        Ok(chains)
     }
+}
 
-    /// The oldest chain, which is used together with all up to the batch's last one. Those before it count as written completely (§2.7.9, §2.8.8).
-    fn next_of_batch(&mut self, batch: Batch) -> Result<(u16, UsedElement), Broken> {
-        let (id, chain) = self.books.oldest().ok_or(Broken::UnknownChain { id: batch.element.id })?;
-        if id == batch.last {
-            self.batch = None;
-            return Ok((id, batch.element));
-        }
-        let written_len = chain.writable_bytes;
-        self.batch = Some(batch);
-        Ok((id, UsedElement { id: u32::from(id), written_len, length_is_vouched_for: true }))
+impl<T, U> Drop for Taking<'_, T, U> {
+    /// Writes back what has changed.
+    #[inline(always)]
+    fn drop(&mut self) {
+        let Progress { first_free, free, taken, .. } = self.progress;
+        *self.kept = Progress { first_free, free, taken, ..*self.kept };
     }
 }
 
@@ -107,13 +162,12 @@ impl<H: Hal, T: Payload> Virtqueue<'_, H, T> {
 ///
 /// Devices exist that claim a length for chains that they cannot write to: it means nothing. Others leave out the flag that makes a packed descriptor's length mean
 /// something, though it does; then a length that is possible counts, and any other is the garbage that the specification allows.
-fn judge_length(element: UsedElement, writable_bytes: u32) -> Result<u32, Broken> {
-    let UsedElement { id, written_len, length_is_vouched_for } = element;
-    if writable_bytes == 0 {
-        Ok(0)
-    } else if written_len <= writable_bytes {
+#[inline(always)]
+fn judge_length(element: &UsedElement, writable_bytes: u32) -> Result<u32, Broken> {
+    let &UsedElement { id, written_len, length_is_vouched_for } = element;
+    if written_len <= writable_bytes {
         Ok(written_len)
-    } else if length_is_vouched_for {
+    } else if writable_bytes > 0 && length_is_vouched_for {
         Err(Broken::WrittenTooMuch { id, written_len, writable_bytes })
     } else {
         Ok(0)

@@ -4,8 +4,8 @@
 //! doorbell. [`lifecycle`](crate::lifecycle) installs queues; drivers use them like this:
 //!
 //! ```text
-//!   make_available(chain, context)   write descriptors; the device does not see them yet      ┐ as often
-//!   make_available(chain, context)                                                            ┘ as fits
+//!   make_available(chain, context)   write descriptors; the device does not see them yet      ┐ as often as fits,
+//!   make_available(chain, context)                                                            ┘ fastest in a burst()
 //!   publish()                        one store that shows them all, one full fence, at most one notification
 //!   take_used()                      the context comes back, and how many bytes the device wrote (or take_used_burst)
 //!   rearm()                          ask for notifications again, and look once more (or rearm_delayed)
@@ -17,6 +17,10 @@
 //! makes the queue [`Broken`], which only a reset cures.
 
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::inline_always,
+    reason = "at the place of a call most of a chain is constant, and then most of the work is done by the compiler"
+)]
 
 mod active;
 mod books;
@@ -30,8 +34,10 @@ mod position;
 mod prepared;
 mod queue;
 mod returned;
+mod service;
 mod slots;
 mod split;
+mod supply;
 mod suppress;
 mod used;
 
@@ -46,3 +52,4 @@ pub(crate) use prepared::{DeviceLimits, PrepareError, PreparedQueue, queue_size}
 pub use queue::{Rearmed, Virtqueue};
 pub use returned::Returned;
 pub use slots::{Slots, Storage};
+pub use supply::Burst;

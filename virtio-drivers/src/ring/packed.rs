@@ -15,13 +15,16 @@
 //! ```
 
 use core::cell::Cell;
+use core::mem::ManuallyDrop;
 
+use super::books::Progress;
+use super::broken::Broken;
 use super::position::Position;
-use super::used::UsedElement;
+use super::used::{UsedElement, UsedPlaces};
 use crate::hal::Hal;
 use crate::raw::order::Barriers;
-use crate::raw::{PackedAreas, PackedDescriptor, Segment};
-use crate::wire::packed::{available_flags, event_flags, is_used};
+use crate::raw::{PackedAreas, PackedWords, Segment};
+use crate::wire::packed::event_flags;
 use crate::wire::split::DescriptorFlags;
 
 /// The driver's side of one packed virtqueue: its areas, and the driver's position in them, which are private copies.
@@ -32,18 +35,14 @@ pub(super) struct PackedRing<H: Hal> {
     /// Whether both sides ask for notifications by position.
     event_index: bool,
     /// Where the next chain goes.
-    available: Cell<Position>,
+    pub(super) available: Cell<Position>,
     /// Where the burst begins that the device has not been shown.
     published: Cell<Position>,
-    /// The flags of the burst's first descriptor, if there is a burst.
-    withheld: Cell<Option<u16>>,
+    /// The flags of that burst's first descriptor.
+    pub(super) withheld: Cell<u16>,
     /// Where the next used descriptor will be.
     taken: Cell<Position>,
 }
-
-/// The flags of a chain's first descriptor, to be written when the chain is whole.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct HeadFlags(u16);
 
 impl<H: Hal> PackedRing<H> {
     pub(super) const fn new(areas: PackedAreas<H>, barriers: Barriers, event_index: bool) -> Self {
@@ -53,7 +52,7 @@ impl<H: Hal> PackedRing<H> {
             event_index,
             available: Cell::new(Position::START),
             published: Cell::new(Position::START),
-            withheld: Cell::new(None),
+            withheld: Cell::new(0),
             taken: Cell::new(Position::START),
         }
     }
@@ -62,56 +61,17 @@ impl<H: Hal> PackedRing<H> {
         &self.areas
     }
 
-    /// Writes a chain of `count` segments into the ring, all but the flags of its first descriptor (§2.8.21.1).
-    pub(super) fn write_direct(
-        &self,
-        id: u16,
-        count: u16,
-        chain: impl Iterator<Item = Segment>,
-    ) -> HeadFlags {
-        let mut position = self.available.get();
-        let mut head = None;
-        for (segment, left) in chain.zip((0..count).rev()) {
-            let mut kind = segment.direction_flag();
-            kind.set(DescriptorFlags::NEXT, left > 0);
-            let flags = available_flags(kind, position.wrap_counter);
-            self.areas.write_descriptor(position.slot, &PackedDescriptor { segment, id });
-            match head {
-                None => head = Some(flags),
-                Some(_) => self.areas.set_flags(position.slot, flags),
-            }
-            position = position.advanced(1, self.areas.size());
-        }
-        HeadFlags(head.unwrap_or(0))
-    }
-
-    /// Writes the one descriptor that refers to an indirect table, without its flags (§2.8.7).
-    pub(super) fn write_indirect(&self, id: u16, table: Segment) -> HeadFlags {
-        let position = self.available.get();
-        self.areas.write_descriptor(position.slot, &PackedDescriptor { segment: table, id });
-        HeadFlags(available_flags(DescriptorFlags::INDIRECT, position.wrap_counter))
-    }
-
-    /// Counts a chain of `descriptors` as made available; the device does not come by there before the burst is published.
-    pub(super) fn make_available(&self, HeadFlags(flags): HeadFlags, descriptors: u16) {
-        let position = self.available.get();
-        match self.withheld.get() {
-            None => self.withheld.set(Some(flags)),
-            Some(_) => self.areas.set_flags(position.slot, flags),
-        }
-        self.available.set(position.advanced(descriptors, self.areas.size()));
-    }
-
     /// Shows the device everything made available, and says whether it wants to be notified (§2.8.21, steps 2 and 3).
+    #[inline]
     pub(super) fn publish(&self) -> bool {
-        let Some(flags) = self.withheld.take() else { return false };
+        let words = self.areas.words();
         let (old, new) = (self.published.get(), self.available.get());
         self.barriers.contents_before_publishing();
-        self.areas.set_flags(old.slot, flags);
+        words.descriptor(old.slot).set_flags(self.withheld.get());
         self.published.set(new);
         self.barriers.publishing_before_suppression_check();
 
-        let (place, flags) = self.areas.device_event();
+        let (place, flags) = words.device_event();
         match flags & event_flags::MASK {
             event_flags::DISABLE => false,
             event_flags::DESCRIPTOR if self.event_index => self.passes(Position::decoded(place), old, new),
@@ -133,41 +93,139 @@ impl<H: Hal> PackedRing<H> {
         self.published.get().encoded()
     }
 
-    /// Whether the descriptor that is used next is used already. The one place that is looked at, whatever was asked for (§2.8.2).
-    fn is_next_used(&self) -> Option<u16> {
-        let taken = self.taken.get();
-        let flags = self.areas.flags(taken.slot);
-        is_used(flags, taken.wrap_counter).then_some(flags)
-    }
-
-    /// The next used descriptor, as the device claims it, if there is one (§2.8.22). Flags first, then what they vouch for.
-    pub(super) fn next_used(&self) -> Option<UsedElement> {
-        let flags = self.is_next_used()?;
-        self.barriers.used_mark_before_elements();
-        let (id, written_len) = self.areas.used_element(self.taken.get().slot);
-        let length_is_vouched_for = flags & DescriptorFlags::WRITE.bits() != 0;
-        Some(UsedElement { id: u32::from(id), written_len, length_is_vouched_for })
-    }
-
-    /// Moves on past a chain of `descriptors`: one used descriptor stands for all of them.
-    pub(super) fn advance_used(&self, descriptors: u16) {
-        self.taken.set(self.taken.get().advanced(descriptors, self.areas.size()));
+    /// The used descriptors, to be read one after the other.
+    #[inline]
+    pub(super) const fn used(&self) -> UsedDescriptors<'_> {
+        let position = self.taken.get();
+        UsedDescriptors { words: self.areas.words(), barriers: self.barriers, position, kept: &self.taken }
     }
 
     /// Tells the device to send no used-buffer notifications (§2.8.10).
     pub(super) fn suppress(&self) {
-        self.areas.set_driver_event(0, event_flags::DISABLE);
+        self.areas.words().set_driver_event(0, event_flags::DISABLE);
     }
 
     /// Asks for a notification when `descriptors` more are used (with event index; else with the next one), then looks whether there is one already.
     pub(super) fn rearm(&self, descriptors: u16) -> bool {
+        let (words, taken) = (self.areas.words(), self.taken.get());
         if self.event_index {
-            let event = self.taken.get().advanced(descriptors.saturating_sub(1), self.areas.size());
-            self.areas.set_driver_event(event.encoded(), event_flags::DESCRIPTOR);
+            let event = taken.advanced(descriptors.saturating_sub(1), words.size());
+            words.set_driver_event(event.encoded(), event_flags::DESCRIPTOR);
         } else {
-            self.areas.set_driver_event(0, event_flags::ENABLE);
+            words.set_driver_event(0, event_flags::ENABLE);
         }
         self.barriers.rearm_before_used_check();
-        self.is_next_used().is_some()
+        taken.is_used(words.descriptor(taken.slot).flags())
+    }
+}
+
+/// A chain that is being written into the ring, all but the flags of its first descriptor (§2.8.21.1). Unless it is finished, what was written of it is
+/// taken back: the device must find nothing behind the chain that comes in its place.
+#[derive(Debug)]
+pub(super) struct Laying<'q> {
+    words: PackedWords<'q>,
+    id: u16,
+    first: Position,
+    next: Position,
+    /// The flags of the first descriptor.
+    head: u16,
+}
+
+impl<'q> Laying<'q> {
+    #[inline]
+    pub(super) const fn at(words: PackedWords<'q>, first: Position, id: u16) -> Self {
+        Self { words, id, first, next: first, head: 0 }
+    }
+
+    /// Writes the next descriptor, after which `left` come.
+    #[inline(always)]
+    pub(super) fn put(&mut self, segment: &Segment, left: usize) {
+        let mut kind = segment.direction_flag();
+        kind.set(DescriptorFlags::NEXT, left > 0);
+        let flags = self.next.available(kind);
+        let descriptor = self.words.descriptor(self.next.slot);
+        descriptor.write(segment, self.id);
+        if self.next == self.first {
+            self.head = flags;
+        } else {
+            descriptor.set_flags(flags);
+        }
+        self.next = self.next.advanced(1, self.words.size());
+    }
+
+    /// Writes the one descriptor that refers to an indirect table (§2.8.7).
+    #[inline]
+    pub(super) fn put_table(&mut self, table: &Segment) {
+        self.words.descriptor(self.first.slot).write(table, self.id);
+        self.head = self.first.available(DescriptorFlags::INDIRECT);
+        self.next = self.first.advanced(1, self.words.size());
+    }
+
+    /// The chain is whole: the flags of its first descriptor, and where the next chain goes.
+    #[inline]
+    pub(super) fn finish(self) -> (u16, Position) {
+        let whole = ManuallyDrop::new(self);
+        (whole.head, whole.next)
+    }
+}
+
+impl Drop for Laying<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        take_back(self.words, self.first, self.next);
+    }
+}
+
+/// Makes nobody's descriptors of those from `from` up to `to`.
+#[cold]
+#[inline(never)]
+fn take_back(words: PackedWords<'_>, from: Position, to: Position) {
+    let mut position = from;
+    while position != to {
+        words.descriptor(position.slot).set_flags(position.a_lap_ago());
+        position = position.advanced(1, words.size());
+    }
+}
+
+/// Used descriptors, as the device claims them (§2.8.22).
+#[derive(Debug)]
+pub(super) struct UsedDescriptors<'q> {
+    words: PackedWords<'q>,
+    barriers: Barriers,
+    position: Position,
+    kept: &'q Cell<Position>,
+}
+
+impl UsedPlaces for UsedDescriptors<'_> {
+    /// There is one place that is looked at, whatever was asked for (§2.8.2). Flags first, then what they vouch for.
+    #[inline]
+    fn next(&mut self, _: &Progress) -> Result<Option<UsedElement>, Broken> {
+        let descriptor = self.words.descriptor(self.position.slot);
+        let flags = descriptor.flags();
+        if !self.position.is_used(flags) {
+            return Ok(None);
+        }
+        self.barriers.used_mark_before_elements();
+        let (id, written_len) = descriptor.used_element();
+        let length_is_vouched_for = flags & DescriptorFlags::WRITE.bits() != 0;
+        Ok(Some(UsedElement { id: u32::from(id), written_len, length_is_vouched_for }))
+    }
+
+    /// One used descriptor stands for all of a chain.
+    #[inline]
+    fn advance(&mut self, descriptors: u16) {
+        self.position = self.position.advanced(descriptors, self.words.size());
+    }
+
+    #[inline]
+    fn covered(&self, progress: &Progress) -> u16 {
+        progress.held()
+    }
+}
+
+impl Drop for UsedDescriptors<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.kept.set(self.position);
     }
 }

@@ -10,7 +10,7 @@ use super::queue::Virtqueue;
 use super::slots::Slots;
 use crate::hal::{DmaError, Domain, Hal};
 use crate::raw::{
-    AreaPlacement, DmaMemory, Doorbell, IndirectTables, Lent, Payload, QueueAddresses, Session, TableLayout,
+    AreaPlacement, DmaMemory, Doorbell, IndirectTables, Lent, Payload, QueueAddresses, Session,
 };
 use crate::wire::features::CommonFeatures;
 use crate::wire::split::QUEUE_SIZE_MAX;
@@ -78,11 +78,7 @@ impl<'s, H: Hal, T: Payload> PreparedQueue<'s, H, T> {
         // A chain may not have more descriptors than the queue, not even in an indirect table (§2.7.5.3.1, §2.8.6).
         let table_segments = settings.indirect_segments.min(size);
         let tables = if features.contains(CommonFeatures::INDIRECT_DESC) && table_segments > 1 {
-            let table_layout = match layout {
-                Layout::Split => TableLayout::Linked,
-                Layout::Packed => TableLayout::Consecutive,
-            };
-            Some(IndirectTables::allocate(hal, size, table_segments, table_layout)?)
+            Some(IndirectTables::allocate(hal, size, table_segments)?)
         } else {
             None
         };

@@ -3,13 +3,16 @@
 //! Spec: §2.6 Virtqueues, §2.7.13 and §2.8.21 Supplying Buffers to The Device, §2.7.7 and §2.8.10 (suppression).
 
 use super::active::{ActivePath, QueueStatistics};
-use super::books::Books;
+use super::books::{Books, index};
 use super::broken::Broken;
-use super::chain::{Chain, RefusedChain, RefusedReason};
-use super::layout::WrittenChain;
+#[cfg(doc)]
+use super::chain::RefusedReason;
+use super::chain::{Chain, RefusedChain};
 use super::prepared::QueueMemory;
 use super::returned::Returned;
-use super::used::Batch;
+use super::service::Service;
+use super::supply::Burst;
+use super::used::InOrder;
 use crate::hal::Hal;
 use crate::raw::{ConfirmedReset, Doorbell, IndirectTables, Lent, OutOfBounds, Payload, QueueReset, Session};
 use crate::wire::features::CommonFeatures;
@@ -28,6 +31,42 @@ pub enum Rearmed {
 ///
 /// Dropping it leaks its memory and whatever is in flight, for the device may be using both; [`reclaim`](Virtqueue::reclaim)
 /// takes them back after a reset.
+///
+/// A driver that lets its device fill buffers: each is the queue's from `make_available` to `take_used`, and its bytes can be looked at when it is unmapped.
+///
+/// ```
+/// use virtio_guest::hal::{Direction, Hal};
+/// use virtio_guest::raw::MappedBuffer;
+/// use virtio_guest::ring::{Broken, Chain, Rearmed, Virtqueue};
+///
+/// type Incoming<H> = Virtqueue<'static, H, MappedBuffer<H, Vec<u8>>>;
+///
+/// /// Hands the device as many empty buffers as it can take, and shows them all at once.
+/// fn fill<H: Hal>(queue: &mut Incoming<H>, hal: &H) {
+///     let mut burst = queue.burst();
+///     while let Ok(buffer) = MappedBuffer::map(hal, vec![0; 2048], Direction::DeviceWritable) {
+///         if burst.make_available(Chain::default(), buffer).is_err() {
+///             break; // full: the buffer came back in the error
+///         }
+///     }
+///     burst.publish();
+/// }
+///
+/// /// After a notification: takes what has come, until nothing is left and the next one is asked for.
+/// fn take<H: Hal>(queue: &mut Incoming<H>, mut deliver: impl FnMut(&[u8])) -> Result<(), Broken> {
+///     loop {
+///         while let Some(used) = queue.take_used()? {
+///             let bytes = used.payload.unmap();
+///             deliver(&bytes[..used.written_len as usize]); // at most what the buffer has
+///         }
+///         if queue.rearm() == Rearmed::Quiet {
+///             return Ok(());
+///         }
+///     }
+/// }
+/// ```
+///
+/// It may be sent to another thread, and not be shared:
 ///
 /// ```
 /// # use virtio_guest::{hal::Hal, raw::Tag, ring::Virtqueue};
@@ -48,15 +87,10 @@ pub enum Rearmed {
 pub struct Virtqueue<'s, H: Hal, T> {
     pub(super) memory: Lent<QueueMemory<H>>,
     pub(super) books: Books<'s, T>,
-    doorbell: Doorbell,
-    index: u16,
-    pub(super) features: CommonFeatures,
-    /// Chains made available and not published yet.
-    pub(super) unpublished: u16,
-    /// Under IN_ORDER: chains that are used, of which the device named the last one.
-    pub(super) batch: Option<Batch>,
-    pub(super) broken: Option<Broken>,
-    statistics: QueueStatistics,
+    /// Only if chains come back in the order in which they were made available.
+    pub(super) in_order: Option<InOrder>,
+    pub(super) service: Service,
+    features: CommonFeatures,
 }
 
 impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
@@ -67,23 +101,13 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
         index: u16,
         doorbell: Doorbell,
     ) -> Self {
-        let statistics = QueueStatistics::default();
-        Self {
-            memory,
-            books,
-            doorbell,
-            index,
-            features,
-            unpublished: 0,
-            batch: None,
-            broken: None,
-            statistics,
-        }
+        let in_order = features.contains(CommonFeatures::IN_ORDER).then(InOrder::default);
+        Self { memory, books, in_order, service: Service::new(index, doorbell), features }
     }
 
     /// The queue's index in its device.
     pub const fn index(&self) -> u16 {
-        self.index
+        self.service.index
     }
 
     /// Number of descriptors.
@@ -103,19 +127,19 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
         self.memory.tables.as_ref().map(IndirectTables::segments)
     }
 
-    /// Descriptors that are free.
+    /// Descriptors that are free: none, once the queue is out of service.
     pub fn free_descriptors(&self) -> u16 {
-        self.books.free()
+        self.books.progress.free
     }
 
     /// Chains that were made available and have not come back.
     pub fn in_flight(&self) -> u16 {
-        self.books.chains()
+        self.books.progress.chains()
     }
 
     /// What the queue has done since bring-up.
     pub fn statistics(&self) -> QueueStatistics {
-        QueueStatistics { chains: self.books.made_available(), ..self.statistics }
+        QueueStatistics { chains: self.books.progress.made_available, ..self.service.statistics }
     }
 
     /// Which of the ring's features are in use.
@@ -125,7 +149,7 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
 
     /// Why the queue is out of service, if it is.
     pub const fn broken(&self) -> Option<Broken> {
-        self.broken
+        self.service.broken
     }
 
     /// Copies bytes out of the memory that the queue holds for its driver, from `offset` bytes on.
@@ -155,33 +179,15 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
     /// See [`RefusedReason`]; the queue is unchanged.
     ///
     /// Spec: §2.7.13, §2.8.21 Supplying Buffers to The Device.
+    #[inline(always)]
     pub fn make_available(&mut self, chain: Chain<'_>, payload: T) -> Result<(), RefusedChain<T>> {
-        let written = match self.write_chain(chain, &payload) {
-            Ok(written) => written,
-            Err(reason) => return Err(RefusedChain { reason, payload }),
-        };
-        if let Err(payload) = self.books.take_chain(written.footprint, payload) {
-            return Err(RefusedChain { reason: RefusedReason::Full, payload });
-        }
-        self.memory.ring.make_available(&written);
-        self.unpublished += 1;
-        Ok(())
+        self.burst().make_available(chain, payload)
     }
 
-    /// Writes the descriptors of a chain. Their places are the first free ones, and stay free until the books have taken them.
-    fn write_chain(&self, chain: Chain<'_>, payload: &T) -> Result<WrittenChain, RefusedReason> {
-        if self.broken.is_some() {
-            return Err(RefusedReason::Broken);
-        }
-        let QueueMemory { ring, tables, driver, domain } = &*self.memory;
-        let driver = driver.as_ref();
-        let measured = chain.measure(driver, payload, ring.size(), *domain)?;
-        let tables = tables.as_ref().filter(|tables| (2..=tables.segments()).contains(&measured.segments));
-        if !self.books.has_room_for(ring.footprint(measured, tables.is_some())) {
-            return Err(RefusedReason::Full);
-        }
-        let segments = chain.segments(driver, payload);
-        ring.write(&self.books, tables, measured, segments).ok_or(RefusedReason::TooLong)
+    /// Begins a burst: the fast way to make many chains available. They are all shown with one [`publish`](Burst::publish).
+    #[inline(always)]
+    pub fn burst(&mut self) -> Burst<'_, H, T> {
+        Burst::of(self)
     }
 
     /// Shows the device every chain made available since the last publish, and notifies it if it wants that. Says whether it did.
@@ -189,33 +195,17 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
     /// Work: one store that publishes, one full fence, one load, at most one doorbell, however many chains there are; nothing at all if there are none.
     ///
     /// Spec: §2.7.13, §2.7.13.4 and §2.8.21.2 (notifying the device).
+    #[inline]
     pub fn publish(&mut self) -> bool {
-        if self.unpublished == 0 || self.broken.is_some() {
-            return false;
-        }
-        let ring = &self.memory.ring;
-        let wanted = ring.publish();
-        self.unpublished = 0;
-        if wanted {
-            self.doorbell.ring(ring.next_available());
-            self.statistics.notifications_sent += 1;
-        } else {
-            self.statistics.notifications_suppressed += 1;
-        }
-        wanted
-    }
-
-    /// Chains that the device was shown and has not returned.
-    pub(super) const fn held(&self) -> u16 {
-        self.books.chains().saturating_sub(self.unpublished)
+        self.service.publish(&self.memory.ring, &mut self.books.progress)
     }
 
     /// Tells the device that used-buffer notifications are not needed: for drivers that look on their own. A hint; some may still come.
     ///
     /// Spec: §2.7.7 Used Buffer Notification Suppression, §2.8.10 Driver and Device Event Suppression.
     pub fn suppress_notifications(&mut self) {
-        if self.broken.is_none() {
-            self.memory.ring.suppress();
+        if self.service.broken.is_none() {
+            self.memory.ring.suppress(index(self.books.progress.taken));
         }
     }
 
@@ -235,12 +225,14 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
     ///
     /// Spec: §2.7.7.1, §2.8.10.
     pub fn rearm_delayed(&mut self, chains: u16) -> Rearmed {
-        if self.broken.is_some() {
+        if self.service.broken.is_some() {
             return Rearmed::Quiet;
         }
-        let chains = chains.clamp(1, self.held().max(1));
-        let is_waiting = self.memory.ring.rearm(chains);
-        if is_waiting || self.batch.is_some() { Rearmed::MoreWaiting } else { Rearmed::Quiet }
+        let progress = &self.books.progress;
+        let chains = chains.clamp(1, progress.held().max(1));
+        let is_waiting = self.memory.ring.rearm(index(progress.taken), chains);
+        let in_batch = self.in_order.is_some_and(|in_order| in_order.batch > 0);
+        if is_waiting || in_batch { Rearmed::MoreWaiting } else { Rearmed::Quiet }
     }
 
     /// Takes the queue out of service for good after a confirmed reset of its device: frees its memory, and hands back every payload that was still in
@@ -253,7 +245,7 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
         match self.memory.take_back(reset) {
             Ok(memory) => {
                 drop(memory);
-                Ok(Returned::new(self.books.into_slots()))
+                Ok(Returned::new(self.books.slots))
             }
             Err(memory) => Err(Self { memory, ..self }),
         }
@@ -262,10 +254,10 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
     /// As [`reclaim`](Virtqueue::reclaim), after the reset of this queue alone.
     #[allow(clippy::result_large_err, reason = "the queue itself comes back, once in its life")]
     pub(crate) fn reclaim_alone(self, reset: QueueReset) -> Result<Returned<'s, T>, Self> {
-        match self.memory.take_back_queue(self.index, reset) {
+        match self.memory.take_back_queue(self.service.index, reset) {
             Ok(memory) => {
                 drop(memory);
-                Ok(Returned::new(self.books.into_slots()))
+                Ok(Returned::new(self.books.slots))
             }
             Err(memory) => Err(Self { memory, ..self }),
         }
@@ -277,12 +269,13 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
 
     /// Takes the queue out of service while its reset is under way, which is nobody's fault.
     pub(crate) const fn retire(&mut self) {
-        self.broken = Some(Broken::ResetPending);
+        self.books.progress.free = 0;
+        self.service.broken = Some(Broken::ResetPending);
     }
 
-    pub(super) fn out_of_service(&mut self, why: Broken) -> Broken {
-        log::error!("virtqueue {}: {why}; out of service until the device is reset", self.index);
-        self.broken = Some(why);
-        why
+    /// Takes the queue out of service for good.
+    pub(super) fn out_of_service(&mut self, why: Broken) {
+        self.books.progress.free = 0;
+        self.service.end(why);
     }
 }

@@ -4,33 +4,36 @@
 
 use core::mem::ManuallyDrop;
 
-/// What is known about one chain id; in the split layout ids are descriptors, too.
+/// What is known about one chain id; in the split layout ids are descriptors, too. Half a cache line, with a payload of 8 bytes.
 #[derive(Debug)]
 pub(super) struct Slot<T> {
-    /// The next one: of the free list, or of the chain.
+    /// There while a chain of this id is in flight. It may be in the device's hands, so forgetting the books leaks it.
+    pub(super) payload: Option<ManuallyDrop<T>>,
+    /// That chain.
+    pub(super) chain: Record,
+    /// The next entry: of the free list, or of the chain.
     pub(super) next: u16,
-    /// Set on the id of a chain in flight.
-    pub(super) in_flight: Option<InFlight<T>>,
 }
 
-/// What is known about one chain in flight. Its payload may be in the device's hands, so forgetting the books leaks it.
-#[derive(Debug)]
-pub(super) struct InFlight<T> {
-    pub(super) payload: ManuallyDrop<T>,
-    /// The last entry of the free list that the chain took.
-    pub(super) last: u16,
-    /// How many of its entries it took.
-    pub(super) entries: u16,
-    /// How many descriptors it has in the ring.
-    pub(super) descriptors: u16,
+/// What is known about one chain, beside its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Record {
     /// Bytes that the device may write.
     pub(super) writable_bytes: u32,
-    /// How many chains were made available before this one, since bring-up.
-    pub(super) sequence: u64,
+    /// The last entry of the free list that the chain took.
+    pub(super) last: u16,
+    /// How many descriptors it has in the ring.
+    pub(super) descriptors: u16,
+    /// How many chains were made available before this one, modulo 65536. At most 32768 are in flight, so their order shows.
+    pub(super) sequence: u16,
 }
 
 impl<T> Slot<T> {
-    pub(super) const EMPTY: Self = Self { next: 0, in_flight: None };
+    pub(super) const EMPTY: Self = Self {
+        payload: None,
+        chain: Record { writable_bytes: 0, last: 0, descriptors: 0, sequence: 0 },
+        next: 0,
+    };
 }
 
 /// Memory for the books of a queue of up to `N` descriptors: lent by the caller, used by nobody else while the queue lives.
@@ -94,9 +97,9 @@ impl<T> Slots<'_, T> {
     /// Takes the payload of the first chain in flight whose id is at `from` or after it, and says where to look next: for queues that are no more.
     pub(super) fn take_payload(&mut self, from: usize) -> Option<(T, usize)> {
         let slots = self.as_mut_slice().get_mut(from..)?;
-        let (steps, chain) =
-            slots.iter_mut().enumerate().find_map(|(steps, slot)| Some((steps, slot.in_flight.take()?)))?;
-        Some((ManuallyDrop::into_inner(chain.payload), from + steps + 1))
+        let (steps, payload) =
+            slots.iter_mut().enumerate().find_map(|(steps, slot)| Some((steps, slot.payload.take()?)))?;
+        Some((ManuallyDrop::into_inner(payload), from + steps + 1))
     }
 
     fn as_slice(&self) -> &[Slot<T>] {
@@ -118,13 +121,5 @@ impl<T> Slots<'_, T> {
     /// For how many descriptors there is room.
     pub(super) fn len(&self) -> usize {
         self.as_slice().len()
-    }
-
-    pub(super) fn get(&self, index: usize) -> Option<&Slot<T>> {
-        self.as_slice().get(index)
-    }
-
-    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Slot<T>> {
-        self.as_mut_slice().get_mut(index)
     }
 }

@@ -4,151 +4,162 @@
 
 use core::cell::Cell;
 
-use super::books::Books;
+use super::books::{Progress, index, next};
+use super::broken::Broken;
+use super::slots::Slot;
 use super::suppress::passes;
-use super::used::{UsedElement, UsedIndexJumped};
+use super::used::{UsedElement, UsedPlaces};
 use crate::hal::Hal;
 use crate::raw::order::Barriers;
-use crate::raw::{Descriptor, Segment, SplitAreas};
+use crate::raw::{Segment, SplitAreas, SplitWords};
 use crate::wire::split::{AVAILABLE_NO_INTERRUPT, DescriptorFlags, USED_NO_NOTIFY};
 
-/// The driver's side of one split virtqueue: its areas, and the driver's position in them. All indices run freely, and are private copies.
+/// The driver's side of one split virtqueue: its areas, and what the device has shown. Indices count chains, modulo 65536.
 #[derive(Debug)]
 pub(super) struct SplitRing<H: Hal> {
     areas: SplitAreas<H>,
     barriers: Barriers,
     /// Whether both sides ask for notifications by index.
     event_index: bool,
-    /// Index of the next chain to be made available.
-    available: Cell<u16>,
-    /// The available index that the device has been shown.
-    published: Cell<u16>,
-    /// Index of the next used element to be taken.
-    taken: Cell<u16>,
-    /// The used index that the device has shown.
+    /// The used index that the device has shown; a private copy.
     seen_used: Cell<u16>,
 }
 
 impl<H: Hal> SplitRing<H> {
     pub(super) const fn new(areas: SplitAreas<H>, barriers: Barriers, event_index: bool) -> Self {
-        let (available, published) = (Cell::new(0), Cell::new(0));
-        Self {
-            areas,
-            barriers,
-            event_index,
-            available,
-            published,
-            taken: Cell::new(0),
-            seen_used: Cell::new(0),
-        }
+        Self { areas, barriers, event_index, seen_used: Cell::new(0) }
     }
 
     pub(super) const fn areas(&self) -> &SplitAreas<H> {
         &self.areas
     }
 
-    /// Writes a chain of `count` segments into the descriptor table, link by link along the free list (§2.7.13.1).
-    pub(super) fn write_direct<T>(
-        &self,
-        books: &Books<'_, T>,
-        count: u16,
-        chain: impl Iterator<Item = Segment>,
-    ) {
-        let mut index = books.next_id();
-        for (segment, left) in chain.zip((0..count).rev()) {
-            let following = books.next(index);
-            let (flags, next) =
-                if left > 0 { (DescriptorFlags::NEXT, following) } else { (DescriptorFlags::empty(), 0) };
-            self.areas.write_descriptor(index, &Descriptor { segment, flags, next });
-            index = following;
-        }
-    }
-
-    /// Writes the one descriptor that refers to an indirect table (§2.7.5.3).
-    pub(super) fn write_indirect(&self, id: u16, table: Segment) {
-        let descriptor = Descriptor { segment: table, flags: DescriptorFlags::INDIRECT, next: 0 };
-        self.areas.write_descriptor(id, &descriptor);
-    }
-
-    /// Puts a chain into the available ring; the device does not look there yet (§2.7.13, step 2 and 3).
-    pub(super) fn make_available(&self, id: u16) {
-        let available = self.available.get();
-        self.areas.set_available_element(available, id);
-        self.available.set(available.wrapping_add(1));
-    }
-
-    /// Shows the device everything made available, and says whether it wants to be notified (§2.7.13, steps 4 to 7).
-    pub(super) fn publish(&self) -> bool {
-        let (old, new) = (self.published.get(), self.available.get());
+    /// Shows the device the chains from `old` up to `new`, and says whether it wants to be notified (§2.7.13, steps 4 to 7).
+    #[inline]
+    pub(super) fn publish(&self, old: u16, new: u16) -> bool {
+        let words = self.areas.words();
         self.barriers.contents_before_publishing();
-        self.areas.set_available_index(new);
-        self.published.set(new);
+        words.set_available_index(new);
         self.barriers.publishing_before_suppression_check();
         if self.event_index {
-            passes(self.areas.available_event(), new, old)
+            passes(words.available_event(), new, old)
         } else {
-            self.areas.used_flags() & USED_NO_NOTIFY == 0
+            words.used_flags() & USED_NO_NOTIFY == 0
         }
     }
 
-    /// What a notification says of the ring: the available index, whose top bit is its wrap counter (§2.9).
-    pub(super) const fn next_available(&self) -> u16 {
-        self.published.get()
+    /// The used elements, to be read one after the other.
+    #[inline]
+    pub(super) const fn used(&self) -> UsedElements<'_> {
+        let seen = self.seen_used.get();
+        UsedElements { words: self.areas.words(), barriers: self.barriers, seen, kept: &self.seen_used }
     }
 
-    /// The next used element, as the device claims it, if there is one (§2.7.14). `held` chains are in the device's hands.
-    ///
-    /// The used index is read when everything seen before was taken; then it vouches for a whole burst.
-    pub(super) fn next_used(&self, held: u16) -> Result<Option<UsedElement>, UsedIndexJumped> {
-        let taken = self.taken.get();
-        if taken == self.seen_used.get() {
-            let seen = self.areas.used_index();
-            let by = seen.wrapping_sub(taken);
-            if by == 0 {
-                return Ok(None);
-            }
-            if by > held {
-                return Err(UsedIndexJumped { by });
-            }
-            self.barriers.used_mark_before_elements();
-            self.seen_used.set(seen);
-        }
-        let (id, written_len) = self.areas.used_element(taken);
-        Ok(Some(UsedElement { id, written_len, length_is_vouched_for: true }))
-    }
-
-    /// How many chains the used index that was seen covers: a batch may not have more (§2.7.9).
-    pub(super) const fn covered(&self) -> u16 {
-        self.seen_used.get().wrapping_sub(self.taken.get())
-    }
-
-    /// Moves on to the next used element.
-    pub(super) fn advance_used(&self) {
-        self.taken.set(self.taken.get().wrapping_add(1));
-    }
-
-    /// Tells the device to send no used-buffer notifications (§2.7.7).
+    /// Tells the device to send no used-buffer notifications, `taken` chains being taken back (§2.7.7).
     ///
     /// With event index there is no flag: the event is put just behind the position, where the index comes by only once in
     /// 65536 chains.
-    pub(super) fn suppress(&self) {
+    pub(super) fn suppress(&self, taken: u16) {
+        let words = self.areas.words();
         if self.event_index {
-            self.areas.set_used_event(self.taken.get().wrapping_sub(1));
+            words.set_used_event(taken.wrapping_sub(1));
         } else {
-            self.areas.set_available_flags(AVAILABLE_NO_INTERRUPT);
+            words.set_available_flags(AVAILABLE_NO_INTERRUPT);
         }
     }
 
     /// Asks for a notification when `chains` more are used (with event index; else with the next one), then looks whether there is one already.
-    pub(super) fn rearm(&self, chains: u16) -> bool {
-        let taken = self.taken.get();
+    pub(super) fn rearm(&self, taken: u16, chains: u16) -> bool {
+        let words = self.areas.words();
         if self.event_index {
-            self.areas.set_used_event(taken.wrapping_add(chains.saturating_sub(1)));
+            words.set_used_event(taken.wrapping_add(chains.saturating_sub(1)));
         } else {
-            self.areas.set_available_flags(0);
+            words.set_available_flags(0);
         }
         self.barriers.rearm_before_used_check();
         // Chains that an index vouched for are waiting, whatever the index says now.
-        taken != self.seen_used.get() || self.areas.used_index() != taken
+        taken != self.seen_used.get() || words.used_index() != taken
+    }
+}
+
+/// A chain that is being written into the descriptor table, link by link along the free list (§2.7.13.1). It is nothing to anybody before it is in the
+/// available ring.
+#[derive(Debug)]
+pub(super) struct Linking<'q, T> {
+    words: SplitWords<'q>,
+    slots: &'q [Slot<T>],
+    /// The descriptor that was written last,
+    pub(super) last: u16,
+    /// and the one after it.
+    pub(super) next: u16,
+}
+
+impl<'q, T> Linking<'q, T> {
+    #[inline]
+    pub(super) const fn at(words: SplitWords<'q>, slots: &'q [Slot<T>], first: u16) -> Self {
+        Self { words, slots, last: first, next: first }
+    }
+
+    /// Writes the next descriptor, after which `left` come.
+    #[inline(always)]
+    pub(super) fn put(&mut self, segment: &Segment, left: usize) {
+        self.last = self.next;
+        self.next = next(self.slots, self.last);
+        let following = (left > 0).then_some(self.next);
+        self.words.write_descriptor(self.last, segment, DescriptorFlags::empty(), following);
+    }
+
+    /// Writes the one descriptor that refers to an indirect table (§2.7.5.3).
+    #[inline]
+    pub(super) fn put_table(&mut self, table: &Segment) {
+        self.next = next(self.slots, self.last);
+        self.words.write_descriptor(self.last, table, DescriptorFlags::INDIRECT, None);
+    }
+}
+
+/// Used elements, as the device claims them (§2.7.14).
+#[derive(Debug)]
+pub(super) struct UsedElements<'q> {
+    words: SplitWords<'q>,
+    barriers: Barriers,
+    /// The used index that the device has shown.
+    seen: u16,
+    kept: &'q Cell<u16>,
+}
+
+impl UsedPlaces for UsedElements<'_> {
+    /// The used index is read when everything seen before was taken; then it vouches for a whole burst.
+    #[inline]
+    fn next(&mut self, progress: &Progress) -> Result<Option<UsedElement>, Broken> {
+        let taken = index(progress.taken);
+        if taken == self.seen {
+            let seen = self.words.used_index();
+            let (by, held) = (seen.wrapping_sub(taken), progress.held());
+            if by == 0 {
+                return Ok(None);
+            }
+            if by > held {
+                return Err(Broken::UsedIndexJumped { by, held });
+            }
+            self.barriers.used_mark_before_elements();
+            self.seen = seen;
+        }
+        let (id, written_len) = self.words.used_element(taken);
+        Ok(Some(UsedElement { id, written_len, length_is_vouched_for: true }))
+    }
+
+    #[inline]
+    fn advance(&mut self, _: u16) {}
+
+    #[inline]
+    fn covered(&self, progress: &Progress) -> u16 {
+        self.seen.wrapping_sub(index(progress.taken))
+    }
+}
+
+impl Drop for UsedElements<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.kept.set(self.seen);
     }
 }

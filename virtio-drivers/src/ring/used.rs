@@ -2,8 +2,11 @@
 //!
 //! Spec: §2.7.8 The Virtqueue Used Ring, §2.8.22 Receiving Used Buffers From The Device, §2.7.9 and §2.8.8 (in-order batches).
 
+use super::books::Progress;
+use super::broken::Broken;
+
 /// A used element, or a used descriptor.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct UsedElement {
     /// The chain, or under IN_ORDER the last one of a batch.
     pub(super) id: u32,
@@ -13,17 +16,28 @@ pub(super) struct UsedElement {
     pub(super) length_is_vouched_for: bool,
 }
 
-/// The used index moved by more than the chains that the device holds.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct UsedIndexJumped {
-    pub(super) by: u16,
+/// Where a ring's layout has what the device is done with, read one after the other. What was read stays read when this is dropped.
+pub(super) trait UsedPlaces {
+    /// What the device says next, if it says anything new.
+    ///
+    /// # Errors
+    /// What it says cannot be, whatever it is about.
+    fn next(&mut self, progress: &Progress) -> Result<Option<UsedElement>, Broken>;
+
+    /// Moves on past a chain of `descriptors`.
+    fn advance(&mut self, descriptors: u16);
+
+    /// How many chains the device says it is done with, at most: a batch may not have more.
+    fn covered(&self, progress: &Progress) -> u16;
 }
 
-/// A batch of chains that were used in order, of which the device named the last one only.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Batch {
-    /// That last one.
-    pub(super) last: u16,
-    /// Bytes that the device says it wrote to it; all others count as written completely.
-    pub(super) element: UsedElement,
+/// What a queue knows under IN_ORDER.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct InOrder {
+    /// The id of the chain that was made available first of those in flight.
+    pub(super) oldest: u16,
+    /// Chains that are used, and of which the device named the last one only.
+    pub(super) batch: u16,
+    /// What it said of that one; all others count as written completely.
+    pub(super) last: UsedElement,
 }

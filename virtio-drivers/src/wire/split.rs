@@ -34,6 +34,18 @@ pub const QUEUE_SIZE_MAX: u16 = 0x8000;
 /// Bytes of one descriptor: address (8), length (4), flags (2), next (2).
 pub const DESCRIPTOR_BYTES: usize = 16;
 
+/// Byte offsets in a descriptor.
+pub mod descriptor {
+    /// Address (u64).
+    pub const ADDRESS: usize = 0;
+    /// Length (u32).
+    pub const LENGTH: usize = 8;
+    /// Flags (u16).
+    pub const FLAGS: usize = 12;
+    /// The descriptor that follows (u16), if NEXT is set.
+    pub const NEXT: usize = 14;
+}
+
 /// Alignment of the descriptor table, and of indirect tables, in bytes.
 pub const DESCRIPTOR_ALIGN: usize = 16;
 

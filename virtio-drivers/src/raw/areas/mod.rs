@@ -7,10 +7,9 @@ mod indirect;
 mod packed;
 mod split;
 
-pub(crate) use descriptor::{Descriptor, PackedDescriptor};
-pub(crate) use indirect::{IndirectTables, TableLayout};
-pub(crate) use packed::PackedAreas;
-pub(crate) use split::SplitAreas;
+pub(crate) use indirect::{IndirectTables, Table};
+pub(crate) use packed::{PackedAreas, PackedWords};
+pub(crate) use split::{SplitAreas, SplitWords};
 
 use crate::hal::DeviceAddress;
 

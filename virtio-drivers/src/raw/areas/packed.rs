@@ -10,12 +10,15 @@
 //!   who writes         both                    driver                     device
 //! ```
 
+use core::hint::cold_path;
+use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use super::descriptor::PackedDescriptor;
+use super::descriptor::store_packed;
 use super::{CACHE_LINE, QueueAddresses};
 use crate::hal::{DmaError, Hal};
 use crate::raw::cell;
+use crate::raw::mapped::Segment;
 use crate::raw::memory::{DmaMemory, OutOfBounds};
 use crate::wire::packed::{self, descriptor};
 use crate::wire::split::DESCRIPTOR_BYTES;
@@ -72,59 +75,106 @@ impl<H: Hal> PackedAreas<H> {
         self.size
     }
 
-    /// Writes everything but the flags of the descriptor in `slot`.
-    pub(crate) fn write_descriptor(&self, slot: u16, descriptor: &PackedDescriptor) {
-        // SAFETY: the 16 bytes of a descriptor of the ring, which starts on a multiple of 16.
-        unsafe { descriptor.store(self.descriptor(slot)) };
+    /// The words in them.
+    #[inline]
+    pub(crate) const fn words(&self) -> PackedWords<'_> {
+        let Self { descriptors, driver_event, device_event, size, .. } = *self;
+        PackedWords { descriptors, driver_event, device_event, size, areas: PhantomData }
+    }
+}
+
+/// The words in the areas of one packed virtqueue. A copy of where they are, so that a loop can keep that in registers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PackedWords<'a> {
+    descriptors: NonNull<u8>,
+    driver_event: NonNull<u8>,
+    device_event: NonNull<u8>,
+    /// Never 0.
+    size: u16,
+    areas: PhantomData<&'a ()>,
+}
+
+impl<'a> PackedWords<'a> {
+    /// Number of descriptors.
+    #[inline]
+    pub(crate) const fn size(self) -> u16 {
+        self.size
     }
 
-    /// Writes the flags of the descriptor in `slot`.
-    pub(crate) fn set_flags(&self, slot: u16, flags: u16) {
-        // SAFETY: 14 of the 16 bytes of a descriptor on.
-        let place = unsafe { self.descriptor(slot).add(descriptor::FLAGS) };
-        // SAFETY: as above, bytes 14 and 15.
-        unsafe { cell::store_u16(place, flags) };
-    }
-
-    /// The flags of the descriptor in `slot`.
-    pub(crate) fn flags(&self, slot: u16) -> u16 {
-        // SAFETY: 14 of the 16 bytes of a descriptor on.
-        let place = unsafe { self.descriptor(slot).add(descriptor::FLAGS) };
-        // SAFETY: as above, bytes 14 and 15.
-        unsafe { cell::load_u16(place) }
-    }
-
-    /// The used descriptor in `slot`: buffer id and written length, as the device claims them.
-    pub(crate) fn used_element(&self, slot: u16) -> (u16, u32) {
-        let place = self.descriptor(slot);
-        // SAFETY: 12 of the 16 bytes of a descriptor on.
-        let id = unsafe { place.add(descriptor::ID) };
-        // SAFETY: as above, bytes 12 and 13.
-        let id = unsafe { cell::load_u16(id) };
-        // SAFETY: 8 of the 16 bytes of a descriptor on.
-        let written_len = unsafe { place.add(descriptor::LENGTH) };
-        // SAFETY: as above, bytes 8 to 12.
-        let written_len = unsafe { cell::load_u32(written_len) };
-        (id, written_len)
+    /// The descriptor in `slot`. A slot beyond the ring, which no caller has, would be its first one.
+    #[inline]
+    pub(crate) fn descriptor(self, slot: u16) -> PackedDescriptor<'a> {
+        let mut slot = slot;
+        if slot >= self.size {
+            cold_path();
+            slot = 0;
+        }
+        let offset = DESCRIPTOR_BYTES * usize::from(slot);
+        // SAFETY: below the size, which is not 0, so inside of the ring.
+        PackedDescriptor { place: unsafe { self.descriptors.add(offset) }, areas: PhantomData }
     }
 
     /// Where, and whether, the driver wants to be notified: in one store, so that nobody sees one without the other.
-    pub(crate) fn set_driver_event(&self, place: u16, flags: u16) {
+    #[inline]
+    pub(crate) fn set_driver_event(self, place: u16, flags: u16) {
         // SAFETY: the 4 bytes of the driver area.
         unsafe { cell::store_u32(self.driver_event, u32::from(place) | u32::from(flags) << 16) };
     }
 
     /// Where, and whether, the device wants to be notified: both of one moment, in one load.
-    pub(crate) fn device_event(&self) -> (u16, u16) {
+    #[inline]
+    pub(crate) fn device_event(self) -> (u16, u16) {
         // SAFETY: the 4 bytes of the device area.
         let event = unsafe { cell::load_u32(self.device_event) };
         ((event & 0xffff) as u16, (event >> 16) as u16)
     }
+}
 
-    /// The descriptor in `slot`. A slot beyond the ring, which no caller has, would be its last one.
-    fn descriptor(&self, slot: u16) -> NonNull<u8> {
-        let offset = DESCRIPTOR_BYTES * usize::from(slot.min(self.size - 1));
-        // SAFETY: below the size, so inside of the ring.
-        unsafe { self.descriptors.add(offset) }
+/// One descriptor of a packed ring.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PackedDescriptor<'a> {
+    /// The 16 bytes of a descriptor of the ring, which starts on a multiple of 16.
+    place: NonNull<u8>,
+    areas: PhantomData<&'a ()>,
+}
+
+impl PackedDescriptor<'_> {
+    /// Writes everything but the flags.
+    #[inline]
+    pub(crate) fn write(self, segment: &Segment, id: u16) {
+        // SAFETY: `place` says so.
+        unsafe { store_packed(self.place, segment, id) };
+    }
+
+    /// Writes the flags.
+    #[inline]
+    pub(crate) fn set_flags(self, flags: u16) {
+        // SAFETY: 14 of the 16 bytes of a descriptor on.
+        let place = unsafe { self.place.add(descriptor::FLAGS) };
+        // SAFETY: as above, bytes 14 and 15.
+        unsafe { cell::store_u16(place, flags) };
+    }
+
+    /// The flags.
+    #[inline]
+    pub(crate) fn flags(self) -> u16 {
+        // SAFETY: 14 of the 16 bytes of a descriptor on.
+        let place = unsafe { self.place.add(descriptor::FLAGS) };
+        // SAFETY: as above, bytes 14 and 15.
+        unsafe { cell::load_u16(place) }
+    }
+
+    /// Of a used descriptor: buffer id and written length, as the device claims them.
+    #[inline]
+    pub(crate) fn used_element(self) -> (u16, u32) {
+        // SAFETY: 12 of the 16 bytes of a descriptor on.
+        let id = unsafe { self.place.add(descriptor::ID) };
+        // SAFETY: as above, bytes 12 and 13.
+        let id = unsafe { cell::load_u16(id) };
+        // SAFETY: 8 of the 16 bytes of a descriptor on.
+        let written_len = unsafe { self.place.add(descriptor::LENGTH) };
+        // SAFETY: as above, bytes 8 to 12.
+        let written_len = unsafe { cell::load_u32(written_len) };
+        (id, written_len)
     }
 }

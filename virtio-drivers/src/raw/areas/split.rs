@@ -12,14 +12,16 @@
 //!
 //! The pad ends at a cache line; for a device of before version 1 at the next multiple of its Queue Align (§2.7.2), which is how it finds the used ring.
 
+use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use super::descriptor::Descriptor;
+use super::descriptor::store_linked;
 use super::{AreaPlacement, CACHE_LINE, QueueAddresses};
 use crate::hal::{DmaError, Hal};
 use crate::raw::cell;
+use crate::raw::mapped::Segment;
 use crate::raw::memory::{DmaMemory, OutOfBounds};
-use crate::wire::split;
+use crate::wire::split::{self, DescriptorFlags};
 
 /// The areas of one split virtqueue.
 #[derive(Debug)]
@@ -79,52 +81,87 @@ impl<H: Hal> SplitAreas<H> {
         self.size
     }
 
-    /// Writes the descriptor at `index`.
-    pub(crate) fn write_descriptor(&self, index: u16, descriptor: &Descriptor) {
+    /// The words in them.
+    #[inline]
+    pub(crate) const fn words(&self) -> SplitWords<'_> {
+        let Self { descriptors, driver_area, device_area, size, .. } = *self;
+        SplitWords { descriptors, driver_area, device_area, mask: size as usize - 1, areas: PhantomData }
+    }
+}
+
+/// The words in the areas of one split virtqueue. A copy of where they are, so that a loop can keep that in registers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SplitWords<'a> {
+    descriptors: NonNull<u8>,
+    driver_area: NonNull<u8>,
+    device_area: NonNull<u8>,
+    /// One less than the size, which is a power of two.
+    mask: usize,
+    areas: PhantomData<&'a ()>,
+}
+
+impl SplitWords<'_> {
+    /// Writes the descriptor at `index`, which is followed by the one at `next`, if by any.
+    #[inline]
+    pub(crate) fn write_descriptor(
+        self,
+        index: u16,
+        segment: &Segment,
+        flags: DescriptorFlags,
+        next: Option<u16>,
+    ) {
         let offset = split::DESCRIPTOR_BYTES * self.slot(index);
         // SAFETY: the masked index is inside of the table, which starts on a multiple of 16.
         let place = unsafe { self.descriptors.add(offset) };
         // SAFETY: as above; the 16 bytes of one descriptor.
-        unsafe { descriptor.store(place) };
+        unsafe { store_linked(place, segment, flags, next) };
     }
 
     /// Puts the head of a chain into the available ring, at the place of `available_index`.
-    pub(crate) fn set_available_element(&self, available_index: u16, head: u16) {
+    #[inline]
+    pub(crate) fn set_available_element(self, available_index: u16, head: u16) {
         self.store_driver(split::RING_OFFSET + 2 * self.slot(available_index), head);
     }
 
     /// Publishes everything before `available_index`.
-    pub(crate) fn set_available_index(&self, available_index: u16) {
+    #[inline]
+    pub(crate) fn set_available_index(self, available_index: u16) {
         self.store_driver(2, available_index);
     }
 
     /// Sets the available ring's flags.
-    pub(crate) fn set_available_flags(&self, flags: u16) {
+    #[inline]
+    pub(crate) fn set_available_flags(self, flags: u16) {
         self.store_driver(0, flags);
     }
 
     /// Asks for a notification when the used index passes this one (event index).
-    pub(crate) fn set_used_event(&self, used_index: u16) {
-        self.store_driver(split::RING_OFFSET + 2 * usize::from(self.size), used_index);
+    #[inline]
+    pub(crate) fn set_used_event(self, used_index: u16) {
+        self.store_driver(split::RING_OFFSET + 2 * (self.mask + 1), used_index);
     }
 
     /// The used ring's flags.
-    pub(crate) fn used_flags(&self) -> u16 {
+    #[inline]
+    pub(crate) fn used_flags(self) -> u16 {
         self.load_device(0)
     }
 
     /// The index up to which the device has used chains.
-    pub(crate) fn used_index(&self) -> u16 {
+    #[inline]
+    pub(crate) fn used_index(self) -> u16 {
         self.load_device(2)
     }
 
     /// The available index past which the device wants a notification (event index).
-    pub(crate) fn available_event(&self) -> u16 {
-        self.load_device(split::RING_OFFSET + split::USED_ELEMENT_BYTES * usize::from(self.size))
+    #[inline]
+    pub(crate) fn available_event(self) -> u16 {
+        self.load_device(split::RING_OFFSET + split::USED_ELEMENT_BYTES * (self.mask + 1))
     }
 
     /// The used element at the place of `used_index`: chain id and written length, as the device claims them.
-    pub(crate) fn used_element(&self, used_index: u16) -> (u32, u32) {
+    #[inline]
+    pub(crate) fn used_element(self, used_index: u16) -> (u32, u32) {
         let offset = split::RING_OFFSET + split::USED_ELEMENT_BYTES * self.slot(used_index);
         // SAFETY: the masked index is inside of the used ring, whose elements are aligned to 4.
         let place = unsafe { self.device_area.add(offset) };
@@ -137,12 +174,13 @@ impl<H: Hal> SplitAreas<H> {
         (id, written_len)
     }
 
-    fn slot(&self, index: u16) -> usize {
-        usize::from(index & (self.size - 1))
+    const fn slot(self, index: u16) -> usize {
+        index as usize & self.mask
     }
 
     /// `offset` is even and inside of the driver area: the callers above compute it from a masked index.
-    fn store_driver(&self, offset: usize, value: u16) {
+    #[inline]
+    fn store_driver(self, offset: usize, value: u16) {
         // SAFETY: inside of the driver area.
         let place = unsafe { self.driver_area.add(offset) };
         // SAFETY: as above, and even offsets of an even address.
@@ -150,7 +188,8 @@ impl<H: Hal> SplitAreas<H> {
     }
 
     /// `offset` is even and inside of the device area: the callers above compute it from the size or not at all.
-    fn load_device(&self, offset: usize) -> u16 {
+    #[inline]
+    fn load_device(self, offset: usize) -> u16 {
         // SAFETY: inside of the device area.
         let place = unsafe { self.device_area.add(offset) };
         // SAFETY: as above, and even offsets of an address that is a multiple of 4.
