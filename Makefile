@@ -1,6 +1,6 @@
 # The one door to this project. `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-unit test-races test-doc test-miri test-qemu bench-ring doc
+.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-miri test-qemu bench-ring doc
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -14,7 +14,7 @@ demo: ## boot a kernel that reads and writes a FAT disk under QEMU
 check: ## what takes seconds: format, lints, floors, the bare-metal builds
 	@scripts/check.sh
 
-test: ## everything: check, unit, races, doc, miri and QEMU tests
+test: ## everything: check, unit, races, a short fuzz round, doc, miri and QEMU tests
 	@scripts/test.sh
 
 test-unit: ## unit and integration tests on the host
@@ -22,6 +22,12 @@ test-unit: ## unit and integration tests on the host
 
 test-races: ## driver and device in a model checker, and a device that lies at every load
 	@scripts/test.sh races
+
+test-fuzz: ## a short round of the fuzzers
+	@scripts/test.sh fuzz
+
+fuzz: ## the fuzzers of the rings, SECONDS=n for each target (default 60)
+	@scripts/fuzz.sh $(or $(SECONDS),60)
 
 test-doc: ## doc tests, and the documentation without a warning
 	@scripts/test.sh doc

@@ -7,6 +7,7 @@ step() { echo "check: $*"; }
 
 step "format"
 cargo fmt --all --check
+cargo fmt --manifest-path fuzz/Cargo.toml --check
 step "lints (host)"
 cargo clippy -q --all-targets -- -D warnings
 step "lints (library without default features)"

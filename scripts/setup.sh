@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Makes this machine ready: installs what is missing, and says so before it does.
-# Usage: scripts/setup.sh demo|test|bench     (demo: toolchain, C linker, QEMU, mtools; test: these, a disassembler, and a nightly toolchain with miri;
-#                                             bench: toolchain, C linker, valgrind)
+# Usage: scripts/setup.sh demo|fuzz|test|bench     (demo: toolchain, C linker, QEMU, mtools; fuzz: toolchains, C++ compiler, cargo-fuzz;
+#        test: all of these, a disassembler, and miri; bench: toolchain, C linker, valgrind)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-test}
 qemu_needed=$(cat scripts/qemu-version)
 
-case $purpose in demo|test|bench) ;; *) echo "usage: scripts/setup.sh demo|test|bench" >&2; exit 2 ;; esac
+case $purpose in demo|fuzz|test|bench) ;; *) echo "usage: scripts/setup.sh demo|fuzz|test|bench" >&2; exit 2 ;; esac
+needs_qemu() { [ "$purpose" != fuzz ]; }
+needs_fuzzer() { [ "$purpose" != demo ]; }
 
 say() { echo "setup: $*"; }
 fail() { printf 'setup: %s\n' "$@" >&2; exit 1; }
@@ -53,12 +55,22 @@ install_disassembler() {
 
 install_nightly() {
   local nightly; nightly=$(cat scripts/nightly)
+  if [ -z "$(rustup component list --toolchain "$nightly" --installed 2>/dev/null || true)" ]; then
+    say "installing the toolchain $nightly"
+    rustup toolchain install "$nightly" --profile minimal --no-self-update
+  fi
+}
+
+install_cargo_fuzz() {
+  cargo fuzz --version >/dev/null 2>&1 && return
+  say "installing cargo-fuzz with cargo (a minute or two)"
+  cargo install --quiet --locked cargo-fuzz || fail "cargo-fuzz could not be installed." "Next step: 'cargo install --locked cargo-fuzz' shows why."
+}
+
+install_miri() {
+  local nightly; nightly=$(cat scripts/nightly)
   local installed; installed=$(rustup component list --toolchain "$nightly" --installed 2>/dev/null || true)
   if ! grep -q '^miri' <<<"$installed" || ! grep -q '^rust-src' <<<"$installed"; then
-    if [ -z "$installed" ]; then
-      say "installing the toolchain $nightly"
-      rustup toolchain install "$nightly" --profile minimal --no-self-update
-    fi
     say "adding miri and rust-src to $nightly"
     rustup component add --toolchain "$nightly" miri rust-src
   fi
@@ -66,14 +78,14 @@ install_nightly() {
 
 # What a person without apt, or without the right to use it, is told.
 by_hand() {
-  fail "$1" "Needed: qemu-system-x86_64 $qemu_needed or newer, mtools, and a C linker (cc)." \
+  fail "$1" "Needed: qemu-system-x86_64 $qemu_needed or newer, mtools, and a C linker (cc); for the fuzzers a C++ compiler (c++)." \
     "Next step: install them with your system's package manager, for example" \
     "  Debian 12:      add bookworm-backports to apt's sources, then (as root)" \
-    "                  apt-get install -t bookworm-backports qemu-system-x86 && apt-get install mtools gcc libc6-dev" \
+    "                  apt-get install -t bookworm-backports qemu-system-x86 && apt-get install mtools g++ libc6-dev" \
     "  Debian 13, Ubuntu 25.10 and newer:" \
-    "                  apt-get install qemu-system-x86 mtools gcc libc6-dev" \
-    "  older Ubuntu:   build QEMU $qemu_needed from source (its packages are older); apt-get install mtools gcc libc6-dev" \
-    "  Fedora:         dnf install qemu-system-x86-core mtools gcc" \
+    "                  apt-get install qemu-system-x86 mtools g++ libc6-dev" \
+    "  older Ubuntu:   build QEMU $qemu_needed from source (its packages are older); apt-get install mtools g++ libc6-dev" \
+    "  Fedora:         dnf install qemu-system-x86-core mtools gcc-c++" \
     "  Arch:           pacman -S qemu-system-x86 mtools gcc" \
     "then run 'make setup' again."
 }
@@ -102,8 +114,9 @@ install_bench_packages() {
 
 install_packages() {
   local packages=()
-  qemu_is_new_enough || packages+=(qemu-system-x86)
-  command -v mformat >/dev/null || packages+=(mtools)
+  ! needs_qemu || qemu_is_new_enough || packages+=(qemu-system-x86)
+  ! needs_qemu || command -v mformat >/dev/null || packages+=(mtools)
+  ! needs_fuzzer || command -v c++ >/dev/null || packages+=(g++)
   command -v cc >/dev/null || packages+=(gcc libc6-dev)
   [ ${#packages[@]} -gt 0 ] || return 0
   command -v apt-get >/dev/null || by_hand "missing or too old: ${packages[*]}, and there is no apt here."
@@ -126,7 +139,7 @@ install_packages() {
   fi
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${from[@]}" "${packages[@]}" >/dev/null \
     || by_hand "apt-get install failed."
-  qemu_is_new_enough || by_hand "QEMU $(qemu_version) is what this system's packages have; that is too old."
+  ! needs_qemu || qemu_is_new_enough || by_hand "QEMU $(qemu_version) is what this system's packages have; that is too old."
 }
 
 install_rust
@@ -136,5 +149,8 @@ if [ "$purpose" = bench ]; then
   exit 0
 fi
 install_packages
-[ "$purpose" = demo ] || { install_disassembler; install_nightly; }
-say "ready: $(qemu-system-x86_64 --version | head -1), $(rustc --version)"
+! needs_fuzzer || { install_nightly; install_cargo_fuzz; }
+[ "$purpose" != test ] || { install_disassembler; install_miri; }
+! needs_qemu || ready=("$(qemu-system-x86_64 --version | head -1)")
+! needs_fuzzer || ready+=("$(cargo fuzz --version)")
+say "ready: $(printf '%s, ' "${ready[@]}")$(rustc --version)"

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Runs the test stages, one after the other, each with a log of its own, and counts.
-# Usage: scripts/test.sh [check|unit|races|doc|miri|qemu ...]     (default: all; nothing is skipped)
+# Usage: scripts/test.sh [check|unit|races|fuzz|doc|miri|qemu ...]     (default: all; nothing is skipped)
 set -uo pipefail
 cd "$(dirname "$0")/.."
 stages=("$@")
-[ ${#stages[@]} -gt 0 ] || stages=(check unit races doc miri qemu)
+[ ${#stages[@]} -gt 0 ] || stages=(check unit races fuzz doc miri qemu)
 logs=${CARGO_TARGET_DIR:-target}/test-logs
 mkdir -p "$logs"
 nightly=$(cat scripts/nightly)
 for stage in "${stages[@]}"; do
-  case $stage in check|unit|races|doc|miri|qemu) ;; *) sed -n 's/^# //p; 4q' "$0" >&2; exit 2 ;; esac
+  case $stage in check|unit|races|fuzz|doc|miri|qemu) ;; *) sed -n 's/^# //p; 4q' "$0" >&2; exit 2 ;; esac
 done
 
 stage_check() { scripts/check.sh; }
@@ -19,6 +19,16 @@ stage_races() {
   local -x RUSTFLAGS="--cfg virtio_guest_stand_in" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/stand-in"
   cargo clippy -q --release -p virtio-guest -p virtio-model --all-targets -- -D warnings \
     && cargo test --no-fail-fast --release -p virtio-guest --test races --test interleavings --test lying_memory --test order_platform
+}
+stage_fuzz() {
+  # A short round, from the committed seeds on; each target counts as a test.
+  local status=0
+  # Lints need no fuzzer built in C++: nothing is linked.
+  RUSTFLAGS="--cfg virtio_guest_stand_in" CUSTOM_LIBFUZZER_PATH=/nowhere/libfuzzer.a \
+    cargo clippy -q --manifest-path fuzz/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}/fuzz/lints" --all-targets -- -D warnings || return 1
+  scripts/fuzz.sh 10 | tee "$logs/fuzz-round.log" || status=1
+  awk '/ clean$/ { p++ } / finding$/ { f++ } END { printf "test result: %s. %d passed; %d failed\n", f ? "FAILED" : "ok", p, f }' "$logs/fuzz-round.log"
+  return $status
 }
 stage_doc() {
   RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p virtio-guest -p virtio-model -p virtio-test-hal \
@@ -51,7 +61,7 @@ for stage in "${stages[@]}"; do
   echo "== $stage"
   log=$logs/$stage.log
   start=$SECONDS
-  "stage_$stage" 2>&1 | tee "$log" | { grep --line-buffered -E '^(check: |test result: |error|failures:|---- |thread .* panicked|\s+Running )' || true; }
+  "stage_$stage" 2>&1 | tee "$log" | { grep --line-buffered -E '^(check: |fuzz: |test result: |error|failures:|---- |thread .* panicked|\s+Running )' || true; }
   status=${PIPESTATUS[0]}
   read -r passed failed < <(awk '/^test result: /{p+=$4; f+=$6} END{print p+0, f+0}' "$log")
   total_passed=$((total_passed + passed)) total_failed=$((total_failed + failed))

@@ -32,9 +32,16 @@ fn check(root: &Path) -> io::Result<usize> {
     };
     let library = root.join("virtio-drivers/src");
     let mut files = Vec::new();
-    for folder in
-        ["virtio-drivers", "virtio-model", "virtio-test-hal", "benches", "examples", "qemu-tests", "xtask"]
-    {
+    for folder in [
+        "virtio-drivers",
+        "virtio-model",
+        "virtio-test-hal",
+        "benches",
+        "examples",
+        "qemu-tests",
+        "fuzz",
+        "xtask",
+    ] {
         rust_files(&root.join(folder), &mut files)?;
     }
     let mut sources = String::new();
