@@ -307,6 +307,29 @@ fn a_delayed_rearm_across_the_wrap_waits_for_as_many_chains() {
     }
 }
 
+/// A chain that the device was shown comes back, whatever has been made available since and is not published.
+#[test]
+fn a_published_chain_comes_back_while_others_are_not_published() {
+    for mut bench in RingBench::variants(8) {
+        for context in 0..2 {
+            bench.queue.make_available(ONE_WRITABLE, Tag(context)).unwrap();
+        }
+        bench.queue.publish();
+        for context in 2..5 {
+            bench.queue.make_available(ONE_WRITABLE, Tag(context)).unwrap();
+        }
+
+        for context in 0..2 {
+            let chain = pop(&mut bench);
+            complete(&mut bench, &chain, 1);
+            assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(context));
+        }
+
+        assert!(bench.other_side.pop().unwrap().is_none(), "the others are not published");
+        assert_eq!(bench.finish().len(), 3);
+    }
+}
+
 /// Spec: §2.7.13 — the device sees nothing of a burst before it is published, and then all of it; chains from before the burst as well.
 #[test]
 fn a_burst_is_shown_whole_with_one_notification() {
