@@ -178,6 +178,7 @@ fn a_device_that_drops_features_ok_is_given_up_and_reset() {
 
     assert_eq!(error, NegotiateError::Refused { bits: VERSION_1 });
     assert_eq!(bench.device.status(), 0);
+    bench.device.assert_driver_was_correct();
 }
 
 #[test]

@@ -53,6 +53,11 @@ impl<T: Transport> Rung<T> {
         self.transport.set_status(self.taken);
     }
 
+    /// Forgets a step that the device did not let the driver take: it is not to be told of it again.
+    pub(super) fn was_refused(&mut self, bit: Status) {
+        self.taken.remove(bit);
+    }
+
     /// Whether a reset was asked for and not seen to be complete: until it is, the device is told nothing else (§2.4.1).
     pub(super) fn reset_is_pending(&self) -> bool {
         self.taken.is_empty()

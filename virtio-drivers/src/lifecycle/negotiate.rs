@@ -177,6 +177,7 @@ impl<T: Transport> Negotiating<T> {
         rung.transport.set_driver_features(bits);
         rung.add_status(Status::FEATURES_OK);
         if !features_taken(&rung) {
+            rung.was_refused(Status::FEATURES_OK);
             return Err(NegotiateError::Refused { bits });
         }
         Ok(Installing::new(rung, features))
