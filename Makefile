@@ -1,6 +1,6 @@
 # The one door to this project. `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-miri test-qemu bench-ring doc
+.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-miri test-qemu bench-ring mutants doc
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ test-qemu: ## test kernels under QEMU
 
 bench-ring: ## what the rings cost, beside two peers': time and instructions, as a table
 	@scripts/bench-ring.sh
+
+mutants: ## change the rings in every small way, and see whether a test fails (an hour)
+	@scripts/mutants.sh
 
 doc: ## build the documentation
 	@cargo doc --no-deps -p virtio-guest && echo "open $${CARGO_TARGET_DIR:-target}/doc/virtio_guest/index.html"

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Makes this machine ready: installs what is missing, and says so before it does.
-# Usage: scripts/setup.sh demo|fuzz|test|bench     (demo: toolchain, C linker, QEMU, mtools; fuzz: toolchains, C++ compiler, cargo-fuzz;
-#        test: all of these, a disassembler, and miri; bench: toolchain, C linker, valgrind)
+# Usage: scripts/setup.sh demo|fuzz|test|bench|mutants     (demo: toolchain, C linker, QEMU, mtools; fuzz: toolchains, C++ compiler,
+#        cargo-fuzz; test: all of these, a disassembler, and miri; bench: toolchain, C linker, valgrind; mutants: toolchain, C linker,
+#        cargo-mutants)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-test}
 qemu_needed=$(cat scripts/qemu-version)
 
-case $purpose in demo|fuzz|test|bench) ;; *) echo "usage: scripts/setup.sh demo|fuzz|test|bench" >&2; exit 2 ;; esac
+case $purpose in demo|fuzz|test|bench|mutants) ;; *) echo "usage: scripts/setup.sh demo|fuzz|test|bench|mutants" >&2; exit 2 ;; esac
 needs_qemu() { [ "$purpose" != fuzz ]; }
 needs_fuzzer() { [ "$purpose" != demo ]; }
 
@@ -65,6 +66,12 @@ install_cargo_fuzz() {
   cargo fuzz --version >/dev/null 2>&1 && return
   say "installing cargo-fuzz with cargo (a minute or two)"
   cargo install --quiet --locked cargo-fuzz || fail "cargo-fuzz could not be installed." "Next step: 'cargo install --locked cargo-fuzz' shows why."
+}
+
+install_cargo_mutants() {
+  cargo mutants --version >/dev/null 2>&1 && return
+  say "installing cargo-mutants with cargo (a minute or two)"
+  cargo install --quiet --locked cargo-mutants || fail "cargo-mutants could not be installed." "Next step: 'cargo install --locked cargo-mutants' shows why."
 }
 
 install_miri() {
@@ -125,8 +132,11 @@ install_packages() {
   local from=()
   if [[ " ${packages[*]} " == *" qemu-system-x86 "* ]] && grep -qs '^VERSION_CODENAME=bookworm' /etc/os-release; then
     if ! grep -rqsE '^[^#]*bookworm-backports' /etc/apt/sources.list /etc/apt/sources.list.d; then
+      # Wherever this machine's other packages come from, the backports are there, too.
+      local mirror; mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' 'Component: main' | head -1)
+      [ -n "$mirror" ] || by_hand "apt does not say where its packages for Debian 12 come from, so bookworm-backports could not be added."
       say "Debian 12 has QEMU 7.2: adding bookworm-backports to apt's sources"
-      echo 'deb http://deb.debian.org/debian bookworm-backports main' \
+      echo "deb $mirror bookworm-backports main" \
         | as_root tee /etc/apt/sources.list.d/bookworm-backports.list >/dev/null || by_hand "apt's sources could not be changed."
     fi
     from=(-t bookworm-backports)
@@ -146,6 +156,11 @@ install_rust
 if [ "$purpose" = bench ]; then
   install_bench_packages
   say "ready: $(valgrind --version), $(rustc --version)"
+  exit 0
+fi
+if [ "$purpose" = mutants ]; then
+  install_cargo_mutants
+  say "ready: $(cargo mutants --version), $(rustc --version)"
   exit 0
 fi
 install_packages

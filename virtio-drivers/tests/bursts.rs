@@ -1,0 +1,116 @@
+//! Chains on their way to the device: shown whole, in bursts or one by one, or not at all.
+//!
+//! Spec: §2.7.13, §2.8.21 Supplying Buffers to The Device. Each promise holds for every kind of ring.
+
+mod support;
+
+use support::RingBench;
+use virtio_guest::raw::{Payload, Tag};
+use virtio_guest::ring::{Chain, Portion, RefusedReason};
+use virtio_model::chain::Chain as DeviceChain;
+
+const HEADER: Portion = Portion { offset: 0, len: 16 };
+const DATA: Portion = Portion { offset: 64, len: 32 };
+const STATUS: Portion = Portion { offset: 128, len: 1 };
+const ONE_READABLE: Chain<'_> = Chain { readable: &[HEADER], writable: &[] };
+const ONE_WRITABLE: Chain<'_> = Chain { readable: &[], writable: &[STATUS] };
+
+fn pop<T: Payload + 'static>(bench: &mut RingBench<T>) -> DeviceChain {
+    bench.other_side.pop().expect("the driver keeps to the protocol").expect("a chain is available")
+}
+
+fn complete<T: Payload + 'static>(bench: &mut RingBench<T>, chain: &DeviceChain, written: u32) {
+    bench.other_side.complete(chain.head, written).expect("the used ring is there");
+}
+
+/// A chain that the device was shown comes back, whatever has been made available since and is not published.
+#[test]
+fn a_published_chain_comes_back_while_others_are_not_published() {
+    for mut bench in RingBench::variants(8) {
+        for context in 0..2 {
+            bench.queue.make_available(ONE_WRITABLE, Tag(context)).unwrap();
+        }
+        bench.queue.publish();
+        for context in 2..5 {
+            bench.queue.make_available(ONE_WRITABLE, Tag(context)).unwrap();
+        }
+
+        for context in 0..2 {
+            let chain = pop(&mut bench);
+            complete(&mut bench, &chain, 1);
+            assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(context));
+        }
+
+        assert!(bench.other_side.pop().unwrap().is_none(), "the others are not published");
+        assert_eq!(bench.finish().len(), 3);
+    }
+}
+
+/// Spec: §2.7.13 — the device sees nothing of a burst before it is published, and then all of it; chains from before the burst as well.
+#[test]
+fn a_burst_is_shown_whole_with_one_notification() {
+    for mut bench in RingBench::variants(8) {
+        bench.queue.make_available(ONE_READABLE, Tag(0)).unwrap();
+        let mut burst = bench.queue.burst();
+        for context in 1..4 {
+            burst.make_available(ONE_WRITABLE, Tag(context)).unwrap();
+        }
+        assert!(bench.other_side.pop().unwrap().is_none(), "the burst is not published");
+
+        assert!(burst.publish());
+
+        assert_eq!(bench.queue.statistics().notifications_sent, 1);
+        for expected in 0..4u32 {
+            let chain = pop(&mut bench);
+            complete(&mut bench, &chain, u32::from(expected > 0));
+            assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(expected));
+        }
+        assert!(bench.finish().is_empty());
+    }
+}
+
+/// A burst that is given up is not lost: its chains are published later, and a reset gives their contexts back.
+#[test]
+fn a_dropped_burst_leaves_its_chains_for_a_later_publish() {
+    for mut bench in RingBench::variants(8) {
+        bench.queue.burst().make_available(ONE_READABLE, Tag(1)).unwrap();
+        bench.queue.burst().make_available(ONE_WRITABLE, Tag(2)).unwrap();
+        assert_eq!((bench.queue.in_flight(), bench.queue.free_descriptors()), (2, 6));
+        assert!(bench.other_side.pop().unwrap().is_none(), "nothing is published");
+
+        assert!(bench.queue.publish());
+
+        assert_eq!(pop(&mut bench).readable_lens(), [16]);
+        assert_eq!(pop(&mut bench).writable_lens(), [1]);
+        bench.queue.burst().make_available(ONE_READABLE, Tag(3)).unwrap();
+        let mut returned: Vec<_> = bench.finish().into_iter().map(|Tag(context)| context).collect();
+        returned.sort_unstable();
+        assert_eq!(returned, [1, 2, 3]);
+    }
+}
+
+/// A chain that turns out bad at its end leaves nothing behind that the device could take for a chain, wherever it was in the ring.
+#[test]
+fn a_refused_chain_leaves_nothing_behind() {
+    let outside = Portion { offset: 4095, len: 2 };
+    let bad = [HEADER, DATA, outside];
+    for mut bench in RingBench::variants(5) {
+        let size = bench.queue.size();
+        for context in 0..u32::from(size) * 2 {
+            bench.queue.make_available(ONE_WRITABLE, Tag(context)).unwrap();
+            let mut burst = bench.queue.burst();
+            let refused = burst.make_available(Chain { readable: &bad, writable: &[] }, Tag(u32::MAX));
+            assert_eq!(refused.unwrap_err().reason, RefusedReason::BadPortion);
+            burst.publish();
+
+            let chain = pop(&mut bench);
+            assert!(bench.other_side.pop().unwrap().is_none(), "there is one chain, not more");
+            assert_eq!(bench.queue.free_descriptors(), size - 1);
+
+            complete(&mut bench, &chain, 1);
+            assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(context));
+            assert!(bench.queue.take_used().unwrap().is_none());
+        }
+        assert!(bench.finish().is_empty());
+    }
+}
