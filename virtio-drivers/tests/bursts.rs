@@ -89,6 +89,31 @@ fn a_dropped_burst_leaves_its_chains_for_a_later_publish() {
     }
 }
 
+/// A burst that is forgotten, and never dropped, is as one that is dropped: no chain is lost, and none goes over another.
+#[test]
+#[allow(clippy::forget_non_drop, reason = "there is nothing to drop today, and that is the promise")]
+fn a_forgotten_burst_leaves_its_chains_for_a_later_publish() {
+    for mut bench in RingBench::variants(8) {
+        let mut burst = bench.queue.burst();
+        for context in 0..3u32 {
+            burst.make_available(ONE_READABLE, Tag(context)).unwrap();
+        }
+        std::mem::forget(burst);
+        assert_eq!((bench.queue.in_flight(), bench.queue.free_descriptors()), (3, 5));
+        bench.queue.make_available(ONE_WRITABLE, Tag(3)).unwrap();
+
+        assert!(bench.queue.publish());
+
+        for context in 0..4 {
+            let chain = pop(&mut bench);
+            complete(&mut bench, &chain, u32::from(context == 3));
+            assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(context));
+        }
+        assert!(bench.other_side.pop().unwrap().is_none());
+        assert!(bench.finish().is_empty());
+    }
+}
+
 /// A chain that turns out bad at its end leaves nothing behind that the device could take for a chain, wherever it was in the ring.
 #[test]
 fn a_refused_chain_leaves_nothing_behind() {

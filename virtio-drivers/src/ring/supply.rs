@@ -18,16 +18,17 @@ use crate::raw::{DmaMemory, IndirectTables, PackedWords, Payload, Segment, Split
 
 /// Chains on their way into a queue, which the device sees all at once.
 ///
-/// What [`Virtqueue::make_available`] does for one chain, for many: what they have in common is done once. Dropping it leaves the chains for a later
-/// [`publish`](Virtqueue::publish).
+/// What [`Virtqueue::make_available`] does for one chain, for many: what they have in common is done once. Without [`publish`](Burst::publish) the chains are left for
+/// a later [`Virtqueue::publish`].
 #[derive(Debug)]
 #[must_use = "a burst does nothing by itself"]
 pub struct Burst<'q, H: Hal, T> {
     memory: &'q QueueMemory<H>,
     place: Place<'q>,
     slots: &'q mut [Slot<T>],
-    /// The queue's, to which `progress` is written back.
+    /// The queue's, to which `progress` is written back after each chain.
     books: &'q mut Progress,
+    /// The burst's own, which stays in registers.
     progress: Progress,
     service: &'q mut Service,
     driver: Option<&'q DmaMemory<H>>,
@@ -113,38 +114,33 @@ impl<'q, H: Hal, T: Payload> Burst<'q, H, T> {
             Err(reason) => return Err(RefusedChain { reason, payload }),
         };
         let record = Record { writable_bytes, last, descriptors, sequence };
-        match self.progress.take_chain(self.slots, record, after, payload) {
-            Ok(()) => Ok(()),
-            Err(payload) => Err(RefusedChain { reason: RefusedReason::Full, payload }),
+        if let Err(payload) = self.progress.take_chain(self.slots, record, after, payload) {
+            return Err(RefusedChain { reason: RefusedReason::Full, payload });
         }
+        self.keep();
+        Ok(())
     }
 
     /// Shows the device all chains of the burst, and any that were made available before it, and notifies it if it wants that. Says whether it did.
     ///
     /// Work: as for [`Virtqueue::publish`].
     #[inline]
-    pub fn publish(mut self) -> bool {
-        self.keep();
+    pub fn publish(self) -> bool {
         self.service.publish(&self.memory.ring, self.books)
     }
 }
 
 impl<H: Hal, T> Burst<'_, H, T> {
-    /// Writes back what the burst has changed.
+    /// Writes back what a chain has changed: a burst that is forgotten, and never dropped, must not leave the queue behind its ring.
     #[inline(always)]
     fn keep(&mut self) {
         let Progress { first_free, free, made_available, .. } = self.progress;
-        *self.books = Progress { first_free, free, made_available, ..*self.books };
+        self.books.first_free = first_free;
+        self.books.free = free;
+        self.books.made_available = made_available;
         if let (Place::Packed(_, position), Ring::Packed(ring)) = (&self.place, &self.memory.ring) {
             ring.available.set(*position);
         }
-    }
-}
-
-impl<H: Hal, T> Drop for Burst<'_, H, T> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        self.keep();
     }
 }
 
