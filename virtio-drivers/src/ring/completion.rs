@@ -135,10 +135,16 @@ impl<'q, T, U: UsedPlaces> Taking<'q, T, U> {
     }
 
     /// How many chains are used with the one that a used element names: the device must hold all of them, and have used that many.
-    #[inline(never)]
+    #[inline(always)]
     fn batch(&self, element: &UsedElement, oldest: u16) -> Result<u16, Broken> {
+        let chain = self.known(element)?;
+        if element.id == u32::from(oldest) { Ok(1) } else { self.long_batch(element, chain, oldest) }
+    }
+
+    #[inline(never)]
+    fn long_batch(&self, element: &UsedElement, chain: &Record, oldest: u16) -> Result<u16, Broken> {
         let unknown = Broken::UnknownChain { id: element.id };
-        let (chain, first) = (self.known(element)?, in_flight(self.slots, oldest.into()).ok_or(unknown)?);
+        let first = in_flight(self.slots, oldest.into()).ok_or(unknown)?;
         // At most 32768 are in flight.
         let chains = chain.sequence.wrapping_sub(first.sequence).wrapping_add(1);
         let covered = self.used.covered(&self.progress);
