@@ -2,9 +2,14 @@
 //!
 //! Spec: §2.7.13, §2.8.21 Supplying Buffers to The Device. Each promise holds for every kind of ring.
 
+#![allow(clippy::cast_possible_truncation, reason = "tests choose numbers that fit")]
+
 mod support;
 
-use support::RingBench;
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use support::{Ring, RingBench};
 use virtio_guest::raw::{Payload, Tag};
 use virtio_guest::ring::{Chain, Portion, RefusedReason};
 use virtio_model::chain::Chain as DeviceChain;
@@ -137,5 +142,86 @@ fn a_refused_chain_leaves_nothing_behind() {
             assert!(bench.queue.take_used().unwrap().is_none());
         }
         assert!(bench.finish().is_empty());
+    }
+}
+
+/// How a burst ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Published,
+    Dropped,
+    Forgotten,
+}
+
+/// A burst: of how many segments each chain is, and whether its last one is bad; and how it ends.
+fn burst() -> impl Strategy<Value = (Vec<(usize, bool)>, End)> {
+    let end = prop_oneof![Just(End::Published), Just(End::Dropped), Just(End::Forgotten)];
+    (prop::collection::vec((1..5usize, prop::bool::weighted(0.3)), 0..6), end)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 2 } else { 200 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// Whatever a burst is made of and however it ends, and in whatever order its chains come back: each comes back once, and what was refused leaves nothing behind.
+    #[test]
+    fn of_any_burst_each_chain_comes_back_once(
+        ring in 0..16usize,
+        size in 1..14u16,
+        rounds in prop::collection::vec((burst(), any::<u64>()), if cfg!(miri) { 10 } else { 100 }),
+    ) {
+        let ring = Ring::all().nth(ring % Ring::all().count()).expect("there are some");
+        let mut bench = RingBench::<Tag<u32>>::with(size, ring);
+        let size = bench.queue.size();
+        let (mut context, mut out, mut hidden) = (0, BTreeMap::new(), Vec::new());
+        for ((chains, end), order) in rounds {
+            let mut burst = bench.queue.burst();
+            for (segments, is_bad) in chains {
+                let mut portions = vec![HEADER; segments];
+                if is_bad {
+                    portions[segments - 1] = Portion { offset: 4095, len: 2 };
+                }
+                if burst.make_available(Chain { readable: &portions, writable: &[] }, Tag(context)).is_ok() {
+                    prop_assert!(!is_bad);
+                    out.insert(context, if ring.indirect && segments > 1 { 1 } else { segments });
+                    hidden.push(context);
+                    context += 1;
+                }
+            }
+            match end {
+                End::Published => _ = burst.publish(),
+                End::Dropped => {}
+                #[allow(clippy::forget_non_drop, reason = "there is nothing to drop today, and that is the promise")]
+                End::Forgotten => std::mem::forget(burst),
+            }
+            prop_assert_eq!(usize::from(bench.queue.in_flight()), out.len());
+            prop_assert_eq!(usize::from(size - bench.queue.free_descriptors()), out.values().sum::<usize>());
+            if !matches!(end, End::Published) {
+                prop_assert!(bench.other_side.pop().unwrap().is_none(), "nothing is published");
+                continue;
+            }
+            let mut held: Vec<_> = hidden.drain(..).map(|context| (pop(&mut bench).head, context)).collect();
+            prop_assert!(bench.other_side.pop().unwrap().is_none(), "nothing else is published");
+            if ring.in_order && !held.is_empty() {
+                let batch: Vec<_> = held.iter().map(|(head, _)| (*head, 0)).collect();
+                bench.other_side.complete_batch(&batch).unwrap();
+            } else if !held.is_empty() {
+                let turn = order as usize % held.len();
+                held.rotate_left(turn);
+                held[turn / 2..].reverse();
+                for (head, _) in &held {
+                    bench.other_side.complete(*head, 0).unwrap();
+                }
+            }
+            let mut back = Vec::new();
+            bench.queue.take_used_burst(usize::MAX, |used| back.push(used.payload.0)).unwrap();
+            let expected: Vec<_> = held.iter().map(|(_, context)| *context).collect();
+            prop_assert_eq!(&back, &expected);
+            out.retain(|context, _| !back.contains(context));
+        }
+        prop_assert_eq!(bench.finish().len(), out.len());
     }
 }

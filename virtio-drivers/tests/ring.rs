@@ -269,11 +269,21 @@ fn queues_of_every_size_serve_as_many_chains_as_they_have_descriptors() {
 fn serve_as_many_as_fit(bench: &mut RingBench<Tag<u16>>, size: u16) {
     for context in 0..size {
         bench.queue.make_available(ONE_READABLE, Tag(context)).unwrap();
+        if context == size / 3 {
+            bench.queue.publish();
+        }
     }
     let refused = bench.queue.make_available(ONE_READABLE, Tag(size)).unwrap_err();
     assert_eq!(refused.reason, RefusedReason::Full);
+    let published = size / 3 + 1;
+    for context in 0..published {
+        let chain = pop(bench);
+        complete(bench, &chain, 0);
+        assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(context));
+    }
+    assert!(bench.other_side.pop().unwrap().is_none(), "the others are not published");
     bench.queue.publish();
-    for context in 0..size {
+    for context in published..size {
         let chain = pop(bench);
         complete(bench, &chain, 0);
         assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(context));
