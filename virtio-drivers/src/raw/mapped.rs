@@ -131,7 +131,7 @@ pub unsafe trait Payload {
     /// Number of segments.
     fn segment_count(&self) -> usize;
 
-    /// The segment at `index`, counted from 0, those that the device reads first; `None` from [`segment_count`](Payload::segment_count) on.
+    /// The segment at `index`, counted from 0, those that the device reads first (a queue checks that, and refuses others); `None` from [`segment_count`](Payload::segment_count) on.
     fn segment(&self, index: usize) -> Option<Segment>;
 }
 

@@ -7,7 +7,7 @@
 //!   split    a chain takes as many entries of the free list as it has descriptors; the first is its id (its head)
 //!   packed   a chain takes one entry, its id; its descriptors are wherever the ring is, and only counted
 //!
-//!   ── taken back ──┤── held by the device ──┤── not shown yet ──┤        counts of chains since bring-up
+//!   ── taken back ──┤── held by the device ──┤── not shown yet ──┤        counts of chains since the queue came up
 //!                 taken                  published         made_available
 //! ```
 
@@ -22,7 +22,7 @@ pub(super) struct Progress {
     pub(super) first_free: u16,
     /// Descriptors that no chain has, and that can be had: none of a queue out of service. The list has at least as many entries.
     pub(super) free: u16,
-    /// Chains made available since bring-up,
+    /// Chains made available since the queue came up,
     pub(super) made_available: u64,
     /// of these shown to the device,
     pub(super) published: u64,

@@ -45,8 +45,8 @@ pub enum RefusedReason {
     /// A portion that is empty or not inside of the queue's memory.
     #[error("a portion is empty or not inside of the queue's memory")]
     BadPortion,
-    /// The payload has other segments than it says, or an empty one: its implementation breaks its promise.
-    #[error("the payload has other segments than it says")]
+    /// The payload has fewer segments than it says, or an empty one: its implementation breaks its promise.
+    #[error("the payload has fewer segments than it says, or an empty one")]
     BadPayload,
     /// A device-readable segment of the payload comes after a device-writable one (§2.7.4.2).
     #[error("a device-readable segment comes after a device-writable one")]

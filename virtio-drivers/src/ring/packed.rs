@@ -128,13 +128,13 @@ pub(super) struct Laying<'q> {
     first: Position,
     next: Position,
     /// The flags of the first descriptor.
-    head: u16,
+    head_flags: u16,
 }
 
 impl<'q> Laying<'q> {
     #[inline]
     pub(super) const fn at(words: PackedWords<'q>, first: Position, id: u16) -> Self {
-        Self { words, id, first, next: first, head: 0 }
+        Self { words, id, first, next: first, head_flags: 0 }
     }
 
     /// Writes the next descriptor, after which `left` come.
@@ -146,7 +146,7 @@ impl<'q> Laying<'q> {
         let descriptor = self.words.descriptor(self.next.slot);
         descriptor.write(segment, self.id);
         if self.next == self.first {
-            self.head = flags;
+            self.head_flags = flags;
         } else {
             descriptor.set_flags(flags);
         }
@@ -157,7 +157,7 @@ impl<'q> Laying<'q> {
     #[inline]
     pub(super) fn put_table(&mut self, table: &Segment) {
         self.words.descriptor(self.first.slot).write(table, self.id);
-        self.head = self.first.available(DescriptorFlags::INDIRECT);
+        self.head_flags = self.first.available(DescriptorFlags::INDIRECT);
         self.next = self.first.advanced(1, self.words.size());
     }
 
@@ -165,7 +165,7 @@ impl<'q> Laying<'q> {
     #[inline]
     pub(super) fn finish(self) -> (u16, Position) {
         let whole = ManuallyDrop::new(self);
-        (whole.head, whole.next)
+        (whole.head_flags, whole.next)
     }
 }
 

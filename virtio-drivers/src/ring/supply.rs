@@ -18,13 +18,13 @@ use crate::raw::{DmaMemory, IndirectTables, PackedWords, Payload, Segment, Split
 
 /// Chains on their way into a queue, which the device sees all at once.
 ///
-/// What [`Virtqueue::make_available`] does for one chain, for many: what they have in common is done once. Without [`publish`](Burst::publish) the chains are left for
-/// a later [`Virtqueue::publish`].
+/// What [`Virtqueue::make_available`] does for one chain, for many: what they have in common is done once. Without [`publish`](Burst::publish), whether it is dropped or forgotten,
+/// the chains are left for a later [`Virtqueue::publish`].
 #[derive(Debug)]
 #[must_use = "a burst does nothing by itself"]
 pub struct Burst<'q, H: Hal, T> {
     memory: &'q QueueMemory<H>,
-    place: Place<'q>,
+    words: Words<'q>,
     slots: &'q mut [Slot<T>],
     /// The queue's, to which `progress` is written back after each chain.
     books: &'q mut Progress,
@@ -38,7 +38,7 @@ pub struct Burst<'q, H: Hal, T> {
 
 /// Where descriptors go.
 #[derive(Debug)]
-enum Place<'q> {
+enum Words<'q> {
     Split(SplitWords<'q>),
     Packed(PackedWords<'q>, Position),
 }
@@ -48,13 +48,13 @@ impl<'q, H: Hal, T: Payload> Burst<'q, H, T> {
     pub(super) fn of(queue: &'q mut Virtqueue<'_, H, T>) -> Self {
         let Virtqueue { memory, books, service, .. } = queue;
         let memory: &QueueMemory<H> = memory;
-        let place = match &memory.ring {
-            Ring::Split(ring) => Place::Split(ring.areas().words()),
-            Ring::Packed(ring) => Place::Packed(ring.areas().words(), ring.available.get()),
+        let words = match &memory.ring {
+            Ring::Split(ring) => Words::Split(ring.areas().words()),
+            Ring::Packed(ring) => Words::Packed(ring.areas().words(), ring.available.get()),
         };
         Self {
             memory,
-            place,
+            words,
             slots: books.slots.as_mut_slice(),
             progress: books.progress,
             books: &mut books.progress,
@@ -88,20 +88,20 @@ impl<'q, H: Hal, T: Payload> Burst<'q, H, T> {
         let chain = Supplied { chain, count, driver: self.driver, payload: &payload, domain: self.domain };
 
         let sequence = index(self.progress.made_available);
-        let written = match &mut self.place {
-            Place::Split(words) => {
+        let written = match &mut self.words {
+            Words::Split(words) => {
                 let written = link(*words, self.slots, id, table, &chain);
                 words.set_available_element(sequence, id);
                 written
             }
-            Place::Packed(words, position) => match lay(*words, *position, id, table, &chain) {
-                Ok((writable_bytes, head, next)) => {
+            Words::Packed(words, position) => match lay(*words, *position, id, table, &chain) {
+                Ok((writable_bytes, head_flags, next)) => {
                     match &self.memory.ring {
                         // The flags of a burst's first descriptor publish it.
                         Ring::Packed(ring) if self.progress.published == self.progress.made_available => {
-                            ring.withheld.set(head);
+                            ring.withheld.set(head_flags);
                         }
-                        _ => words.descriptor(position.slot).set_flags(head),
+                        _ => words.descriptor(position.slot).set_flags(head_flags),
                     }
                     *position = next;
                     Ok(Written { writable_bytes, last: id, after: books::next(self.slots, id) })
@@ -138,7 +138,7 @@ impl<H: Hal, T> Burst<'_, H, T> {
         self.books.first_free = first_free;
         self.books.free = free;
         self.books.made_available = made_available;
-        if let (Place::Packed(_, position), Ring::Packed(ring)) = (&self.place, &self.memory.ring) {
+        if let (Words::Packed(_, position), Ring::Packed(ring)) = (&self.words, &self.memory.ring) {
             ring.available.set(*position);
         }
     }
@@ -208,8 +208,8 @@ fn lay<H: Hal, T: Payload>(
             writable_bytes
         }
     };
-    let (head, next) = laying.finish();
-    Ok((writable_bytes, head, next))
+    let (head_flags, next) = laying.finish();
+    Ok((writable_bytes, head_flags, next))
 }
 
 /// Why a chain of `count` segments does not fit.

@@ -2,8 +2,8 @@
 //!
 //! Every word of four bytes is an atomic of the model checker's.
 //!
-//! Wider accesses are several words, which may tear: the checker grants both sides less than a processor would. A narrower store keeps the other part
-//! of its word.
+//! Wider accesses are several words, which may tear: there the checker grants less than a processor would. A narrower store keeps the other part of its word, and shows it
+//! together with what it stores: there it grants more (the two halves of a word, as flags and index, are never seen apart).
 
 use std::collections::BTreeMap;
 use std::ops::Range;

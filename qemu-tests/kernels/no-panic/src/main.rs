@@ -17,7 +17,7 @@ use device::{AnyDevice, AnyMemory};
 use virtio_guest::hal::Attempts;
 use virtio_guest::lifecycle::{Negotiating, Wants};
 use virtio_guest::raw::{MappedBuffer, Tag};
-use virtio_guest::ring::{Chain, Portion, QueueSettings, Storage, Virtqueue};
+use virtio_guest::ring::{Chain, Portion, QueueSettings, Slots, Storage, Virtqueue};
 
 unsafe extern "C" {
     safe fn a_panic_can_be_reached() -> !;
@@ -34,15 +34,17 @@ type Payload = (Tag<u64>, Option<MappedBuffer<AnyMemory, device::Page>>);
 /// Where the linker begins.
 #[unsafe(no_mangle)]
 extern "C" fn _start() -> ! {
-    live();
+    let mut small = Storage::<Payload, 7>::new();
+    let mut large = Storage::<Payload, 64>::new();
+    // Of a size that the compiler cannot know.
+    live(if black_box(true) { (&mut small).into() } else { (&mut large).into() });
     loop {
         core::hint::spin_loop();
     }
 }
 
 /// One life of a device.
-fn live() -> Option<()> {
-    let mut storage = Storage::<Payload, 64>::new();
+fn live(storage: Slots<'_, Payload>) -> Option<()> {
     let settings = QueueSettings {
         size_max: black_box(64),
         indirect_segments: black_box(8),
@@ -52,7 +54,7 @@ fn live() -> Option<()> {
         .ok()?
         .negotiate(Wants::<device::Features>::none())
         .ok()?;
-    let queue = device.install_queue(0, &AnyMemory, &settings, &mut storage).ok()?;
+    let queue = device.install_queue(0, &AnyMemory, &settings, storage).ok()?;
     let mut running = device.start();
     let mut queue = running.activate(queue);
     work(&mut queue);
