@@ -94,6 +94,7 @@ fn every_queue_has_a_doorbell_of_its_own() {
         let running = installing.start();
 
         for (index, queue) in installed.into_iter().enumerate() {
+            assert_eq!(usize::from(queue.index()), index);
             let mut queue = running.activate(queue);
             queue.make_available(ONE, Tag(0)).unwrap();
             assert!(queue.publish());

@@ -5,7 +5,7 @@
 //! Nothing is accepted for being offered. Of the device-independent bits only those that this crate handles can be accepted at all; of the
 //! device's own bits only those that its driver names.
 
-use super::ladder::{Armed, Negotiating};
+use super::ladder::Negotiating;
 use super::queues::Installing;
 use crate::raw::AreaPlacement;
 use crate::raw::order::PLATFORM_STRENGTH_AVAILABLE;
@@ -176,16 +176,15 @@ impl<T: Transport> Negotiating<T> {
         let bits = features.common.bits() | features.device.bits();
         rung.transport.set_driver_features(bits);
         rung.add_status(Status::FEATURES_OK);
-        if !features_taken(&rung) {
+        let status = rung.transport.status();
+        if !status.contains(Status::FEATURES_OK) {
             rung.was_refused(Status::FEATURES_OK);
+            return Err(NegotiateError::Refused { bits });
+        }
+        // All ones from a device that is gone say this, too.
+        if status.contains(Status::DEVICE_NEEDS_RESET) {
             return Err(NegotiateError::Refused { bits });
         }
         Ok(Installing::new(rung, features))
     }
-}
-
-/// Whether FEATURES_OK is still there, on a device that is still there and well (one that is gone reads all ones).
-fn features_taken<T: Transport>(rung: &Armed<T>) -> bool {
-    let status = rung.transport.status();
-    status.contains(Status::FEATURES_OK) && !status.contains(Status::DEVICE_NEEDS_RESET)
 }
