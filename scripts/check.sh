@@ -8,6 +8,9 @@ step() { echo "check: $*"; }
 step "format"
 cargo fmt --all --check
 cargo fmt --manifest-path fuzz/Cargo.toml --check
+step "lock files"
+cargo metadata --locked --format-version 1 >/dev/null
+cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 step "lints (host)"
 cargo clippy -q --all-targets -- -D warnings
 step "lints (library without default features)"
