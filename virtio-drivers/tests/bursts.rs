@@ -10,23 +10,14 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use support::{Ring, RingBench};
-use virtio_guest::raw::{Payload, Tag};
+use virtio_guest::raw::Tag;
 use virtio_guest::ring::{Chain, Portion, RefusedReason};
-use virtio_model::chain::Chain as DeviceChain;
 
 const HEADER: Portion = Portion { offset: 0, len: 16 };
 const DATA: Portion = Portion { offset: 64, len: 32 };
 const STATUS: Portion = Portion { offset: 128, len: 1 };
 const ONE_READABLE: Chain<'_> = Chain { readable: &[HEADER], writable: &[] };
 const ONE_WRITABLE: Chain<'_> = Chain { readable: &[], writable: &[STATUS] };
-
-fn pop<T: Payload + 'static>(bench: &mut RingBench<T>) -> DeviceChain {
-    bench.other_side.pop().expect("the driver keeps to the protocol").expect("a chain is available")
-}
-
-fn complete<T: Payload + 'static>(bench: &mut RingBench<T>, chain: &DeviceChain, written: u32) {
-    bench.other_side.complete(chain.head, written).expect("the used ring is there");
-}
 
 /// A chain that the device was shown comes back, whatever has been made available since and is not published.
 #[test]
@@ -41,8 +32,8 @@ fn a_published_chain_comes_back_while_others_are_not_published() {
         }
 
         for context in 0..2 {
-            let chain = pop(&mut bench);
-            complete(&mut bench, &chain, 1);
+            let chain = bench.pop();
+            bench.complete(&chain, 1);
             assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(context));
         }
 
@@ -66,8 +57,8 @@ fn a_burst_is_shown_whole_with_one_notification() {
 
         assert_eq!(bench.queue.statistics().notifications_sent, 1);
         for expected in 0..4u32 {
-            let chain = pop(&mut bench);
-            complete(&mut bench, &chain, u32::from(expected > 0));
+            let chain = bench.pop();
+            bench.complete(&chain, u32::from(expected > 0));
             assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(expected));
         }
         assert!(bench.finish().is_empty());
@@ -85,8 +76,8 @@ fn a_dropped_burst_leaves_its_chains_for_a_later_publish() {
 
         assert!(bench.queue.publish());
 
-        assert_eq!(pop(&mut bench).readable_lens(), [16]);
-        assert_eq!(pop(&mut bench).writable_lens(), [1]);
+        assert_eq!(bench.pop().readable_lens(), [16]);
+        assert_eq!(bench.pop().writable_lens(), [1]);
         bench.queue.burst().make_available(ONE_READABLE, Tag(3)).unwrap();
         let mut returned: Vec<_> = bench.finish().into_iter().map(|Tag(context)| context).collect();
         returned.sort_unstable();
@@ -110,8 +101,8 @@ fn a_forgotten_burst_leaves_its_chains_for_a_later_publish() {
         assert!(bench.queue.publish());
 
         for context in 0..4 {
-            let chain = pop(&mut bench);
-            complete(&mut bench, &chain, u32::from(context == 3));
+            let chain = bench.pop();
+            bench.complete(&chain, u32::from(context == 3));
             assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(context));
         }
         assert!(bench.other_side.pop().unwrap().is_none());
@@ -133,11 +124,11 @@ fn a_refused_chain_leaves_nothing_behind() {
             assert_eq!(refused.unwrap_err().reason, RefusedReason::BadPortion);
             burst.publish();
 
-            let chain = pop(&mut bench);
+            let chain = bench.pop();
             assert!(bench.other_side.pop().unwrap().is_none(), "there is one chain, not more");
             assert_eq!(bench.queue.free_descriptors(), size - 1);
 
-            complete(&mut bench, &chain, 1);
+            bench.complete(&chain, 1);
             assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(context));
             assert!(bench.queue.take_used().unwrap().is_none());
         }
@@ -203,7 +194,7 @@ proptest! {
                 prop_assert!(bench.other_side.pop().unwrap().is_none(), "nothing is published");
                 continue;
             }
-            let mut held: Vec<_> = hidden.drain(..).map(|context| (pop(&mut bench).head, context)).collect();
+            let mut held: Vec<_> = hidden.drain(..).map(|context| (bench.pop().head, context)).collect();
             prop_assert!(bench.other_side.pop().unwrap().is_none(), "nothing else is published");
             if ring.in_order && !held.is_empty() {
                 let batch: Vec<_> = held.iter().map(|(head, _)| (*head, 0)).collect();

@@ -8,21 +8,12 @@ mod support;
 
 use support::{RingBench, TestHal};
 use virtio_guest::hal::Direction;
-use virtio_guest::raw::{MapRefused, MappedBuffer, Payload, Tag};
+use virtio_guest::raw::{MapRefused, MappedBuffer, Tag};
 use virtio_guest::ring::{Chain, Portion, RefusedReason, Used};
-use virtio_model::chain::Chain as DeviceChain;
 
 const HEADER: Portion = Portion { offset: 0, len: 16 };
 const STATUS: Portion = Portion { offset: 128, len: 1 };
 const ONE_READABLE: Chain<'_> = Chain { readable: &[HEADER], writable: &[] };
-
-fn pop<T: Payload + 'static>(bench: &mut RingBench<T>) -> DeviceChain {
-    bench.other_side.pop().expect("the driver keeps to the protocol").expect("a chain is available")
-}
-
-fn complete<T: Payload + 'static>(bench: &mut RingBench<T>, chain: &DeviceChain, written: u32) {
-    bench.other_side.complete(chain.head, written).expect("the used ring is there");
-}
 
 type Buffers = (Tag<u8>, [MappedBuffer<TestHal, Box<[u8]>>; 2]);
 
@@ -65,11 +56,11 @@ fn owned_buffers_travel_through_the_queue_and_come_back_filled() {
             .unwrap();
         bench.queue.publish();
 
-        let chain = pop(&mut bench);
+        let chain = bench.pop();
         assert_eq!((chain.readable_lens(), chain.writable_lens()), (vec![16, 13], vec![11, 1]));
         assert_eq!(chain.read_all(&bench.hal.space).unwrap()[16..], *b"to the device");
         chain.write_all(&bench.hal.space, b"from device!").unwrap();
-        complete(&mut bench, &chain, 12);
+        bench.complete(&chain, 12);
 
         let Used { payload: (tag, [to_device, from_device]), written_len } =
             bench.queue.take_used().unwrap().unwrap();
@@ -96,9 +87,9 @@ fn a_failed_mapping_undoes_the_ones_before_it() {
         for round in 0..3 {
             bench.queue.make_available(Chain::default(), whole(round).unwrap()).unwrap();
             bench.queue.publish();
-            let chain = pop(&mut bench);
+            let chain = bench.pop();
             assert_eq!(chain.readable_lens(), [8, 9, 10]);
-            complete(&mut bench, &chain, 0);
+            bench.complete(&chain, 0);
             drop(bench.queue.take_used().unwrap().unwrap());
         }
         hal.limit_maps(2);
@@ -110,7 +101,7 @@ fn a_failed_mapping_undoes_the_ones_before_it() {
         bench.queue.make_available(Chain::default(), (one, None)).unwrap();
         bench.queue.publish();
 
-        let chain = pop(&mut bench);
+        let chain = bench.pop();
         assert_eq!(chain.readable_lens(), [8], "no segment of an earlier chain");
         assert_eq!(chain.read_all(&hal.space).unwrap(), [9; 8]);
         assert_eq!(bench.finish().len(), 1);
@@ -137,8 +128,8 @@ fn a_confirmed_reset_gives_back_every_payload_exactly_once() {
             bench.queue.make_available(Chain::default(), (Tag(index), buffer)).unwrap();
         }
         bench.queue.publish();
-        let chain = pop(&mut bench);
-        complete(&mut bench, &chain, 4);
+        let chain = bench.pop();
+        bench.complete(&chain, 4);
         let taken = bench.queue.take_used().unwrap().unwrap().payload.0;
         let hal = bench.hal.clone();
 
@@ -178,8 +169,8 @@ fn another_devices_reset_takes_nothing_back() {
 
     one.queue = one.queue.reclaim(&reset_of_other).expect_err("not its reset");
 
-    let chain = pop(&mut one);
-    complete(&mut one, &chain, 0);
+    let chain = one.pop();
+    one.complete(&chain, 0);
     assert_eq!(one.queue.take_used().unwrap().unwrap().payload, Tag(1));
     assert!(one.finish().is_empty());
 }

@@ -7,9 +7,8 @@
 mod support;
 
 use support::RingBench;
-use virtio_guest::raw::{Payload, Tag};
+use virtio_guest::raw::Tag;
 use virtio_guest::ring::{Chain, Portion, Rearmed, RefusedReason, Used};
-use virtio_model::chain::Chain as DeviceChain;
 
 const HEADER: Portion = Portion { offset: 0, len: 16 };
 const DATA: Portion = Portion { offset: 64, len: 32 };
@@ -17,14 +16,6 @@ const STATUS: Portion = Portion { offset: 128, len: 1 };
 const ONE_READABLE: Chain<'_> = Chain { readable: &[HEADER], writable: &[] };
 const ONE_WRITABLE: Chain<'_> = Chain { readable: &[], writable: &[STATUS] };
 const THREE: Chain<'_> = Chain { readable: &[HEADER, DATA], writable: &[STATUS] };
-
-fn pop<T: Payload + 'static>(bench: &mut RingBench<T>) -> DeviceChain {
-    bench.other_side.pop().expect("the driver keeps to the protocol").expect("a chain is available")
-}
-
-fn complete<T: Payload + 'static>(bench: &mut RingBench<T>, chain: &DeviceChain, written: u32) {
-    bench.other_side.complete(chain.head, written).expect("the used ring is there");
-}
 
 /// Spec: §2.7.13 — the device sees what was written, in order, readable parts first.
 #[test]
@@ -36,7 +27,7 @@ fn a_published_chain_reaches_the_device_as_it_was_described() {
 
         bench.queue.publish();
 
-        let chain = pop(&mut bench);
+        let chain = bench.pop();
         assert_eq!((chain.readable_lens(), chain.writable_lens()), (vec![16, 32], vec![1]));
         assert_eq!(chain.read_all(&bench.hal.space).unwrap()[..16], [7; 16]);
         assert_eq!(chain.indirect, bench.queue.indirect_segments().is_some());
@@ -56,11 +47,11 @@ fn a_completion_brings_back_the_context_of_its_chain() {
             bench.queue.make_available(THREE, Tag(context)).unwrap();
         }
         bench.queue.publish();
-        let chains: Vec<_> = (0..4).map(|_| pop(&mut bench)).collect();
+        let chains: Vec<_> = (0..4).map(|_| bench.pop()).collect();
 
         for index in [2usize, 0, 3, 1] {
             chains[index].write_all(&bench.hal.space, &[index as u8]).unwrap();
-            complete(&mut bench, &chains[index], 1);
+            bench.complete(&chains[index], 1);
 
             let used = bench.queue.take_used().unwrap().unwrap();
 
@@ -83,8 +74,8 @@ fn a_full_queue_hands_the_context_back_and_takes_it_after_a_completion() {
         assert_eq!((refused.reason, refused.payload), (RefusedReason::Full, Tag(99)));
 
         bench.queue.publish();
-        let chain = pop(&mut bench);
-        complete(&mut bench, &chain, 0);
+        let chain = bench.pop();
+        bench.complete(&chain, 0);
         assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(0));
         bench.queue.make_available(THREE, Tag(99)).unwrap();
         assert_eq!(bench.finish().len(), usize::from(4 / per_chain));
@@ -100,13 +91,13 @@ fn the_indices_wrap_at_65536_without_losing_a_completion() {
             bench.queue.make_available(ONE_READABLE, Tag(2 * round)).unwrap();
             bench.queue.make_available(ONE_WRITABLE, Tag(2 * round + 1)).unwrap();
             bench.queue.publish();
-            let (first, second) = (pop(&mut bench), pop(&mut bench));
+            let (first, second) = (bench.pop(), bench.pop());
             let mut order = [(first, 0, 2 * round), (second, 1, 2 * round + 1)];
             if !bench.ring.in_order {
                 order.reverse();
             }
             for (chain, written, _) in &order {
-                complete(&mut bench, chain, *written);
+                bench.complete(chain, *written);
             }
 
             for (_, _, context) in order {
@@ -146,8 +137,8 @@ fn expect_exact_notifications(mut bench: RingBench<Tag<()>>) {
         assert_eq!(bench.device.notifications(0) - before, usize::from(expected));
         available = available.wrapping_add(batch);
         for _ in 0..batch {
-            let chain = pop(&mut bench);
-            complete(&mut bench, &chain, 0);
+            let chain = bench.pop();
+            bench.complete(&chain, 0);
             bench.queue.take_used().unwrap().unwrap();
         }
     }
@@ -167,7 +158,7 @@ fn expect_suppression(mut bench: RingBench<Tag<u8>>) {
     bench.queue.make_available(ONE_READABLE, Tag(1)).unwrap();
     assert!(!bench.queue.publish());
 
-    pop(&mut bench);
+    bench.pop();
     assert!(!bench.other_side.enable_notifications().unwrap(), "nothing is waiting");
     bench.queue.make_available(ONE_READABLE, Tag(2)).unwrap();
     assert!(bench.queue.publish());
@@ -202,8 +193,8 @@ fn more_than_65535_chains_without_a_notification_lose_nothing() {
             bench.other_side.disable_notifications().unwrap();
             bench.queue.make_available(ONE_READABLE, Tag(round)).unwrap();
             assert!(!bench.queue.publish(), "round {round}");
-            let chain = pop(&mut bench);
-            complete(&mut bench, &chain, 0);
+            let chain = bench.pop();
+            bench.complete(&chain, 0);
             assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(round));
         }
         bench.other_side.enable_notifications().unwrap();
@@ -221,7 +212,7 @@ fn a_completion_in_the_window_of_a_rearm_is_not_missed() {
         bench.queue.make_available(ONE_READABLE, Tag(1)).unwrap();
         bench.queue.make_available(ONE_READABLE, Tag(2)).unwrap();
         bench.queue.publish();
-        let (first, second) = (pop(&mut bench), pop(&mut bench));
+        let (first, second) = (bench.pop(), bench.pop());
 
         assert!(!bench.other_side.complete(first.head, 0).unwrap(), "suppressed");
         assert_eq!(bench.queue.rearm(), Rearmed::MoreWaiting);
@@ -240,7 +231,7 @@ fn taking_a_completion_does_not_rearm() {
         for context in 0..if cfg!(miri) { 3 } else { 200 } {
             bench.queue.make_available(ONE_READABLE, Tag(context)).unwrap();
             bench.queue.publish();
-            let chain = pop(&mut bench);
+            let chain = bench.pop();
 
             assert!(!bench.other_side.complete(chain.head, 0).unwrap());
 
@@ -277,15 +268,15 @@ fn serve_as_many_as_fit(bench: &mut RingBench<Tag<u16>>, size: u16) {
     assert_eq!(refused.reason, RefusedReason::Full);
     let published = size / 3 + 1;
     for context in 0..published {
-        let chain = pop(bench);
-        complete(bench, &chain, 0);
+        let chain = bench.pop();
+        bench.complete(&chain, 0);
         assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(context));
     }
     assert!(bench.other_side.pop().unwrap().is_none(), "the others are not published");
     bench.queue.publish();
     for context in published..size {
-        let chain = pop(bench);
-        complete(bench, &chain, 0);
+        let chain = bench.pop();
+        bench.complete(&chain, 0);
         assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(context));
     }
 }
@@ -298,15 +289,15 @@ fn a_delayed_rearm_across_the_wrap_waits_for_as_many_chains() {
         for _ in 0..before {
             bench.queue.make_available(ONE_WRITABLE, Tag(())).unwrap();
             bench.queue.publish();
-            let chain = pop(&mut bench);
-            complete(&mut bench, &chain, 1);
+            let chain = bench.pop();
+            bench.complete(&chain, 1);
             bench.queue.take_used().unwrap().unwrap();
         }
         for _ in 0..5 {
             bench.queue.make_available(ONE_WRITABLE, Tag(())).unwrap();
         }
         bench.queue.publish();
-        let heads: Vec<_> = (0..5).map(|_| pop(&mut bench).head).collect();
+        let heads: Vec<_> = (0..5).map(|_| bench.pop().head).collect();
 
         assert_eq!(bench.queue.rearm_delayed(4), Rearmed::Quiet);
 

@@ -8,6 +8,7 @@ use virtio_guest::raw::Payload;
 use virtio_guest::ring::{QueueSettings, Slots, Virtqueue};
 use virtio_guest::transport::pci::PciTransport;
 use virtio_guest::wire::features::DeviceFeatures;
+use virtio_model::chain::Chain;
 use virtio_model::packed;
 use virtio_model::pci::PciDevice;
 use virtio_model::queue::DeviceQueue;
@@ -181,6 +182,16 @@ impl<T: Payload + 'static> RingBench<T> {
     /// Every kind of packed ring.
     pub fn packed(size: u16) -> impl Iterator<Item = Self> {
         Ring::all().filter(|ring| ring.packed).map(move |ring| Self::with(size, ring))
+    }
+
+    /// The device takes the next chain that it was shown.
+    pub fn pop(&mut self) -> Chain {
+        self.other_side.pop().expect("the driver keeps to the protocol").expect("a chain is available")
+    }
+
+    /// The device returns a chain, as one to which it wrote so many bytes.
+    pub fn complete(&mut self, chain: &Chain, written: u32) {
+        self.other_side.complete(chain.head, written).expect("the used ring is there");
     }
 
     /// A lie in either layout, told at the place of the first used chain.
