@@ -1,23 +1,31 @@
-//! A global allocator that counts, while it is asked to: an operation on a ring should allocate nothing.
+//! A global allocator that counts for a thread that asks for it: an operation on a ring should allocate nothing.
 //!
-//! When nobody counts it costs one load and a branch, so that it does not spoil the times of a peer that allocates.
+//! Each thread counts its own allocations, for a test harness allocates in another thread whenever it likes. When a
+//! thread does not count it costs one load and a branch, so that it does not spoil the times of a peer that allocates.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::cell::Cell;
 
 /// See the module's head.
 #[derive(Debug)]
 pub struct Counting;
 
-static IS_COUNTING: AtomicBool = AtomicBool::new(false);
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+// Constants at first and nothing to drop: neither allocates, so that an allocator may use them.
+thread_local! {
+    static IS_COUNTING: Cell<bool> = const { Cell::new(false) };
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    if IS_COUNTING.get() {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+    }
+}
 
 // SAFETY: everything is passed on to the system's allocator as it is.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if IS_COUNTING.load(Ordering::Relaxed) {
-            ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        }
+        count();
         // SAFETY: the caller's promise.
         unsafe { System.alloc(layout) }
     }
@@ -28,19 +36,17 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if IS_COUNTING.load(Ordering::Relaxed) {
-            ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        }
+        count();
         // SAFETY: the caller's promise.
         unsafe { System.alloc_zeroed(layout) }
     }
 }
 
-/// How often anybody in this process allocated while `work` was done. Not for two threads at a time.
+/// How often this thread allocated while it did `work`.
 pub fn allocations_during(work: impl FnOnce()) -> u64 {
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
-    IS_COUNTING.store(true, Ordering::Relaxed);
+    let before = ALLOCATIONS.get();
+    IS_COUNTING.set(true);
     work();
-    IS_COUNTING.store(false, Ordering::Relaxed);
-    ALLOCATIONS.load(Ordering::Relaxed) - before
+    IS_COUNTING.set(false);
+    ALLOCATIONS.get() - before
 }
