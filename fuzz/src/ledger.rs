@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use virtio_guest::raw::{Payload, Tag};
+use virtio_guest::hal::DeviceAddress;
+use virtio_guest::raw::{Payload, Segment, Tag};
 use virtio_guest::ring::Used;
 
 use crate::device::Return;
@@ -42,10 +43,16 @@ pub(crate) struct Ledger {
     next_context: u32,
 }
 
+/// Where the device finds a buffer, which is one segment.
+fn address(mapped: &Mapped) -> DeviceAddress {
+    let mut address = None;
+    mapped.visit_segments(&mut |segment: &Segment| address = Some(segment.address));
+    address.expect("a buffer is one segment")
+}
+
 /// Where the device finds the buffers of a chain.
 fn buffers(cargo: &Cargo) -> [Option<u64>; BUFFERS_MAX] {
-    let address = |mapped: &Option<Mapped>| mapped.segment(0).map(|segment| segment.address.0);
-    [address(&cargo.1[0]), address(&cargo.1[1])]
+    cargo.1.each_ref().map(|mapped| mapped.as_ref().map(|mapped| address(mapped).0))
 }
 
 impl Ledger {
@@ -59,8 +66,7 @@ impl Ledger {
     pub(crate) fn lend(&mut self, cargo: &Cargo, size: Size) {
         let entry = Entry { size, id: 0, is_published: false, buffers: buffers(cargo) };
         for mapped in cargo.1.iter().flatten() {
-            let segment = mapped.segment(0).expect("a buffer is one segment");
-            world::with(|world| world.memory.lend_buffer(segment.address));
+            world::with(|world| world.memory.lend_buffer(address(mapped)));
         }
         self.entries.insert(cargo.0.0, entry);
     }
@@ -129,8 +135,7 @@ impl Ledger {
             entry.unwrap_or_else(|| panic!("chain {context} comes back, but the queue did not have it"));
         assert_eq!(buffers(cargo), entry.buffers, "chain {context} comes back with the buffers of another");
         for mapped in cargo.1.iter().flatten() {
-            let segment = mapped.segment(0).expect("a buffer is one segment");
-            world::with(|world| world.memory.return_buffer(segment.address));
+            world::with(|world| world.memory.return_buffer(address(mapped)));
         }
         entry
     }

@@ -112,7 +112,8 @@ impl Life {
     fn step(mut self, step: u8) -> Option<Self> {
         let number = step >> 4;
         match step % 16 {
-            0..3 => self.make_available(),
+            0..2 => self.make_available(1),
+            2 => self.make_available(2 + usize::from(number % 4)),
             3..5 => self.publish(),
             5..7 => self.take_used(),
             7 => self.take_used_burst(number.into()),
@@ -144,49 +145,47 @@ impl Life {
         assert!(!is_honest || in_service, "an honest device broke the queue");
     }
 
-    /// Why a chain must be refused, if it must; and what it takes.
-    fn judge(&self, plan: &Plan) -> Result<Size, RefusedReason> {
-        let (size, segments) = (self.queue.size(), plan.segments());
-        let goes_into_a_table =
-            self.queue.indirect_segments().is_some_and(|longest| (2..=longest).contains(&segments));
-        let descriptors = if goes_into_a_table { 1 } else { segments };
-        if self.queue.broken().is_some() {
-            Err(RefusedReason::Broken)
-        } else if segments == 0 {
-            Err(RefusedReason::Empty)
-        } else if segments > size {
-            Err(RefusedReason::TooLong)
-        } else if self.ledger.descriptors() + usize::from(descriptors) > size.into() {
-            Err(RefusedReason::Full)
-        } else if plan.has_bad_portion() {
-            Err(RefusedReason::BadPortion)
-        } else if plan.is_misordered() {
-            Err(RefusedReason::Misordered)
-        } else {
-            Ok(Size { descriptors, writable_bytes: plan.writable_bytes() })
-        }
-    }
-
-    fn make_available(&mut self) {
-        let plan = world::with(|world| Plan::read(&mut world.script));
-        let expected = self.judge(&plan);
-        let mut buffers = plan.buffers.iter().map(|(len, direction)| {
-            Mapped::map(&WatchedHal, Buffer::new(*len), *direction).expect("there is room")
+    /// Makes chains available, one by itself or several in a burst, until one is refused.
+    fn make_available(&mut self, chains: usize) {
+        let plans: Vec<_> = (0..chains).map(|_| world::with(|world| Plan::read(&mut world.script))).collect();
+        let descriptors: usize = plans.iter().map(|plan| usize::from(plan.segments()) + 2).sum();
+        let limits = Limits::of(&self.queue);
+        let Self { queue, ledger, .. } = self;
+        let mut expected = Vec::new();
+        let mut supply = plans.iter().map(|plan| {
+            if !expected.is_empty() {
+                // Another one is asked for: the one before was taken.
+                ledger.accept();
+            }
+            let verdict = limits.judge(plan, ledger.descriptors());
+            expected.push(verdict);
+            let mut buffers = plan.buffers.iter().map(|(len, direction)| {
+                Mapped::map(&WatchedHal, Buffer::new(*len), *direction).expect("there is room")
+            });
+            let cargo = (Tag(ledger.next_context()), [buffers.next(), buffers.next()]);
+            ledger.lend(&cargo, verdict.unwrap_or_default());
+            (Chain { readable: &plan.readable, writable: &plan.writable }, cargo)
         });
-        let cargo = (Tag(self.ledger.next_context()), [buffers.next(), buffers.next()]);
-        self.ledger.lend(&cargo, expected.unwrap_or_default());
+        let result = within(0, STORES_PER_DESCRIPTOR * descriptors, || match chains {
+            1 => {
+                let (chain, cargo) = supply.next().expect("there is one");
+                queue.make_available(chain, cargo).map(|()| 1)
+            }
+            _ => queue.make_available_burst(supply),
+        });
 
-        let chain = Chain { readable: &plan.readable, writable: &plan.writable };
-        let stores = STORES_PER_DESCRIPTOR * (usize::from(plan.segments()) + 2);
-        let result = within(0, stores, || self.queue.make_available(chain, cargo));
-
-        let reason = result.map_err(|refused| {
-            self.ledger.check_returned(refused.payload);
+        let made = result.map_err(|refused| {
+            ledger.check_returned(refused.payload);
             refused.reason
         });
-        assert_eq!(reason, expected.map(|_| ()), "what becomes of a chain");
-        if reason.is_ok() {
-            self.ledger.accept();
+        let all: Result<Vec<_>, _> = expected.iter().copied().collect();
+        assert_eq!(made, all.map(|all| all.len()), "what becomes of chains");
+        assert!(
+            made.is_ok() || expected.iter().filter(|verdict| verdict.is_err()).count() == 1,
+            "it stops there"
+        );
+        if made.is_ok() {
+            ledger.accept();
         }
     }
 
@@ -309,5 +308,42 @@ impl Life {
         returned.for_each(|cargo| ledger.check_returned(cargo));
         assert_eq!(ledger.len(), 0, "every chain comes back");
         world::with(|world| world.memory.assert_all_returned());
+    }
+}
+
+/// What decides whether a queue takes a chain.
+struct Limits {
+    size: u16,
+    indirect_segments: Option<u16>,
+    is_broken: bool,
+}
+
+impl Limits {
+    fn of(queue: &Queue) -> Self {
+        let (size, indirect_segments) = (queue.size(), queue.indirect_segments());
+        Self { size, indirect_segments, is_broken: queue.broken().is_some() }
+    }
+
+    /// Why a chain must be refused, if it must, `taken` descriptors being taken; and what it takes itself.
+    fn judge(&self, plan: &Plan, taken: usize) -> Result<Size, RefusedReason> {
+        let segments = plan.segments();
+        let goes_into_a_table =
+            self.indirect_segments.is_some_and(|longest| (2..=longest).contains(&segments));
+        let descriptors = if goes_into_a_table { 1 } else { segments };
+        if self.is_broken {
+            Err(RefusedReason::Broken)
+        } else if segments == 0 {
+            Err(RefusedReason::Empty)
+        } else if segments > self.size {
+            Err(RefusedReason::TooLong)
+        } else if taken + usize::from(descriptors) > self.size.into() {
+            Err(RefusedReason::Full)
+        } else if plan.has_bad_portion() {
+            Err(RefusedReason::BadPortion)
+        } else if plan.is_misordered() {
+            Err(RefusedReason::Misordered)
+        } else {
+            Ok(Size { descriptors, writable_bytes: plan.writable_bytes() })
+        }
     }
 }

@@ -47,13 +47,11 @@ fn a_published_chain_comes_back_while_others_are_not_published() {
 fn a_burst_is_shown_whole_with_one_notification() {
     for mut bench in RingBench::variants(8) {
         bench.queue.make_available(ONE_READABLE, Tag(0)).unwrap();
-        let mut burst = bench.queue.burst();
-        for context in 1..4 {
-            burst.make_available(ONE_WRITABLE, Tag(context)).unwrap();
-        }
+        let chains = (1..4).map(|context| (ONE_WRITABLE, Tag(context)));
+        assert_eq!(bench.queue.make_available_burst(chains).unwrap(), 3);
         assert!(bench.other_side.pop().unwrap().is_none(), "the burst is not published");
 
-        assert!(burst.publish());
+        assert!(bench.queue.publish());
 
         assert_eq!(bench.queue.statistics().notifications_sent, 1);
         for expected in 0..4u32 {
@@ -65,12 +63,12 @@ fn a_burst_is_shown_whole_with_one_notification() {
     }
 }
 
-/// A burst that is given up is not lost: its chains are published later, and a reset gives their contexts back.
+/// Nothing is published by itself, in whatever calls it was made available; and a reset gives the contexts back.
 #[test]
-fn a_dropped_burst_leaves_its_chains_for_a_later_publish() {
+fn what_several_calls_made_available_is_published_together() {
     for mut bench in RingBench::variants(8) {
-        bench.queue.burst().make_available(ONE_READABLE, Tag(1)).unwrap();
-        bench.queue.burst().make_available(ONE_WRITABLE, Tag(2)).unwrap();
+        bench.queue.make_available_burst([(ONE_READABLE, Tag(1))]).unwrap();
+        bench.queue.make_available(ONE_WRITABLE, Tag(2)).unwrap();
         assert_eq!((bench.queue.in_flight(), bench.queue.free_descriptors()), (2, 6));
         assert!(bench.other_side.pop().unwrap().is_none(), "nothing is published");
 
@@ -78,34 +76,31 @@ fn a_dropped_burst_leaves_its_chains_for_a_later_publish() {
 
         assert_eq!(bench.pop().readable_lens(), [16]);
         assert_eq!(bench.pop().writable_lens(), [1]);
-        bench.queue.burst().make_available(ONE_READABLE, Tag(3)).unwrap();
+        bench.queue.make_available_burst([(ONE_READABLE, Tag(3))]).unwrap();
         let mut returned: Vec<_> = bench.finish().into_iter().map(|Tag(context)| context).collect();
         returned.sort_unstable();
         assert_eq!(returned, [1, 2, 3]);
     }
 }
 
-/// A burst that is forgotten, and never dropped, is as one that is dropped: no chain is lost, and none goes over another.
+/// A burst ends where a chain is refused: those before it are made available, and those after it are not asked for.
 #[test]
-#[allow(clippy::forget_non_drop, reason = "there is nothing to drop today, and that is the promise")]
-fn a_forgotten_burst_leaves_its_chains_for_a_later_publish() {
-    for mut bench in RingBench::variants(8) {
-        let mut burst = bench.queue.burst();
-        for context in 0..3u32 {
-            burst.make_available(ONE_READABLE, Tag(context)).unwrap();
-        }
-        std::mem::forget(burst);
-        assert_eq!((bench.queue.in_flight(), bench.queue.free_descriptors()), (3, 5));
-        bench.queue.make_available(ONE_WRITABLE, Tag(3)).unwrap();
+fn a_burst_ends_with_the_chain_that_is_refused() {
+    for mut bench in RingBench::variants(4) {
+        let mut chains = (0..9).map(|context| (ONE_READABLE, Tag(context)));
 
+        let refused = bench.queue.make_available_burst(&mut chains).unwrap_err();
+
+        assert_eq!((refused.reason, refused.payload), (RefusedReason::Full, Tag(4)));
+        assert_eq!(chains.len(), 4);
+        assert_eq!(bench.queue.make_available_burst([]).unwrap(), 0);
+        assert_eq!((bench.queue.in_flight(), bench.queue.statistics().chains), (4, 4));
         assert!(bench.queue.publish());
-
         for context in 0..4 {
             let chain = bench.pop();
-            bench.complete(&chain, u32::from(context == 3));
+            bench.complete(&chain, 0);
             assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(context));
         }
-        assert!(bench.other_side.pop().unwrap().is_none());
         assert!(bench.finish().is_empty());
     }
 }
@@ -119,10 +114,9 @@ fn a_refused_chain_leaves_nothing_behind() {
         let size = bench.queue.size();
         for context in 0..u32::from(size) * 2 {
             bench.queue.make_available(ONE_WRITABLE, Tag(context)).unwrap();
-            let mut burst = bench.queue.burst();
-            let refused = burst.make_available(Chain { readable: &bad, writable: &[] }, Tag(u32::MAX));
+            let refused = bench.queue.make_available(Chain { readable: &bad, writable: &[] }, Tag(u32::MAX));
             assert_eq!(refused.unwrap_err().reason, RefusedReason::BadPortion);
-            burst.publish();
+            bench.queue.publish();
 
             let chain = bench.pop();
             assert!(bench.other_side.pop().unwrap().is_none(), "there is one chain, not more");
@@ -136,18 +130,9 @@ fn a_refused_chain_leaves_nothing_behind() {
     }
 }
 
-/// How a burst ends.
-#[derive(Clone, Copy, Debug)]
-enum End {
-    Published,
-    Dropped,
-    Forgotten,
-}
-
-/// A burst: of how many segments each chain is, and whether its last one is bad; and how it ends.
-fn burst() -> impl Strategy<Value = (Vec<(usize, bool)>, End)> {
-    let end = prop_oneof![Just(End::Published), Just(End::Dropped), Just(End::Forgotten)];
-    (prop::collection::vec((1..5usize, prop::bool::weighted(0.3)), 0..6), end)
+/// Bursts: of how many segments each chain is, and whether its last one is bad; and whether all is published in the end.
+fn bursts() -> impl Strategy<Value = (Vec<(usize, bool)>, bool)> {
+    (prop::collection::vec((1..5usize, prop::bool::weighted(0.3)), 0..6), any::<bool>())
 }
 
 proptest! {
@@ -162,35 +147,44 @@ proptest! {
     fn of_any_burst_each_chain_comes_back_once(
         ring in 0..16usize,
         size in 1..14u16,
-        rounds in prop::collection::vec((burst(), any::<u64>()), if cfg!(miri) { 10 } else { 100 }),
+        rounds in prop::collection::vec((bursts(), any::<u64>()), if cfg!(miri) { 10 } else { 100 }),
     ) {
         let ring = Ring::all().nth(ring % Ring::all().count()).expect("there are some");
         let mut bench = RingBench::<Tag<u32>>::with(size, ring);
         let size = bench.queue.size();
         let (mut context, mut out, mut hidden) = (0, BTreeMap::new(), Vec::new());
-        for ((chains, end), order) in rounds {
-            let mut burst = bench.queue.burst();
-            for (segments, is_bad) in chains {
+        for ((chains, is_published), order) in rounds {
+            let portions: Vec<_> = chains.iter().map(|&(segments, is_bad)| {
                 let mut portions = vec![HEADER; segments];
                 if is_bad {
                     portions[segments - 1] = Portion { offset: 4095, len: 2 };
                 }
-                if burst.make_available(Chain { readable: &portions, writable: &[] }, Tag(context)).is_ok() {
+                (portions, is_bad)
+            }).collect();
+            // A refused chain ends a burst; the next one begins behind it.
+            let mut rest = &portions[..];
+            while !rest.is_empty() {
+                let mut asked = 0;
+                let chains = rest.iter().map(|(portions, _)| {
+                    asked += 1;
+                    (Chain { readable: portions, writable: &[] }, Tag(context + asked - 1))
+                });
+                let refused = bench.queue.make_available_burst(chains).is_err();
+                let (burst, later) = rest.split_at(asked as usize);
+                for (portions, is_bad) in &burst[..burst.len() - usize::from(refused)] {
                     prop_assert!(!is_bad);
-                    out.insert(context, if ring.indirect && segments > 1 { 1 } else { segments });
+                    out.insert(context, if ring.indirect && portions.len() > 1 { 1 } else { portions.len() });
                     hidden.push(context);
                     context += 1;
                 }
+                rest = later;
             }
-            match end {
-                End::Published => _ = burst.publish(),
-                End::Dropped => {}
-                #[allow(clippy::forget_non_drop, reason = "there is nothing to drop today, and that is the promise")]
-                End::Forgotten => std::mem::forget(burst),
+            if is_published {
+                bench.queue.publish();
             }
             prop_assert_eq!(usize::from(bench.queue.in_flight()), out.len());
             prop_assert_eq!(usize::from(size - bench.queue.free_descriptors()), out.values().sum::<usize>());
-            if !matches!(end, End::Published) {
+            if !is_published {
                 prop_assert!(bench.other_side.pop().unwrap().is_none(), "nothing is published");
                 continue;
             }

@@ -98,15 +98,16 @@ fn serve(mut queue: DeviceQueue, device: &Bell, driver: &Bell) {
 fn drive(bench: &mut RingBench<Tag<u32>>, device: &Bell, driver: &Bell) {
     let (mut sent, mut answered) = (0, 0);
     while answered < REQUESTS {
-        let mut burst = bench.queue.burst();
-        while sent < REQUESTS {
-            let portion = Portion { offset: sent * 8, len: 1 };
-            if burst.make_available(Chain { readable: &[], writable: &[portion] }, Tag(sent)).is_err() {
-                break;
-            }
-            sent += 1;
-        }
-        if burst.publish() {
+        let portions: Vec<_> =
+            (0..REQUESTS).map(|request| [Portion { offset: request * 8, len: 1 }]).collect();
+        let chains = (sent..REQUESTS).zip(&portions[sent as usize..]);
+        let chains =
+            chains.map(|(request, portion)| (Chain { readable: &[], writable: portion }, Tag(request)));
+        sent = match bench.queue.make_available_burst(chains) {
+            Ok(_) => REQUESTS,
+            Err(refused) => refused.payload.0,
+        };
+        if bench.queue.publish() {
             device.ring();
         }
         let before = answered;

@@ -8,7 +8,7 @@ use support::{Bench, DiskBench, RingBench, TestHal};
 use virtio_guest::device::block::{Block, RequestError, Sector, Settings, StartError, Storage};
 use virtio_guest::hal::{Attempts, Direction, Hal};
 use virtio_guest::lifecycle::{ConfigError, NegotiateError, Negotiating, Wants};
-use virtio_guest::raw::{MappedBuffer, Payload, Segment, Tag};
+use virtio_guest::raw::{MappedBuffer, Payload, Segment, SegmentVisitor, Tag};
 use virtio_guest::ring::{Chain, Portion, QueueSettings, RefusedReason, Slots};
 use virtio_guest::wire::block::BlockFeatures;
 use virtio_guest::wire::field::Field;
@@ -40,8 +40,8 @@ unsafe impl Payload for Huge {
         2
     }
 
-    fn segment(&self, index: usize) -> Option<Segment> {
-        self.0.get(index).copied()
+    fn visit_segments(&self, visitor: &mut impl SegmentVisitor) {
+        self.0.iter().for_each(|segment| visitor.segment(segment));
     }
 }
 
@@ -78,15 +78,15 @@ unsafe impl Payload for Miscounting {
         2
     }
 
-    fn segment(&self, index: usize) -> Option<Segment> {
-        (index < self.has).then_some(self.segment)
+    fn visit_segments(&self, visitor: &mut impl SegmentVisitor) {
+        (0..self.has).for_each(|_| visitor.segment(&self.segment));
     }
 }
 
-/// A chain that was cut short would run on into a descriptor of an earlier one.
+/// A chain that was cut short would run on into a descriptor of an earlier one; one that is longer has no room.
 #[test]
 fn a_payload_with_other_segments_than_it_says_is_refused() {
-    for (has, len) in [(0, 16), (1, 16), (2, 0)] {
+    for (has, len) in [(0, 16), (1, 16), (3, 16), (9, 16), (2, 0)] {
         let mut bench = RingBench::<Miscounting>::new(8, false, false);
         let (address, domain) = (virtio_guest::hal::DeviceAddress(0), bench.hal.domain());
         let segment = Segment { address, len, direction: Direction::DeviceWritable, domain };

@@ -9,7 +9,7 @@ mod support;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use support::{Ring, RingBench};
-use virtio_guest::raw::{Payload, Segment, Tag};
+use virtio_guest::raw::{Payload, SegmentVisitor, Tag};
 use virtio_guest::ring::{Chain, Portion};
 
 const READABLE: Portion = Portion { offset: 0, len: 16 };
@@ -30,8 +30,8 @@ unsafe impl Payload for Fragile {
         usize::from(self.breaks)
     }
 
-    fn segment(&self, _: usize) -> Option<Segment> {
-        panic!("the payload breaks")
+    fn visit_segments(&self, _: &mut impl SegmentVisitor) {
+        assert!(!self.breaks, "the payload breaks");
     }
 }
 
@@ -63,9 +63,9 @@ fn a_payload_that_panics_leaves_nothing_of_its_chain() {
             let whole = Chain { readable: &[READABLE], writable: &[WRITABLE] };
             let broken = Chain { readable: &[READABLE, READABLE], writable: &[] };
             let unwound = quietly(|| {
-                let mut burst = bench.queue.burst();
-                burst.make_available(whole, Fragile { number, breaks: false }).unwrap();
-                drop(burst.make_available(broken, Fragile { number, breaks: true }));
+                let chains = [(whole, false), (broken, true)];
+                let chains = chains.map(|(chain, breaks)| (chain, Fragile { number, breaks }));
+                drop(bench.queue.make_available_burst(chains));
             });
             assert!(unwound.is_err());
             let one = Chain { readable: &[READABLE], writable: &[] };

@@ -4,8 +4,8 @@ use std::alloc::Layout;
 
 use virtio_guest::hal::{Attempts, DeviceAddress, Direction, Domain};
 use virtio_guest::lifecycle::{Negotiating, Running, Wants};
-use virtio_guest::raw::{Payload, Segment, Tag};
-use virtio_guest::ring::{Chain, Portion, QueueSettings, Slots, Used, Virtqueue};
+use virtio_guest::raw::{Payload, Segment, SegmentVisitor, Tag};
+use virtio_guest::ring::{Chain, Portion, QueueSettings, Slots, Virtqueue};
 use virtio_guest::wire::features::{CommonFeatures, DeviceFeatures};
 
 use crate::case::Case;
@@ -60,34 +60,68 @@ impl<T: Payload + 'static> Live<T> {
         Self { queue, areas, _device: device }
     }
 
-    /// The work that is measured. `operation` makes a payload of a context; the chain's portions are always the same.
-    #[inline]
-    fn rounds(
+    /// The work that is measured. `operation` makes a chain and a payload of a context.
+    fn rounds<'c>(
         &mut self,
         (rounds, burst): (u64, u16),
         mut turn: Turn<'_>,
         contexts: &mut Contexts,
-        chain: Chain<'_>,
-        operation: impl Fn(u64) -> T,
+        operation: impl Fn(u64) -> (Chain<'c>, T),
         context_of: impl Fn(T) -> u64,
     ) {
         for _ in 0..rounds {
-            let mut supply = self.queue.burst();
-            for _ in 0..burst {
-                if let Err(refused) = supply.make_available(chain, operation(contexts.next())) {
-                    fail(&refused.reason);
-                }
+            if burst == 1 {
+                self.round_of_one(&mut turn, contexts, &operation, &context_of);
+            } else {
+                self.round(burst, &mut turn, contexts, &operation, &context_of);
             }
-            supply.publish();
-            turn.published(burst);
-            let mut left = usize::from(burst);
-            while left > 0 {
-                let take = |used: Used<T>| contexts.came_back(context_of(used.payload));
-                match self.queue.take_used_burst(left, take) {
-                    Ok(0) => turn.wait(),
-                    Ok(taken) => left -= taken,
-                    Err(broken) => fail(&broken),
-                }
+        }
+    }
+
+    /// A burst, as a driver has it that has many requests.
+    fn round<'c>(
+        &mut self,
+        burst: u16,
+        turn: &mut Turn<'_>,
+        contexts: &mut Contexts,
+        operation: impl Fn(u64) -> (Chain<'c>, T),
+        context_of: impl Fn(T) -> u64,
+    ) {
+        let chains = (0..burst).map(|_| operation(contexts.next()));
+        if let Err(refused) = self.queue.make_available_burst(chains) {
+            fail(&refused.reason);
+        }
+        self.queue.publish();
+        turn.published(burst);
+        let mut left = usize::from(burst);
+        while left > 0 {
+            match self.queue.take_used_burst(left, |used| contexts.came_back(context_of(used.payload))) {
+                Ok(0) => turn.wait(),
+                Ok(taken) => left -= taken,
+                Err(broken) => fail(&broken),
+            }
+        }
+    }
+
+    /// One request, as a driver has it that has one at a time.
+    fn round_of_one<'c>(
+        &mut self,
+        turn: &mut Turn<'_>,
+        contexts: &mut Contexts,
+        operation: impl Fn(u64) -> (Chain<'c>, T),
+        context_of: impl Fn(T) -> u64,
+    ) {
+        let (chain, payload) = operation(contexts.next());
+        if let Err(refused) = self.queue.make_available(chain, payload) {
+            fail(&refused.reason);
+        }
+        self.queue.publish();
+        turn.published(1);
+        loop {
+            match self.queue.take_used() {
+                Ok(Some(used)) => return contexts.came_back(context_of(used.payload)),
+                Ok(None) => turn.wait(),
+                Err(broken) => fail(&broken),
             }
         }
     }
@@ -107,9 +141,12 @@ unsafe impl<const N: usize> Payload for Operation<N> {
         N
     }
 
-    #[inline]
-    fn segment(&self, index: usize) -> Option<Segment> {
-        self.segments.get(index).copied()
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "as the trait says, where chains are many")]
+    fn visit_segments(&self, visitor: &mut impl SegmentVisitor) {
+        for segment in self.segments {
+            visitor.segment(segment);
+        }
     }
 }
 
@@ -148,9 +185,8 @@ impl<const N: usize> Driver for Ours<N> {
     fn rounds(&mut self, rounds: u64, burst: u16, turn: Turn<'_>) {
         let Self { live, segments, contexts } = self;
         let segments: &'static [Segment; N] = segments;
-        let operation = |context| Operation { segments, context };
-        let size = (rounds, burst);
-        live.rounds(size, turn, contexts, Chain::default(), operation, |operation| operation.context);
+        let operation = |context| (Chain::default(), Operation { segments, context });
+        live.rounds((rounds, burst), turn, contexts, operation, |operation| operation.context);
     }
 
     fn areas(&self) -> Areas {
@@ -198,8 +234,8 @@ impl<const R: usize, const W: usize> Driver for OursPortions<R, W> {
     fn rounds(&mut self, rounds: u64, burst: u16, turn: Turn<'_>) {
         let Self { live, readable, writable, contexts } = self;
         let chain = Chain { readable, writable };
-        let operation = |context| Tag(Context(context));
-        live.rounds((rounds, burst), turn, contexts, chain, operation, |Tag(Context(context))| context);
+        let operation = |context| (chain, Tag(Context(context)));
+        live.rounds((rounds, burst), turn, contexts, operation, |Tag(Context(context))| context);
     }
 
     fn areas(&self) -> Areas {

@@ -5,6 +5,11 @@
 //! Spec: §2.6 Virtqueues. A [`MappedBuffer`] moves into a queue as (a part of) the context of its chain and comes back with the completion;
 //! in between nobody can reach its bytes.
 
+#![allow(
+    clippy::inline_always,
+    reason = "what a payload's segments have constant is judged by the compiler, where their chain is made available"
+)]
+
 use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::NonNull;
 
@@ -125,14 +130,28 @@ impl<H: Hal, B: DmaBuffer> Drop for MappedBuffer<H, B> {
 ///
 /// # Safety
 ///
-/// As long as the payload exists, wherever it is moved to: [`segment_count`](Payload::segment_count) and [`segment`](Payload::segment) give the same answers each time,
-/// a segment for each index below the count and none from there on; each segment has a byte at least, and is mapped for the device; and no safe code can reach or free its bytes without consuming (or mutably borrowing) the payload.
+/// As long as the payload exists, wherever it is moved to: [`segment_count`](Payload::segment_count) and [`visit_segments`](Payload::visit_segments) give the same answers
+/// each time, as many segments as the count says; each segment has a byte at least, and is mapped for the device; and no safe code can reach or free its bytes without consuming (or mutably borrowing) the payload.
 pub unsafe trait Payload {
     /// Number of segments.
     fn segment_count(&self) -> usize;
 
-    /// The segment at `index`, counted from 0, those that the device reads first (a queue checks that, and refuses others); `None` from [`segment_count`](Payload::segment_count) on.
-    fn segment(&self, index: usize) -> Option<Segment>;
+    /// Shows `visitor` all segments, one after the other, those that the device reads first (a queue checks that, and refuses others).
+    ///
+    /// Mark it `#[inline(always)]` where chains are many: then whatever is constant about the segments is judged by the compiler.
+    fn visit_segments(&self, visitor: &mut impl SegmentVisitor);
+}
+
+/// Who looks at the segments of a [`Payload`]: a queue that writes descriptors of them. A closure will do, too.
+pub trait SegmentVisitor {
+    /// The next segment.
+    fn segment(&mut self, segment: &Segment);
+}
+
+impl<F: FnMut(&Segment)> SegmentVisitor for F {
+    fn segment(&mut self, segment: &Segment) {
+        self(segment);
+    }
 }
 
 /// A context without buffers: whatever the owner wants to know again when the chain completes.
@@ -141,64 +160,68 @@ pub struct Tag<C>(pub C);
 
 // SAFETY: there are no segments.
 unsafe impl<C> Payload for Tag<C> {
+    #[inline]
     fn segment_count(&self) -> usize {
         0
     }
 
-    fn segment(&self, _: usize) -> Option<Segment> {
-        None
-    }
+    #[inline(always)]
+    fn visit_segments(&self, _: &mut impl SegmentVisitor) {}
 }
 
 // SAFETY: the guard keeps the buffer mapped and unreachable until it is consumed.
 unsafe impl<H: Hal, B: DmaBuffer> Payload for MappedBuffer<H, B> {
+    #[inline]
     fn segment_count(&self) -> usize {
         1
     }
 
-    fn segment(&self, index: usize) -> Option<Segment> {
-        (index == 0).then_some(self.segment)
+    #[inline(always)]
+    fn visit_segments(&self, visitor: &mut impl SegmentVisitor) {
+        visitor.segment(&self.segment);
     }
 }
 
 // SAFETY: both halves promise for themselves, and the pair gives neither away by shared reference.
 unsafe impl<A: Payload, B: Payload> Payload for (A, B) {
+    #[inline]
     fn segment_count(&self) -> usize {
         self.0.segment_count().saturating_add(self.1.segment_count())
     }
 
-    fn segment(&self, index: usize) -> Option<Segment> {
-        match index.checked_sub(self.0.segment_count()) {
-            None => self.0.segment(index),
-            Some(index) => self.1.segment(index),
-        }
+    #[inline(always)]
+    fn visit_segments(&self, visitor: &mut impl SegmentVisitor) {
+        self.0.visit_segments(visitor);
+        self.1.visit_segments(visitor);
     }
 }
 
 // SAFETY: the payload inside promises for itself.
 unsafe impl<P: Payload> Payload for Option<P> {
+    #[inline]
     fn segment_count(&self) -> usize {
         self.as_ref().map_or(0, P::segment_count)
     }
 
-    fn segment(&self, index: usize) -> Option<Segment> {
-        self.as_ref().and_then(|payload| payload.segment(index))
+    #[inline(always)]
+    fn visit_segments(&self, visitor: &mut impl SegmentVisitor) {
+        if let Some(payload) = self {
+            payload.visit_segments(visitor);
+        }
     }
 }
 
 // SAFETY: the payloads inside promise for themselves.
 unsafe impl<P: Payload, const N: usize> Payload for [P; N] {
+    #[inline]
     fn segment_count(&self) -> usize {
         self.iter().map(P::segment_count).fold(0, usize::saturating_add)
     }
 
-    fn segment(&self, mut index: usize) -> Option<Segment> {
+    #[inline(always)]
+    fn visit_segments(&self, visitor: &mut impl SegmentVisitor) {
         for payload in self {
-            match index.checked_sub(payload.segment_count()) {
-                None => return payload.segment(index),
-                Some(rest) => index = rest,
-            }
+            payload.visit_segments(visitor);
         }
-        None
     }
 }

@@ -24,11 +24,13 @@ mod registers;
 pub mod stand_in;
 
 pub use areas::{AreaPlacement, QueueAddresses};
-pub(crate) use areas::{IndirectTables, PackedAreas, PackedWords, SplitAreas, SplitWords, Table};
+pub(crate) use areas::{
+    IndirectTables, PackedAreas, PackedCursor, PackedDescriptor, PackedWords, SplitAreas, SplitWords, Table,
+};
 pub use doorbell::{Doorbell, Notification};
 pub(crate) use lent::QueueReset;
 pub use lent::{ConfirmedReset, Lent, Session};
-pub use mapped::{MapRefused, MappedBuffer, Payload, Segment, Tag};
+pub use mapped::{MapRefused, MappedBuffer, Payload, Segment, SegmentVisitor, Tag};
 pub use memory::{DmaMemory, OutOfBounds};
 pub(crate) use pci_bar::{MemoryBar, memory_bars};
 pub use pci_function::PciFunction;

@@ -22,12 +22,12 @@ pub(super) struct Progress {
     pub(super) first_free: u16,
     /// Descriptors that no chain has, and that can be had: none of a queue out of service. The list has at least as many entries.
     pub(super) free: u16,
-    /// Chains made available since the queue came up,
-    pub(super) made_available: u64,
-    /// of these shown to the device,
-    pub(super) published: u64,
+    /// Chains made available since the queue came up; as all that follows a count that wraps, since only differences matter, and those are at most 32768.
+    pub(super) made_available: usize,
+    /// Of these shown to the device,
+    pub(super) published: usize,
     /// and of these taken back.
-    pub(super) taken: u64,
+    pub(super) taken: usize,
 }
 
 impl Progress {
@@ -37,25 +37,31 @@ impl Progress {
 
     /// How many chains are in flight: at most 32768.
     pub(super) const fn chains(&self) -> u16 {
-        index(self.made_available).wrapping_sub(index(self.taken))
+        index(self.made_available.wrapping_sub(self.taken))
     }
 
     /// How many of them the device was shown.
     pub(super) const fn held(&self) -> u16 {
-        index(self.published).wrapping_sub(index(self.taken))
+        index(self.published.wrapping_sub(self.taken))
+    }
+
+    /// How many it was not shown yet.
+    pub(super) const fn unpublished(&self) -> u16 {
+        index(self.made_available.wrapping_sub(self.published))
     }
 
     /// Whether the device was shown a chain that is in flight.
     #[inline]
     pub(super) const fn is_published(&self, chain: &Record) -> bool {
-        let unpublished = index(self.made_available).wrapping_sub(index(self.published));
+        let unpublished = self.unpublished();
         unpublished == 0 || index(self.made_available).wrapping_sub(chain.sequence) > unpublished
     }
 }
 
 /// A count of chains as an index of a ring: modulo 65536.
 #[inline]
-pub(super) const fn index(count: u64) -> u16 {
+#[allow(clippy::cast_possible_truncation, reason = "the mask leaves 16 bits")]
+pub(super) const fn index(count: usize) -> u16 {
     (count & 0xffff) as u16
 }
 
@@ -114,11 +120,17 @@ impl Progress {
     ) -> Result<(), T> {
         let Some(slot) = slots.get_mut(usize::from(self.first_free)) else { return Err(payload) };
         slot.payload = Some(ManuallyDrop::new(payload));
-        slot.chain = chain;
+        let Record { writable_bytes, last, descriptors, sequence } = chain;
+        slot.chain.writable_bytes = writable_bytes;
+        slot.chain.descriptors = descriptors;
+        slot.chain.sequence = sequence;
+        if descriptors > 1 {
+            slot.chain.last = last;
+        }
         self.first_free = after;
         // There are that many: whoever writes a chain looks first.
         self.free = self.free.wrapping_sub(chain.descriptors);
-        self.made_available += 1;
+        self.made_available = self.made_available.wrapping_add(1);
         Ok(())
     }
 
@@ -153,6 +165,6 @@ impl Progress {
     const fn count_ended(&mut self, descriptors: u16) {
         // Never more than the queue has: the chain took them.
         self.free = self.free.wrapping_add(descriptors);
-        self.taken += 1;
+        self.taken = self.taken.wrapping_add(1);
     }
 }

@@ -9,8 +9,8 @@
 //!   (request header)    (data to a device, data from it)              (status byte)
 //! ```
 
-use crate::hal::{Direction, Domain, Hal};
-use crate::raw::{DmaMemory, Payload, Segment};
+use crate::hal::{DeviceAddress, Direction, Domain, Hal};
+use crate::raw::{DmaMemory, Payload, Segment, SegmentVisitor};
 
 /// A portion of the memory that a queue owns for its driver ([`QueueSettings::memory_bytes`](super::QueueSettings)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,8 +45,8 @@ pub enum RefusedReason {
     /// A portion that is empty or not inside of the queue's memory.
     #[error("a portion is empty or not inside of the queue's memory")]
     BadPortion,
-    /// The payload has fewer segments than it says, or an empty one: its implementation breaks its promise.
-    #[error("the payload has fewer segments than it says, or an empty one")]
+    /// The payload has fewer or more segments than it says, or an empty one: its implementation breaks its promise.
+    #[error("the payload has other segments than it says, or an empty one")]
     BadPayload,
     /// A device-readable segment of the payload comes after a device-writable one (§2.7.4.2).
     #[error("a device-readable segment comes after a device-writable one")]
@@ -69,114 +69,160 @@ pub struct RefusedChain<T> {
     pub payload: T,
 }
 
-/// How many segments a chain has. Asked once, so that nobody can give two answers.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Count {
-    payload: usize,
-    pub(super) all: usize,
+impl Chain<'_> {
+    /// How many segments it has, with this payload.
+    #[inline(always)]
+    pub(super) fn count<T: Payload>(&self, payload: &T) -> usize {
+        let portions = self.readable.len().saturating_add(self.writable.len());
+        portions.saturating_add(payload.segment_count())
+    }
 }
 
-impl Chain<'_> {
-    #[inline(always)]
-    pub(super) fn count<T: Payload>(&self, payload: &T) -> Count {
-        let payload = payload.segment_count();
-        let portions = self.readable.len().saturating_add(self.writable.len());
-        Count { payload, all: portions.saturating_add(payload) }
-    }
+/// A chain, and all that is needed to see and judge its segments.
+pub(super) struct Candidate<'c, H: Hal, T> {
+    pub(super) chain: Chain<'c>,
+    pub(super) payload: &'c T,
+    /// How many segments it has. Asked once, so that nobody can give two answers.
+    pub(super) count: usize,
+    /// What portions are of.
+    pub(super) memory: Option<&'c DmaMemory<H>>,
+    pub(super) domain: Domain,
+}
 
-    /// Shows `each` the chain's segments in the order in which the device sees them, and how many come after each; then says how many bytes are writable.
+impl<H: Hal, T: Payload> Candidate<'_, H, T> {
+    /// Puts the chain's segments into their places in the order in which the device sees them, then says how many bytes are writable.
     ///
     /// Every segment is judged on the way: whoever writes descriptors of them takes that back if this is an error.
     #[inline(always)]
-    pub(super) fn visit<H: Hal, T: Payload>(
-        &self,
-        memory: Option<&DmaMemory<H>>,
-        payload: &T,
-        count: Count,
-        domain: Domain,
-        each: impl FnMut(&Segment, usize),
-    ) -> Result<u32, RefusedReason> {
-        let mut visit = Visit::new(count, domain, each);
-        for portion in self.readable {
-            visit.portion(memory, *portion, Direction::DeviceReadable)?;
+    pub(super) fn visit(&self, places: &mut impl Places) -> Result<u32, RefusedReason> {
+        let Self { chain, payload, count, domain, .. } = self;
+        let mut visit = Visit {
+            places,
+            left: *count,
+            payload_end: chain.writable.len(),
+            domain: *domain,
+            verdict: Verdict::default(),
+        };
+        for portion in chain.readable {
+            visit.portion(&self.portion(*portion, Direction::DeviceReadable));
         }
-        for index in 0..count.payload {
-            let segment = payload.segment(index).ok_or(RefusedReason::BadPayload)?;
-            visit.segment(&segment);
+        payload.visit_segments(&mut visit);
+        visit.verdict.is_miscounted |= visit.left != visit.payload_end;
+        for portion in chain.writable {
+            visit.portion(&self.portion(*portion, Direction::DeviceWritable));
         }
-        for portion in self.writable {
-            visit.portion(memory, *portion, Direction::DeviceWritable)?;
-        }
-        visit.finish()
+        visit.verdict.result()
+    }
+
+    /// A portion as a segment: an empty one, if it is not inside of the queue's memory.
+    #[inline(always)]
+    fn portion(&self, Portion { offset, len }: Portion, direction: Direction) -> Segment {
+        let place = self.memory.zip(usize::try_from(offset).ok()).zip(usize::try_from(len).ok());
+        let address = place.and_then(|((memory, offset), len)| memory.device_address(offset, len).ok());
+        let (address, len) = address.map_or((DeviceAddress(0), 0), |address| (address, len));
+        Segment { address, len, direction, domain: self.domain }
     }
 }
 
-/// Going through a chain. What is wrong is gathered and told at the end, so that nothing is decided at each segment.
-struct Visit<F> {
-    each: F,
-    domain: Domain,
-    /// Segments that are still to come.
-    left: usize,
-    /// The shortest segment.
-    shortest: u32,
-    bytes: u64,
-    writable_bytes: u64,
-    /// A readable segment comes after a writable one.
-    is_misordered: bool,
-    /// Bits in which a segment's domain is another than the queue's.
-    other_domain: u16,
+/// Where descriptors are written.
+pub(super) trait Places {
+    /// Writes the next descriptor, after which `left` come.
+    fn put(&mut self, segment: &Segment, left: usize);
 }
 
-impl<F: FnMut(&Segment, usize)> Visit<F> {
-    const fn new(count: Count, domain: Domain, each: F) -> Self {
-        let (shortest, other_domain) = (u32::MAX, 0);
-        let (bytes, writable_bytes, is_misordered) = (0, 0, false);
-        Self { each, domain, left: count.all, shortest, bytes, writable_bytes, is_misordered, other_domain }
+/// On the way through a chain.
+struct Visit<'p, P> {
+    places: &'p mut P,
+    /// Segments that are still to come,
+    left: usize,
+    /// and how many they are when the payload has shown all of its own.
+    payload_end: usize,
+    domain: Domain,
+    verdict: Verdict,
+}
+
+impl<P: Places> Visit<'_, P> {
+    #[inline(always)]
+    fn next(&mut self, segment: &Segment) {
+        // A copy: what is written into shared memory might be the segment, as far as a compiler knows.
+        let segment = *segment;
+        self.left = self.left.wrapping_sub(1);
+        self.verdict.add(&segment, self.domain);
+        self.places.put(&segment, self.left);
     }
 
     #[inline(always)]
-    fn portion<H: Hal>(
-        &mut self,
-        memory: Option<&DmaMemory<H>>,
-        Portion { offset, len }: Portion,
-        direction: Direction,
-    ) -> Result<(), RefusedReason> {
-        let place = memory.zip(usize::try_from(offset).ok()).zip(usize::try_from(len).ok());
-        let address = place.and_then(|((memory, offset), len)| memory.device_address(offset, len).ok());
-        let address = address.filter(|_| len > 0).ok_or(RefusedReason::BadPortion)?;
-        self.segment(&Segment { address, len, direction, domain: self.domain });
-        Ok(())
+    fn portion(&mut self, segment: &Segment) {
+        self.verdict.has_bad_portion |= segment.len == 0;
+        self.next(segment);
     }
+}
 
+impl<P: Places> SegmentVisitor for Visit<'_, P> {
     #[inline(always)]
     fn segment(&mut self, segment: &Segment) {
-        // There are as many as were counted.
-        self.left = self.left.wrapping_sub(1);
-        self.shortest = self.shortest.min(segment.len);
-        self.other_domain |= segment.domain.0 ^ self.domain.0;
-        self.bytes += u64::from(segment.len);
-        match segment.direction {
-            Direction::DeviceReadable => self.is_misordered |= self.writable_bytes > 0,
-            Direction::DeviceWritable => self.writable_bytes += u64::from(segment.len),
+        if self.left == self.payload_end {
+            // There is no place for it.
+            self.verdict.is_miscounted = true;
+        } else {
+            self.next(segment);
         }
-        (self.each)(segment, self.left);
+    }
+}
+
+/// What segments come to, without a decision at each of them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Verdict {
+    bytes: u64,
+    writable_bytes: u64,
+    /// All ones if the last segment was a writable one, else 0.
+    writable: u64,
+    /// Not 0 if a readable segment came after a writable one.
+    misordered: u64,
+    /// The top bit is set if a segment was empty. The others mean nothing.
+    empty: u64,
+    /// Bits in which a segment's domain is another than the queue's.
+    other_domain: u16,
+    has_bad_portion: bool,
+    /// Whether the payload has other segments than it says.
+    is_miscounted: bool,
+}
+
+impl Verdict {
+    #[inline(always)]
+    fn add(&mut self, segment: &Segment, domain: Domain) {
+        let bytes = u64::from(segment.len);
+        let writable = match segment.direction {
+            Direction::DeviceReadable => 0,
+            Direction::DeviceWritable => u64::MAX,
+        };
+        self.bytes += bytes;
+        self.writable_bytes += bytes & writable;
+        self.misordered |= self.writable & !writable;
+        self.writable = writable;
+        self.empty |= bytes.wrapping_sub(1);
+        self.other_domain |= segment.domain.0 ^ domain.0;
     }
 
-    /// What all of it comes to.
+    /// How many bytes are writable, or what is wrong.
     #[inline(always)]
-    fn finish(self) -> Result<u32, RefusedReason> {
-        if self.shortest == 0 {
-            return Err(RefusedReason::BadPayload);
+    #[allow(clippy::cast_possible_truncation, reason = "as many bytes as all at most")]
+    fn result(&self) -> Result<u32, RefusedReason> {
+        let too_long = self.bytes >> u32::BITS;
+        let wrong = self.empty >> 63 | u64::from(self.other_domain) | self.misordered | too_long;
+        if wrong == 0 && !self.is_miscounted {
+            return Ok(self.writable_bytes as u32);
         }
-        if self.other_domain != 0 {
-            return Err(RefusedReason::OtherDomain);
-        }
-        if self.is_misordered {
-            return Err(RefusedReason::Misordered);
-        }
-        if self.bytes > u64::from(u32::MAX) {
-            return Err(RefusedReason::TooLong);
-        }
-        u32::try_from(self.writable_bytes).map_err(|_| RefusedReason::TooLong)
+        Err(if self.has_bad_portion {
+            RefusedReason::BadPortion
+        } else if self.is_miscounted || self.empty >> 63 != 0 {
+            RefusedReason::BadPayload
+        } else if self.other_domain != 0 {
+            RefusedReason::OtherDomain
+        } else if self.misordered != 0 {
+            RefusedReason::Misordered
+        } else {
+            RefusedReason::TooLong
+        })
     }
 }

@@ -4,10 +4,11 @@
 
 use super::books::{Books, Progress, in_flight};
 use super::broken::Broken;
+use super::in_order::Batches;
 use super::layout::Ring;
 use super::queue::Virtqueue;
 use super::slots::{Record, Slot};
-use super::used::{InOrder, UsedElement, UsedPlaces};
+use super::used::{UsedElement, UsedPlaces};
 use crate::hal::Hal;
 use crate::raw::Payload;
 
@@ -33,9 +34,22 @@ impl<H: Hal, T: Payload> Virtqueue<'_, H, T> {
     /// Spec: §2.7.14, §2.8.22 Receiving Used Buffers From The Device.
     #[inline(always)]
     pub fn take_used(&mut self) -> Result<Option<Used<T>>, Broken> {
-        let mut taken = None;
-        self.take_used_burst(1, |used| taken = Some(used))?;
-        Ok(taken)
+        let Self { memory, books: Books { slots, progress }, service, in_order, .. } = self;
+        if let Some(broken) = service.broken {
+            return Err(broken);
+        }
+        let slots = slots.as_mut_slice();
+        let taken = match (&memory.ring, in_order) {
+            (Ring::Split(ring), None) => Taking::of(ring.used(), slots, progress).one(),
+            (Ring::Packed(ring), None) => Taking::of(ring.used(), slots, progress).one(),
+            (Ring::Split(ring), Some(in_order)) => {
+                Batches::of(Taking::of(ring.used(), slots, progress), in_order).one()
+            }
+            (Ring::Packed(ring), Some(in_order)) => {
+                Batches::of(Taking::of(ring.used(), slots, progress), in_order).one()
+            }
+        };
+        taken.inspect_err(|why| self.out_of_service(*why))
     }
 
     /// Takes back up to `limit` chains that the device has used, and says how many there were.
@@ -56,10 +70,10 @@ impl<H: Hal, T: Payload> Virtqueue<'_, H, T> {
             (Ring::Split(ring), None) => Taking::of(ring.used(), slots, progress).burst(limit, take),
             (Ring::Packed(ring), None) => Taking::of(ring.used(), slots, progress).burst(limit, take),
             (Ring::Split(ring), Some(in_order)) => {
-                Taking::of(ring.used(), slots, progress).burst_in_order(in_order, limit, take)
+                Batches::of(Taking::of(ring.used(), slots, progress), in_order).burst(limit, take)
             }
             (Ring::Packed(ring), Some(in_order)) => {
-                Taking::of(ring.used(), slots, progress).burst_in_order(in_order, limit, take)
+                Batches::of(Taking::of(ring.used(), slots, progress), in_order).burst(limit, take)
             }
         };
         taken.inspect_err(|why| self.out_of_service(*why))
@@ -67,10 +81,10 @@ impl<H: Hal, T: Payload> Virtqueue<'_, H, T> {
 }
 
 /// Chains on their way back to their owner, one after the other.
-struct Taking<'q, T, U> {
-    used: U,
-    slots: &'q mut [Slot<T>],
-    progress: Progress,
+pub(super) struct Taking<'q, T, U> {
+    pub(super) used: U,
+    pub(super) slots: &'q mut [Slot<T>],
+    pub(super) progress: Progress,
     /// The queue's own, to which `progress` is written back.
     kept: &'q mut Progress,
 }
@@ -84,77 +98,50 @@ impl<'q, T, U: UsedPlaces> Taking<'q, T, U> {
     /// Up to `limit` chains that the device names, one by one; says how many there were.
     #[inline(always)]
     fn burst(mut self, limit: usize, mut take: impl FnMut(Used<T>)) -> Result<usize, Broken> {
-        for taken in 0..limit {
-            let Some(element) = self.used.next(&self.progress)? else { return Ok(taken) };
-            let &Record { writable_bytes, descriptors, .. } = self.known(&element)?;
-            let written_len = judge_length(&element, writable_bytes)?;
-            self.used.advance(descriptors);
-            let Some(payload) = self.progress.end_chain(self.slots, element.id) else {
-                return Err(Broken::UnknownChain { id: element.id });
-            };
-            take(Used { payload, written_len });
+        let mut left = limit;
+        while left > 0 {
+            let vouched_for = usize::from(self.used.vouched_for(&self.progress)?).min(left);
+            if vouched_for == 0 {
+                break;
+            }
+            for _ in 0..vouched_for {
+                self.next(&mut take)?;
+            }
+            left -= vouched_for;
         }
-        Ok(limit)
+        Ok(limit - left)
     }
 
-    /// Up to `limit` chains, the oldest first: the device names the last one of a batch, and all before it are used with it and count as written completely
-    /// (§2.7.9, §2.8.8). Says how many there were.
+    /// The next chain that the device names, if it names one.
     #[inline(always)]
-    fn burst_in_order(
-        mut self,
-        in_order: &mut InOrder,
-        limit: usize,
-        mut take: impl FnMut(Used<T>),
-    ) -> Result<usize, Broken> {
-        for taken in 0..limit {
-            if in_order.batch == 0 {
-                let Some(last) = self.used.next(&self.progress)? else { return Ok(taken) };
-                *in_order = InOrder { batch: self.batch(&last, in_order.oldest)?, last, ..*in_order };
-            }
-            let unknown = Broken::UnknownChain { id: in_order.last.id };
-            let chain = in_flight(self.slots, in_order.oldest.into()).ok_or(unknown)?;
-            let &Record { writable_bytes, descriptors, .. } = chain;
-            in_order.batch -= 1;
-            let written_len = if in_order.batch > 0 {
-                writable_bytes
-            } else {
-                judge_length(&in_order.last, writable_bytes)?
-            };
-            self.used.advance(descriptors);
-            let Some((payload, oldest)) = self.progress.end_oldest(self.slots, in_order.oldest) else {
-                return Err(unknown);
-            };
-            in_order.oldest = oldest;
-            take(Used { payload, written_len });
+    fn one(mut self) -> Result<Option<Used<T>>, Broken> {
+        if self.used.vouched_for(&self.progress)? == 0 {
+            return Ok(None);
         }
-        Ok(limit)
+        let mut one = None;
+        self.next(&mut |used| one = Some(used))?;
+        Ok(one)
+    }
+
+    /// The chain that the next element names, for which the device vouches.
+    #[inline(always)]
+    fn next(&mut self, take: &mut impl FnMut(Used<T>)) -> Result<(), Broken> {
+        let element = self.used.element(self.progress.taken);
+        let &Record { writable_bytes, descriptors, .. } = self.known(&element)?;
+        let written_len = judge_length(&element, writable_bytes)?;
+        self.used.advance(descriptors);
+        let Some(payload) = self.progress.end_chain(self.slots, element.id) else {
+            return Err(Broken::UnknownChain { id: element.id });
+        };
+        take(Used { payload, written_len });
+        Ok(())
     }
 
     /// The chain that a used element names, if it is one that the device holds.
     #[inline(always)]
-    fn known(&self, element: &UsedElement) -> Result<&Record, Broken> {
+    pub(super) fn known(&self, element: &UsedElement) -> Result<&Record, Broken> {
         let chain = in_flight(self.slots, element.id).filter(|chain| self.progress.is_published(chain));
         chain.ok_or(Broken::UnknownChain { id: element.id })
-    }
-
-    /// How many chains are used with the one that a used element names: the device must hold all of them, and have used that many.
-    #[inline(always)]
-    fn batch(&self, element: &UsedElement, oldest: u16) -> Result<u16, Broken> {
-        let chain = self.known(element)?;
-        if element.id == u32::from(oldest) { Ok(1) } else { self.long_batch(element, chain, oldest) }
-    }
-
-    #[inline(never)]
-    fn long_batch(&self, element: &UsedElement, chain: &Record, oldest: u16) -> Result<u16, Broken> {
-        let unknown = Broken::UnknownChain { id: element.id };
-        let first = in_flight(self.slots, oldest.into()).ok_or(unknown)?;
-        // At most 32768 are in flight.
-        let chains = chain.sequence.wrapping_sub(first.sequence).wrapping_add(1);
-        let covered = self.used.covered(&self.progress);
-        if chains > covered {
-            return Err(Broken::BatchTooLong { id: element.id, chains, covered });
-        }
-        Ok(chains)
     }
 }
 
@@ -172,7 +159,7 @@ impl<T, U> Drop for Taking<'_, T, U> {
 /// Devices exist that claim a length for chains that they cannot write to: it means nothing. Others leave out the flag that makes a packed descriptor's length mean
 /// something, though it does; then a length that is possible counts, and any other is the garbage that the specification allows.
 #[inline(always)]
-fn judge_length(element: &UsedElement, writable_bytes: u32) -> Result<u32, Broken> {
+pub(super) fn judge_length(element: &UsedElement, writable_bytes: u32) -> Result<u32, Broken> {
     let &UsedElement { id, written_len, length_is_vouched_for } = element;
     if written_len <= writable_bytes {
         Ok(written_len)

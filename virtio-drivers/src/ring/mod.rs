@@ -4,8 +4,7 @@
 //! doorbell. [`lifecycle`](crate::lifecycle) installs queues; drivers use them like this:
 //!
 //! ```text
-//!   make_available(chain, context)   write descriptors; the device does not see them yet      ┐ as often as fits,
-//!   make_available(chain, context)                                                            ┘ fastest in a burst()
+//!   make_available(chain, context)   write descriptors; the device does not see them yet; as often as fits (fastest: make_available_burst)
 //!   publish()                        one store that shows them all, one full fence, at most one notification
 //!   take_used()                      the context comes back, and how many bytes the device wrote (or take_used_burst)
 //!   rearm()                          ask for notifications again, and look once more (or rearm_delayed)
@@ -27,6 +26,7 @@ mod books;
 mod broken;
 mod chain;
 mod completion;
+mod in_order;
 mod installed;
 mod layout;
 mod packed;
@@ -52,4 +52,3 @@ pub(crate) use prepared::{DeviceLimits, PrepareError, PrepareFailed, PreparedQue
 pub use queue::{Rearmed, Virtqueue};
 pub use returned::Returned;
 pub use slots::{Slots, Storage};
-pub use supply::Burst;

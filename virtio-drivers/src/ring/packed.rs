@@ -15,15 +15,18 @@
 //! ```
 
 use core::cell::Cell;
-use core::mem::ManuallyDrop;
+use core::mem::forget;
 
 use super::books::Progress;
 use super::broken::Broken;
-use super::position::Position;
+use super::chain::{Candidate, Places, RefusedReason};
+use super::position::{Position, Walk};
+use super::slots::Slot;
+use super::supply::{DriverPlaces, Entry, Written};
 use super::used::{UsedElement, UsedPlaces};
 use crate::hal::Hal;
 use crate::raw::order::Barriers;
-use crate::raw::{PackedAreas, PackedWords, Segment};
+use crate::raw::{PackedAreas, PackedWords, Payload, Segment, Table};
 use crate::wire::packed::event_flags;
 use crate::wire::split::DescriptorFlags;
 
@@ -35,11 +38,11 @@ pub(super) struct PackedRing<H: Hal> {
     /// Whether both sides ask for notifications by position.
     event_index: bool,
     /// Where the next chain goes.
-    pub(super) available: Cell<Position>,
+    available: Cell<Position>,
     /// Where the burst begins that the device has not been shown.
     published: Cell<Position>,
     /// The flags of that burst's first descriptor.
-    pub(super) withheld: Cell<u16>,
+    withheld: Cell<u16>,
     /// Where the next used descriptor will be.
     taken: Cell<Position>,
 }
@@ -61,13 +64,20 @@ impl<H: Hal> PackedRing<H> {
         &self.areas
     }
 
+    /// Where chains go.
+    #[inline]
+    pub(super) const fn supply(&self) -> PackedPlaces<'_> {
+        let next = Walk::from(self.areas.words(), self.available.get());
+        PackedPlaces { words: self.areas.words(), next, kept: &self.available, withheld: &self.withheld }
+    }
+
     /// Shows the device everything made available, and says whether it wants to be notified (§2.8.21, steps 2 and 3).
     #[inline]
     pub(super) fn publish(&self) -> bool {
         let words = self.areas.words();
         let (old, new) = (self.published.get(), self.available.get());
         self.barriers.contents_before_publishing();
-        words.descriptor(old.slot).set_flags(self.withheld.get());
+        Walk::from(words, old).descriptor().set_flags(self.withheld.get());
         self.published.set(new);
         self.barriers.publishing_before_suppression_check();
 
@@ -96,8 +106,8 @@ impl<H: Hal> PackedRing<H> {
     /// The used descriptors, to be read one after the other.
     #[inline]
     pub(super) const fn used(&self) -> UsedDescriptors<'_> {
-        let position = self.taken.get();
-        UsedDescriptors { words: self.areas.words(), barriers: self.barriers, position, kept: &self.taken }
+        let next = Walk::from(self.areas.words(), self.taken.get());
+        UsedDescriptors { barriers: self.barriers, next, flags: 0, kept: &self.taken }
     }
 
     /// Tells the device to send no used-buffer notifications (§2.8.10).
@@ -115,74 +125,140 @@ impl<H: Hal> PackedRing<H> {
             words.set_driver_event(0, event_flags::ENABLE);
         }
         self.barriers.rearm_before_used_check();
-        taken.is_used(words.descriptor(taken.slot).flags())
+        taken.is_used(Walk::from(words, taken).descriptor().flags())
     }
 }
 
-/// A chain that is being written into the ring, all but the flags of its first descriptor (§2.8.21.1). Unless it is finished, what was written of it is
-/// taken back: the device must find nothing behind the chain that comes in its place.
+/// The ring, from where the next chain goes.
 #[derive(Debug)]
-pub(super) struct Laying<'q> {
+pub(super) struct PackedPlaces<'q> {
     words: PackedWords<'q>,
+    next: Walk<'q>,
+    kept: &'q Cell<Position>,
+    withheld: &'q Cell<u16>,
+}
+
+impl DriverPlaces for PackedPlaces<'_> {
+    fn size(&self) -> u16 {
+        self.words.size()
+    }
+
+    #[inline(always)]
+    fn write<H: Hal, T: Payload>(
+        &mut self,
+        _: &[Slot<T>],
+        entry: Entry,
+        table: Option<Table<'_>>,
+        chain: &Candidate<'_, H, T>,
+    ) -> Result<Written, RefusedReason> {
+        let first = self.next;
+        let mut laying = Laying { next: first, id: entry.id, is_begun: false, head_flags: 0 };
+        let unfinished =
+            Unfinished { words: self.words, first: first.position(), descriptors: entry.descriptors };
+        let judged = match table {
+            None => chain.visit(&mut laying),
+            Some(table) => {
+                let mut consecutive = ConsecutiveTable(table);
+                let judged = chain.visit(&mut consecutive);
+                laying.put_table(&consecutive.0.segment);
+                judged
+            }
+        };
+        forget(unfinished);
+        let writable_bytes = match judged {
+            Ok(writable_bytes) => writable_bytes,
+            Err(reason) => {
+                take_back(self.words, first.position(), entry.descriptors);
+                return Err(reason);
+            }
+        };
+        let Laying { next, head_flags, .. } = laying;
+        if entry.begins_burst {
+            // The flags of a burst's first descriptor publish it.
+            self.withheld.set(head_flags);
+        } else {
+            first.descriptor().set_flags(head_flags);
+        }
+        self.next = next;
+        Ok(Written { writable_bytes, last: entry.id, after: entry.next })
+    }
+}
+
+impl Drop for PackedPlaces<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.kept.set(self.next.position());
+    }
+}
+
+/// A chain that is being written into the ring, all but the flags of its first descriptor (§2.8.21.1).
+#[derive(Debug)]
+struct Laying<'q> {
+    next: Walk<'q>,
     id: u16,
-    first: Position,
-    next: Position,
-    /// The flags of the first descriptor.
+    /// Whether the first descriptor is written, and what its flags will be.
+    is_begun: bool,
     head_flags: u16,
 }
 
-impl<'q> Laying<'q> {
-    #[inline]
-    pub(super) const fn at(words: PackedWords<'q>, first: Position, id: u16) -> Self {
-        Self { words, id, first, next: first, head_flags: 0 }
-    }
-
-    /// Writes the next descriptor, after which `left` come.
+impl Places for Laying<'_> {
     #[inline(always)]
-    pub(super) fn put(&mut self, segment: &Segment, left: usize) {
+    fn put(&mut self, segment: &Segment, left: usize) {
         let mut kind = segment.direction_flag();
         kind.set(DescriptorFlags::NEXT, left > 0);
         let flags = self.next.available(kind);
-        let descriptor = self.words.descriptor(self.next.slot);
+        let descriptor = self.next.descriptor();
         descriptor.write(segment, self.id);
-        if self.next == self.first {
-            self.head_flags = flags;
-        } else {
+        if self.is_begun {
             descriptor.set_flags(flags);
+        } else {
+            self.is_begun = true;
+            self.head_flags = flags;
         }
-        self.next = self.next.advanced(1, self.words.size());
+        self.next.advance(1);
     }
+}
 
+impl Laying<'_> {
     /// Writes the one descriptor that refers to an indirect table (§2.8.7).
     #[inline]
-    pub(super) fn put_table(&mut self, table: &Segment) {
-        self.words.descriptor(self.first.slot).write(table, self.id);
-        self.head_flags = self.first.available(DescriptorFlags::INDIRECT);
-        self.next = self.first.advanced(1, self.words.size());
-    }
-
-    /// The chain is whole: the flags of its first descriptor, and where the next chain goes.
-    #[inline]
-    pub(super) fn finish(self) -> (u16, Position) {
-        let whole = ManuallyDrop::new(self);
-        (whole.head_flags, whole.next)
+    fn put_table(&mut self, table: &Segment) {
+        self.next.descriptor().write(table, self.id);
+        self.head_flags = self.next.available(DescriptorFlags::INDIRECT);
+        self.next.advance(1);
     }
 }
 
-impl Drop for Laying<'_> {
-    #[inline]
+/// An indirect table, in which descriptors follow each other (§2.8.7).
+struct ConsecutiveTable<'t>(Table<'t>);
+
+impl Places for ConsecutiveTable<'_> {
+    #[inline(always)]
+    fn put(&mut self, segment: &Segment, _: usize) {
+        self.0.put_consecutive(segment);
+    }
+}
+
+/// A chain that is not whole: a payload that panics leaves it so.
+struct Unfinished<'q> {
+    words: PackedWords<'q>,
+    first: Position,
+    descriptors: u16,
+}
+
+impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        take_back(self.words, self.first, self.next);
+        take_back(self.words, self.first, self.descriptors);
     }
 }
 
-/// Makes nobody's descriptors of those from `from` up to `to`.
+/// Makes nobody's descriptors of those of a chain that is not whole: the device must find nothing behind the chain that comes in its place.
 #[cold]
 #[inline(never)]
-fn take_back(words: PackedWords<'_>, from: Position, to: Position) {
-    let mut position = from;
-    while position != to {
-        words.descriptor(position.slot).set_flags(position.a_lap_ago());
+fn take_back(words: PackedWords<'_>, first: Position, descriptors: u16) {
+    let mut position = first;
+    for _ in 0..descriptors {
+        Walk::from(words, position).descriptor().set_flags(position.a_lap_ago());
         position = position.advanced(1, words.size());
     }
 }
@@ -190,31 +266,36 @@ fn take_back(words: PackedWords<'_>, from: Position, to: Position) {
 /// Used descriptors, as the device claims them (§2.8.22).
 #[derive(Debug)]
 pub(super) struct UsedDescriptors<'q> {
-    words: PackedWords<'q>,
     barriers: Barriers,
-    position: Position,
+    next: Walk<'q>,
+    /// The flags that were looked at last.
+    flags: u16,
     kept: &'q Cell<Position>,
 }
 
 impl UsedPlaces for UsedDescriptors<'_> {
     /// There is one place that is looked at, whatever was asked for (§2.8.2). Flags first, then what they vouch for.
-    #[inline]
-    fn next(&mut self, _: &Progress) -> Result<Option<UsedElement>, Broken> {
-        let descriptor = self.words.descriptor(self.position.slot);
-        let flags = descriptor.flags();
-        if !self.position.is_used(flags) {
-            return Ok(None);
+    #[inline(always)]
+    fn vouched_for(&mut self, _: &Progress) -> Result<u16, Broken> {
+        self.flags = self.next.descriptor().flags();
+        if !self.next.is_used(self.flags) {
+            return Ok(0);
         }
         self.barriers.used_mark_before_elements();
-        let (id, written_len) = descriptor.used_element();
-        let length_is_vouched_for = flags & DescriptorFlags::WRITE.bits() != 0;
-        Ok(Some(UsedElement { id: u32::from(id), written_len, length_is_vouched_for }))
+        Ok(1)
+    }
+
+    #[inline(always)]
+    fn element(&self, _: usize) -> UsedElement {
+        let (id, written_len) = self.next.descriptor().used_element();
+        let length_is_vouched_for = self.flags & DescriptorFlags::WRITE.bits() != 0;
+        UsedElement { id: u32::from(id), written_len, length_is_vouched_for }
     }
 
     /// One used descriptor stands for all of a chain.
     #[inline]
     fn advance(&mut self, descriptors: u16) {
-        self.position = self.position.advanced(descriptors, self.words.size());
+        self.next.advance(descriptors);
     }
 
     #[inline]
@@ -226,6 +307,6 @@ impl UsedPlaces for UsedDescriptors<'_> {
 impl Drop for UsedDescriptors<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.kept.set(self.position);
+        self.kept.set(self.next.position());
     }
 }

@@ -5,6 +5,7 @@
 
 use core::hint::cold_path;
 
+use crate::raw::{PackedCursor, PackedDescriptor, PackedWords};
 use crate::wire::packed::{AVAILABLE, USED, WRAP_COUNTER};
 use crate::wire::split::DescriptorFlags;
 
@@ -76,6 +77,58 @@ impl Position {
     #[inline]
     pub(super) const fn decoded(bits: u16) -> Self {
         Self { slot: bits & !WRAP_COUNTER, lap: if bits & WRAP_COUNTER == 0 { 0 } else { MARKS } }
+    }
+}
+
+/// A position on its way through a ring, where it is known to be inside of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk<'q> {
+    cursor: PackedCursor<'q>,
+    /// As in a position, in a whole word: compilers take the trouble to copy padding.
+    lap: usize,
+}
+
+impl<'q> Walk<'q> {
+    #[inline]
+    pub(super) const fn from(words: PackedWords<'q>, position: Position) -> Self {
+        Self { cursor: words.at(position.slot), lap: position.lap as usize }
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "it came from 16 bits")]
+    const fn lap(self) -> u16 {
+        (self.lap & 0xffff) as u16
+    }
+
+    /// How far it has come.
+    #[inline]
+    pub(super) const fn position(self) -> Position {
+        Position { slot: self.cursor.slot(), lap: self.lap() }
+    }
+
+    /// The descriptor here.
+    #[inline]
+    pub(super) const fn descriptor(self) -> PackedDescriptor<'q> {
+        self.cursor.descriptor()
+    }
+
+    /// Goes on by as many slots: at most the size.
+    #[inline]
+    pub(super) fn advance(&mut self, by: u16) {
+        if self.cursor.advance(by) {
+            self.lap ^= usize::from(MARKS);
+        }
+    }
+
+    /// As [`Position::available`].
+    #[inline]
+    pub(super) const fn available(self, kind: DescriptorFlags) -> u16 {
+        Position { slot: 0, lap: self.lap() }.available(kind)
+    }
+
+    /// As [`Position::is_used`].
+    #[inline]
+    pub(super) const fn is_used(self, flags: u16) -> bool {
+        Position { slot: 0, lap: self.lap() }.is_used(flags)
     }
 }
 

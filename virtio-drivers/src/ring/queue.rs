@@ -5,14 +5,10 @@
 use super::active::{ActivePath, QueueStatistics};
 use super::books::{Books, index};
 use super::broken::Broken;
-#[cfg(doc)]
-use super::chain::RefusedReason;
-use super::chain::{Chain, RefusedChain};
+use super::in_order::InOrder;
 use super::prepared::QueueMemory;
 use super::returned::Returned;
 use super::service::Service;
-use super::supply::Burst;
-use super::used::InOrder;
 use crate::hal::Hal;
 use crate::raw::{ConfirmedReset, Doorbell, IndirectTables, Lent, OutOfBounds, Payload, QueueReset, Session};
 use crate::wire::features::CommonFeatures;
@@ -35,6 +31,8 @@ pub enum Rearmed {
 /// A driver that lets its device fill buffers: each is the queue's from `make_available` to `take_used`, and its bytes can be looked at when it is unmapped.
 ///
 /// ```
+/// use std::iter;
+///
 /// use virtio_guest::hal::{Direction, Hal};
 /// use virtio_guest::raw::MappedBuffer;
 /// use virtio_guest::ring::{Broken, Chain, Rearmed, Virtqueue};
@@ -43,13 +41,12 @@ pub enum Rearmed {
 ///
 /// /// Hands the device as many empty buffers as it can take, and shows them all at once.
 /// fn fill<H: Hal>(queue: &mut Incoming<H>, hal: &H) {
-///     let mut burst = queue.burst();
-///     while let Ok(buffer) = MappedBuffer::map(hal, vec![0; 2048], Direction::DeviceWritable) {
-///         if burst.make_available(Chain::default(), buffer).is_err() {
-///             break; // full: the buffer came back in the error
-///         }
+///     let buffers = iter::from_fn(|| MappedBuffer::map(hal, vec![0; 2048], Direction::DeviceWritable).ok());
+///     let chains = buffers.map(|buffer| (Chain::default(), buffer));
+///     if let Err(refused) = queue.make_available_burst(chains) {
+///         drop(refused.payload); // full: the last buffer comes back
 ///     }
-///     burst.publish();
+///     queue.publish();
 /// }
 ///
 /// /// After a notification: takes what has come, until nothing is left and the next one is asked for.
@@ -139,7 +136,9 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
 
     /// What the queue has done since it was installed.
     pub fn statistics(&self) -> QueueStatistics {
-        QueueStatistics { chains: self.books.progress.made_available, ..self.service.statistics }
+        let statistics = self.service.statistics;
+        let chains = statistics.chains.wrapping_add(self.books.progress.unpublished().into());
+        QueueStatistics { chains, ..statistics }
     }
 
     /// Which of the ring's features are in use.
@@ -168,26 +167,6 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
     /// - [`OutOfBounds`]: not all of the range is in that memory; nothing was copied.
     pub fn write_memory(&mut self, offset: usize, from: &[u8]) -> Result<(), OutOfBounds> {
         self.memory.driver.as_ref().ok_or(OutOfBounds)?.write(offset, from)
-    }
-
-    /// Writes one descriptor chain, which the device sees with the next [`publish`](Virtqueue::publish).
-    ///
-    /// Ownership: accepted, the queue holds the payload until [`take_used`](Virtqueue::take_used) returns it; refused, it comes back in the error.
-    /// Work: bounded by the number of segments; never waits, does not notify.
-    ///
-    /// # Errors
-    /// See [`RefusedReason`]; the queue is unchanged.
-    ///
-    /// Spec: §2.7.13, §2.8.21 Supplying Buffers to The Device.
-    #[inline(always)]
-    pub fn make_available(&mut self, chain: Chain<'_>, payload: T) -> Result<(), RefusedChain<T>> {
-        self.burst().make_available(chain, payload)
-    }
-
-    /// Begins a burst: the fast way to make many chains available. They are all shown with one [`publish`](Burst::publish).
-    #[inline(always)]
-    pub fn burst(&mut self) -> Burst<'_, H, T> {
-        Burst::of(self)
     }
 
     /// Shows the device every chain made available since the last publish, and notifies it if it wants that. Says whether it did.

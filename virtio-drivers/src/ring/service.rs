@@ -31,6 +31,7 @@ impl Service {
             return false;
         }
         let (old, new) = (index(progress.published), index(progress.made_available));
+        self.statistics.chains += u64::from(progress.unpublished());
         progress.published = progress.made_available;
         let (wanted, position) = match ring {
             // The available index, whose top bit is its wrap counter (§2.9).

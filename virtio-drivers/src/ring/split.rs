@@ -6,12 +6,14 @@ use core::cell::Cell;
 
 use super::books::{Progress, index, next};
 use super::broken::Broken;
+use super::chain::{Candidate, Places, RefusedReason};
 use super::slots::Slot;
+use super::supply::{DriverPlaces, Entry, Written};
 use super::suppress::passes;
 use super::used::{UsedElement, UsedPlaces};
 use crate::hal::Hal;
 use crate::raw::order::Barriers;
-use crate::raw::{Segment, SplitAreas, SplitWords};
+use crate::raw::{Payload, Segment, SplitAreas, SplitWords, Table};
 use crate::wire::split::{AVAILABLE_NO_INTERRUPT, DescriptorFlags, USED_NO_NOTIFY};
 
 /// The driver's side of one split virtqueue: its areas, and what the device has shown. Indices count chains, modulo 65536.
@@ -32,6 +34,12 @@ impl<H: Hal> SplitRing<H> {
 
     pub(super) const fn areas(&self) -> &SplitAreas<H> {
         &self.areas
+    }
+
+    /// Where chains go.
+    #[inline]
+    pub(super) const fn supply(&self) -> SplitPlaces<'_> {
+        SplitPlaces { words: self.areas.words() }
     }
 
     /// Shows the device the chains from `old` up to `new`, and says whether it wants to be notified (§2.7.13, steps 4 to 7).
@@ -82,38 +90,80 @@ impl<H: Hal> SplitRing<H> {
     }
 }
 
+/// The descriptor table and the available ring.
+#[derive(Debug)]
+pub(super) struct SplitPlaces<'q> {
+    words: SplitWords<'q>,
+}
+
+impl DriverPlaces for SplitPlaces<'_> {
+    fn size(&self) -> u16 {
+        self.words.size()
+    }
+
+    #[inline(always)]
+    fn write<H: Hal, T: Payload>(
+        &mut self,
+        slots: &[Slot<T>],
+        entry: Entry,
+        table: Option<Table<'_>>,
+        chain: &Candidate<'_, H, T>,
+    ) -> Result<Written, RefusedReason> {
+        let mut linking = Linking { words: self.words, slots, last: entry.id, next: entry.next };
+        let writable_bytes = match table {
+            None => chain.visit(&mut linking)?,
+            Some(table) => {
+                let mut linked = LinkedTable(table);
+                let writable_bytes = chain.visit(&mut linked)?;
+                linking.put_table(&linked.0.segment);
+                writable_bytes
+            }
+        };
+        let Linking { last, next: after, .. } = linking;
+        self.words.set_available_element(entry.sequence, entry.id);
+        Ok(Written { writable_bytes, last, after })
+    }
+}
+
 /// A chain that is being written into the descriptor table, link by link along the free list (§2.7.13.1). It is nothing to anybody before it is in the
 /// available ring.
 #[derive(Debug)]
-pub(super) struct Linking<'q, T> {
+struct Linking<'q, T> {
     words: SplitWords<'q>,
     slots: &'q [Slot<T>],
-    /// The descriptor that was written last,
-    pub(super) last: u16,
+    /// The descriptor that is to be written, or was written last,
+    last: u16,
     /// and the one after it.
-    pub(super) next: u16,
+    next: u16,
 }
 
-impl<'q, T> Linking<'q, T> {
-    #[inline]
-    pub(super) const fn at(words: SplitWords<'q>, slots: &'q [Slot<T>], first: u16) -> Self {
-        Self { words, slots, last: first, next: first }
-    }
-
-    /// Writes the next descriptor, after which `left` come.
+impl<T> Places for Linking<'_, T> {
     #[inline(always)]
-    pub(super) fn put(&mut self, segment: &Segment, left: usize) {
-        self.last = self.next;
-        self.next = next(self.slots, self.last);
+    fn put(&mut self, segment: &Segment, left: usize) {
         let following = (left > 0).then_some(self.next);
         self.words.write_descriptor(self.last, segment, DescriptorFlags::empty(), following);
+        if left > 0 {
+            self.last = self.next;
+            self.next = next(self.slots, self.last);
+        }
     }
+}
 
+impl<T> Linking<'_, T> {
     /// Writes the one descriptor that refers to an indirect table (§2.7.5.3).
     #[inline]
-    pub(super) fn put_table(&mut self, table: &Segment) {
-        self.next = next(self.slots, self.last);
+    fn put_table(&mut self, table: &Segment) {
         self.words.write_descriptor(self.last, table, DescriptorFlags::INDIRECT, None);
+    }
+}
+
+/// An indirect table, in which descriptors are linked, too (§2.7.5.3).
+struct LinkedTable<'t>(Table<'t>);
+
+impl Places for LinkedTable<'_> {
+    #[inline(always)]
+    fn put(&mut self, segment: &Segment, _: usize) {
+        self.0.put_linked(segment);
     }
 }
 
@@ -129,23 +179,29 @@ pub(super) struct UsedElements<'q> {
 
 impl UsedPlaces for UsedElements<'_> {
     /// The used index is read when everything seen before was taken; then it vouches for a whole burst.
-    #[inline]
-    fn next(&mut self, progress: &Progress) -> Result<Option<UsedElement>, Broken> {
-        let taken = index(progress.taken);
-        if taken == self.seen {
-            let seen = self.words.used_index();
-            let (by, held) = (seen.wrapping_sub(taken), progress.held());
-            if by == 0 {
-                return Ok(None);
-            }
-            if by > held {
-                return Err(Broken::UsedIndexJumped { by, held });
-            }
-            self.barriers.used_mark_before_elements();
-            self.seen = seen;
+    #[inline(always)]
+    fn vouched_for(&mut self, progress: &Progress) -> Result<u16, Broken> {
+        let left = self.covered(progress);
+        if left > 0 {
+            return Ok(left);
         }
+        let seen = self.words.used_index();
+        let (by, held) = (seen.wrapping_sub(index(progress.taken)), progress.held());
+        if by == 0 {
+            return Ok(0);
+        }
+        if by > held {
+            return Err(Broken::UsedIndexJumped { by, held });
+        }
+        self.barriers.used_mark_before_elements();
+        self.seen = seen;
+        Ok(by)
+    }
+
+    #[inline(always)]
+    fn element(&self, taken: usize) -> UsedElement {
         let (id, written_len) = self.words.used_element(taken);
-        Ok(Some(UsedElement { id, written_len, length_is_vouched_for: true }))
+        UsedElement { id, written_len, length_is_vouched_for: true }
     }
 
     #[inline]

@@ -3,213 +3,228 @@
 //! Spec: §2.7.13, §2.8.21 Supplying Buffers to The Device. Everything about a chain is judged while its descriptors are written, in one pass; the device
 //! comes by there only when the chain is published.
 
-use super::books::{self, Progress, index};
-use super::chain::{Chain, Count, RefusedChain, RefusedReason};
+use super::books::{Progress, index};
+use super::chain::{Candidate, Chain, RefusedChain, RefusedReason};
 use super::layout::Ring;
-use super::packed::Laying;
-use super::position::Position;
 use super::prepared::QueueMemory;
 use super::queue::Virtqueue;
 use super::service::Service;
 use super::slots::{Record, Slot};
-use super::split::Linking;
 use crate::hal::{Domain, Hal};
-use crate::raw::{DmaMemory, IndirectTables, PackedWords, Payload, Segment, SplitWords, Table};
+use crate::raw::{DmaMemory, IndirectTables, Payload, Table};
 
-/// Chains on their way into a queue, which the device sees all at once.
-///
-/// What [`Virtqueue::make_available`] does for one chain, for many: what they have in common is done once. Without [`publish`](Burst::publish), whether it is dropped or forgotten,
-/// the chains are left for a later [`Virtqueue::publish`].
-#[derive(Debug)]
-#[must_use = "a burst does nothing by itself"]
-pub struct Burst<'q, H: Hal, T> {
-    memory: &'q QueueMemory<H>,
-    words: Words<'q>,
-    slots: &'q mut [Slot<T>],
-    /// The queue's, to which `progress` is written back after each chain.
-    books: &'q mut Progress,
-    /// The burst's own, which stays in registers.
-    progress: Progress,
-    service: &'q mut Service,
-    driver: Option<&'q DmaMemory<H>>,
-    domain: Domain,
-    tables: Option<&'q IndirectTables<H>>,
-}
-
-/// Where descriptors go.
-#[derive(Debug)]
-enum Words<'q> {
-    Split(SplitWords<'q>),
-    Packed(PackedWords<'q>, Position),
-}
-
-impl<'q, H: Hal, T: Payload> Burst<'q, H, T> {
-    #[inline(always)]
-    pub(super) fn of(queue: &'q mut Virtqueue<'_, H, T>) -> Self {
-        let Virtqueue { memory, books, service, .. } = queue;
-        let memory: &QueueMemory<H> = memory;
-        let words = match &memory.ring {
-            Ring::Split(ring) => Words::Split(ring.areas().words()),
-            Ring::Packed(ring) => Words::Packed(ring.areas().words(), ring.available.get()),
-        };
-        Self {
-            memory,
-            words,
-            slots: books.slots.as_mut_slice(),
-            progress: books.progress,
-            books: &mut books.progress,
-            service,
-            driver: memory.driver.as_ref(),
-            domain: memory.domain,
-            tables: memory.tables.as_ref(),
-        }
-    }
-
-    /// Writes one descriptor chain, as [`Virtqueue::make_available`] does.
+impl<H: Hal, T: Payload> Virtqueue<'_, H, T> {
+    /// Writes one descriptor chain, which the device sees with the next [`publish`](Virtqueue::publish).
+    ///
+    /// Ownership: accepted, the queue holds the payload until [`take_used`](Virtqueue::take_used) returns it; refused, it comes back in the error.
+    /// Work: bounded by the number of segments; never waits, does not notify.
     ///
     /// # Errors
-    /// See [`RefusedReason`]; the queue is unchanged, and so is what is in the burst already.
+    /// See [`RefusedReason`]; the queue is unchanged.
+    ///
+    /// Spec: §2.7.13, §2.8.21 Supplying Buffers to The Device.
     #[inline(always)]
     pub fn make_available(&mut self, chain: Chain<'_>, payload: T) -> Result<(), RefusedChain<T>> {
-        let count = chain.count(&payload);
-        let id = self.progress.first_free;
-        let table = match self.tables {
-            Some(tables) if count.all > 1 => tables.table(id, count.all),
-            _ => None,
-        };
-        let descriptors = match u16::try_from(if table.is_some() { 1 } else { count.all }) {
-            // A queue that is out of service has no free descriptor.
-            Ok(needed @ 1..) if needed <= self.progress.free && usize::from(id) < self.slots.len() => needed,
-            _ => {
-                let reason = why_refused(self.service, count.all, self.memory.ring.size());
-                return Err(RefusedChain { reason, payload });
-            }
-        };
-        let chain = Supplied { chain, count, driver: self.driver, payload: &payload, domain: self.domain };
-
-        let sequence = index(self.progress.made_available);
-        let written = match &mut self.words {
-            Words::Split(words) => {
-                let written = link(*words, self.slots, id, table, &chain);
-                words.set_available_element(sequence, id);
-                written
-            }
-            Words::Packed(words, position) => match lay(*words, *position, id, table, &chain) {
-                Ok((writable_bytes, head_flags, next)) => {
-                    match &self.memory.ring {
-                        // The flags of a burst's first descriptor publish it.
-                        Ring::Packed(ring) if self.progress.published == self.progress.made_available => {
-                            ring.withheld.set(head_flags);
-                        }
-                        _ => words.descriptor(position.slot).set_flags(head_flags),
-                    }
-                    *position = next;
-                    Ok(Written { writable_bytes, last: id, after: books::next(self.slots, id) })
-                }
-                Err(reason) => Err(reason),
-            },
-        };
-        let Written { writable_bytes, last, after } = match written {
-            Ok(written) => written,
-            Err(reason) => return Err(RefusedChain { reason, payload }),
-        };
-        let record = Record { writable_bytes, last, descriptors, sequence };
-        if let Err(payload) = self.progress.take_chain(self.slots, record, after, payload) {
-            return Err(RefusedChain { reason: RefusedReason::Full, payload });
+        let (QueueMemory { ring, tables, .. }, supply) = Supply::of(self);
+        let tables = tables.as_ref();
+        match ring {
+            Ring::Split(ring) => supply.into(ring.supply(), tables).one(chain, payload),
+            Ring::Packed(ring) => supply.into(ring.supply(), tables).one(chain, payload),
         }
-        self.keep();
-        Ok(())
     }
 
-    /// Shows the device all chains of the burst, and any that were made available before it, and notifies it if it wants that. Says whether it did.
+    /// Writes a burst of descriptor chains, and says how many: the fast way, for what they have in common is done once. The device sees them, all at once, with the
+    /// next [`publish`](Virtqueue::publish).
     ///
-    /// Work: as for [`Virtqueue::publish`].
-    #[inline]
-    pub fn publish(self) -> bool {
-        self.service.publish(&self.memory.ring, self.books)
-    }
-}
-
-impl<H: Hal, T> Burst<'_, H, T> {
-    /// Writes back what a chain has changed: a burst that is forgotten, and never dropped, must not leave the queue behind its ring.
+    /// Stops where a chain is refused, and asks `chains` for no more.
+    ///
+    /// Ownership: as for [`make_available`](Virtqueue::make_available), for each of them. A panic in `chains` leaves those before it as made available.
+    /// Work: as long as `chains` has any; never waits, does not notify.
+    ///
+    /// # Errors
+    /// See [`RefusedReason`]: the first chain that was refused. Those before it are made available.
     #[inline(always)]
-    fn keep(&mut self) {
-        let Progress { first_free, free, made_available, .. } = self.progress;
-        self.books.first_free = first_free;
-        self.books.free = free;
-        self.books.made_available = made_available;
-        if let (Words::Packed(_, position), Ring::Packed(ring)) = (&self.words, &self.memory.ring) {
-            ring.available.set(*position);
+    pub fn make_available_burst<'c>(
+        &mut self,
+        chains: impl IntoIterator<Item = (Chain<'c>, T)>,
+    ) -> Result<usize, RefusedChain<T>> {
+        let (QueueMemory { ring, tables, .. }, supply) = Supply::of(self);
+        match (ring, tables) {
+            (Ring::Split(ring), None) => supply.into(ring.supply(), NoTables).burst(chains),
+            (Ring::Packed(ring), None) => supply.into(ring.supply(), NoTables).burst(chains),
+            (Ring::Split(ring), Some(tables)) => supply.into(ring.supply(), tables).burst(chains),
+            (Ring::Packed(ring), Some(tables)) => supply.into(ring.supply(), tables).burst(chains),
         }
     }
 }
 
-/// A chain, and all that is needed to see its segments.
-struct Supplied<'c, H: Hal, T> {
-    chain: Chain<'c>,
-    count: Count,
-    driver: Option<&'c DmaMemory<H>>,
-    payload: &'c T,
-    domain: Domain,
+/// Where a ring's layout takes chains, one after the other. What was written stays written when this is dropped.
+pub(super) trait DriverPlaces {
+    /// Number of descriptors.
+    fn size(&self) -> u16;
+
+    /// Writes a chain into the ring, or into its indirect table and that into the ring.
+    ///
+    /// # Errors
+    /// What is wrong with the chain; nothing of it is left that the device could take for a chain.
+    fn write<H: Hal, T: Payload>(
+        &mut self,
+        slots: &[Slot<T>],
+        entry: Entry,
+        table: Option<Table<'_>>,
+        chain: &Candidate<'_, H, T>,
+    ) -> Result<Written, RefusedReason>;
 }
 
-impl<H: Hal, T: Payload> Supplied<'_, H, T> {
-    #[inline(always)]
-    fn visit(&self, each: impl FnMut(&Segment, usize)) -> Result<u32, RefusedReason> {
-        self.chain.visit(self.driver, self.payload, self.count, self.domain, each)
-    }
+/// What a chain gets in the ring.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    /// The first entry of the free list,
+    pub(super) id: u16,
+    /// and the one after it.
+    pub(super) next: u16,
+    /// Descriptors that it takes.
+    pub(super) descriptors: u16,
+    /// How many chains were made available before.
+    pub(super) sequence: usize,
+    /// Whether all chains before it are published.
+    pub(super) begins_burst: bool,
 }
 
 /// A chain whose descriptors are written.
-struct Written {
-    writable_bytes: u32,
-    /// The last entry of the free list that it takes, and the one after it.
-    last: u16,
-    after: u16,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written {
+    /// Bytes that the device may write.
+    pub(super) writable_bytes: u32,
+    /// The last entry of the free list that it takes,
+    pub(super) last: u16,
+    /// and the one after it.
+    pub(super) after: u16,
 }
 
-/// Writes a chain into the descriptor table, or into its indirect table.
-#[inline(always)]
-fn link<H: Hal, T: Payload>(
-    words: SplitWords<'_>,
-    slots: &[Slot<T>],
-    id: u16,
-    table: Option<Table<'_>>,
-    chain: &Supplied<'_, H, T>,
-) -> Result<Written, RefusedReason> {
-    let mut linking = Linking::at(words, slots, id);
-    let writable_bytes = match table {
-        None => chain.visit(|segment, left| linking.put(segment, left))?,
-        Some(mut table) => {
-            let writable_bytes = chain.visit(|segment, _| table.put_linked(segment))?;
-            linking.put_table(&table.segment);
-            writable_bytes
-        }
-    };
-    Ok(Written { writable_bytes, last: linking.last, after: linking.next })
+/// Where chains of several segments may go instead of the ring.
+trait ChainTables {
+    /// The table for a chain of `count` segments, if it goes into one.
+    fn table(&self, id: u16, count: usize) -> Option<Table<'_>>;
 }
 
-/// Writes a chain into the ring, or into its indirect table: says how many bytes are writable, what the flags of its first descriptor are, and where the next chain
-/// goes.
-#[inline(always)]
-fn lay<H: Hal, T: Payload>(
-    words: PackedWords<'_>,
-    position: Position,
-    id: u16,
-    table: Option<Table<'_>>,
-    chain: &Supplied<'_, H, T>,
-) -> Result<(u32, u16, Position), RefusedReason> {
-    let mut laying = Laying::at(words, position, id);
-    let writable_bytes = match table {
-        None => chain.visit(|segment, left| laying.put(segment, left))?,
-        Some(mut table) => {
-            let writable_bytes = chain.visit(|segment, _| table.put_consecutive(segment))?;
-            laying.put_table(&table.segment);
-            writable_bytes
+/// All chains go into the ring.
+struct NoTables;
+
+impl ChainTables for NoTables {
+    #[inline(always)]
+    fn table(&self, _: u16, _: usize) -> Option<Table<'_>> {
+        None
+    }
+}
+
+impl<H: Hal> ChainTables for &IndirectTables<H> {
+    #[inline(always)]
+    fn table(&self, id: u16, count: usize) -> Option<Table<'_>> {
+        if count > 1 { IndirectTables::table(self, id, count) } else { None }
+    }
+}
+
+impl<C: ChainTables> ChainTables for Option<C> {
+    #[inline(always)]
+    fn table(&self, id: u16, count: usize) -> Option<Table<'_>> {
+        self.as_ref().and_then(|tables| tables.table(id, count))
+    }
+}
+
+/// What chains need of their queue, but for its ring.
+struct Supply<'q, H: Hal, T> {
+    slots: &'q mut [Slot<T>],
+    progress: &'q mut Progress,
+    service: &'q Service,
+    memory: Option<&'q DmaMemory<H>>,
+    domain: Domain,
+}
+
+impl<'q, H: Hal, T: Payload> Supply<'q, H, T> {
+    #[inline(always)]
+    fn of(queue: &'q mut Virtqueue<'_, H, T>) -> (&'q QueueMemory<H>, Self) {
+        let Virtqueue { memory, books, service, .. } = queue;
+        let queue_memory: &QueueMemory<H> = memory;
+        let (slots, progress) = (books.slots.as_mut_slice(), &mut books.progress);
+        let (memory, domain) = (queue_memory.driver.as_ref(), queue_memory.domain);
+        (queue_memory, Self { slots, progress, service, memory, domain })
+    }
+
+    #[inline(always)]
+    const fn into<D: DriverPlaces, C: ChainTables>(self, places: D, tables: C) -> Supplying<'q, H, T, D, C> {
+        Supplying { progress: *self.progress, supply: self, places, tables }
+    }
+}
+
+/// Chains on their way into a ring, one after the other.
+struct Supplying<'q, H: Hal, T, D, C> {
+    supply: Supply<'q, H, T>,
+    places: D,
+    tables: C,
+    /// A copy, which stays in registers.
+    progress: Progress,
+}
+
+impl<H: Hal, T: Payload, D: DriverPlaces, C: ChainTables> Supplying<'_, H, T, D, C> {
+    #[inline(always)]
+    fn burst<'c>(
+        mut self,
+        chains: impl IntoIterator<Item = (Chain<'c>, T)>,
+    ) -> Result<usize, RefusedChain<T>> {
+        for (chain, payload) in chains {
+            self.next(chain, payload)?;
         }
-    };
-    let (head_flags, next) = laying.finish();
-    Ok((writable_bytes, head_flags, next))
+        Ok(self.progress.made_available.wrapping_sub(self.supply.progress.made_available))
+    }
+
+    #[inline(always)]
+    fn one(mut self, chain: Chain<'_>, payload: T) -> Result<(), RefusedChain<T>> {
+        self.next(chain, payload)
+    }
+
+    #[inline(always)]
+    fn next(&mut self, chain: Chain<'_>, payload: T) -> Result<(), RefusedChain<T>> {
+        let Supply { slots, service, memory, domain, .. } = &mut self.supply;
+        let count = chain.count(&payload);
+        let Progress { first_free: id, free, made_available, published, .. } = self.progress;
+        let table = self.tables.table(id, count);
+        let needed = u16::try_from(if table.is_some() { 1 } else { count });
+        let (descriptors, next) = match (needed, slots.get(usize::from(id))) {
+            // A queue that is out of service has no free descriptor.
+            (Ok(needed @ 1..), Some(slot)) if needed <= free => (needed, slot.next),
+            _ => {
+                let reason = why_refused(service, count, self.places.size());
+                return Err(RefusedChain { reason, payload });
+            }
+        };
+        let entry = Entry {
+            id,
+            next,
+            descriptors,
+            sequence: made_available,
+            begins_burst: made_available == published,
+        };
+        let candidate = Candidate { chain, payload: &payload, count, memory: *memory, domain: *domain };
+        let Written { writable_bytes, last, after } = match self.places.write(slots, entry, table, &candidate)
+        {
+            Ok(written) => written,
+            Err(reason) => return Err(RefusedChain { reason, payload }),
+        };
+        let record = Record { writable_bytes, last, descriptors, sequence: index(made_available) };
+        self.progress
+            .take_chain(slots, record, after, payload)
+            .map_err(|payload| RefusedChain { reason: RefusedReason::Full, payload })
+    }
+}
+
+impl<H: Hal, T, D, C> Drop for Supplying<'_, H, T, D, C> {
+    /// Writes back what has changed.
+    #[inline(always)]
+    fn drop(&mut self) {
+        let Progress { first_free, free, made_available, .. } = self.progress;
+        *self.supply.progress = Progress { first_free, free, made_available, ..*self.supply.progress };
+    }
 }
 
 /// Why a chain of `count` segments does not fit.

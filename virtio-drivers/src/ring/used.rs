@@ -18,26 +18,18 @@ pub(super) struct UsedElement {
 
 /// Where a ring's layout has what the device is done with, read one after the other. What was read stays read when this is dropped.
 pub(super) trait UsedPlaces {
-    /// What the device says next, if it says anything new.
+    /// How many elements the device vouches for, at least one if it says anything new.
     ///
     /// # Errors
     /// What it says cannot be, whatever it is about.
-    fn next(&mut self, progress: &Progress) -> Result<Option<UsedElement>, Broken>;
+    fn vouched_for(&mut self, progress: &Progress) -> Result<u16, Broken>;
+
+    /// The next of them, `taken` chains being taken back.
+    fn element(&self, taken: usize) -> UsedElement;
 
     /// Moves on past a chain of `descriptors`.
     fn advance(&mut self, descriptors: u16);
 
     /// How many chains the device says it is done with, at most: a batch may not have more.
     fn covered(&self, progress: &Progress) -> u16;
-}
-
-/// What a queue knows under IN_ORDER.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct InOrder {
-    /// The id of the chain that was made available first of those in flight.
-    pub(super) oldest: u16,
-    /// Chains that are used, and of which the device named the last one only.
-    pub(super) batch: u16,
-    /// What it said of that one; all others count as written completely.
-    pub(super) last: UsedElement,
 }

@@ -83,11 +83,8 @@ fn a_burst_is_whole_when_the_device_sees_its_first_chain(packed: bool) {
                 let first = other_side.pop().expect("what is there is whole");
                 first.map(|_| other_side.pop().expect("and so is the second").is_some())
             });
-            let mut burst = queue.burst();
-            for context in 0..2 {
-                burst.make_available(ONE, Tag(context)).unwrap();
-            }
-            burst.publish();
+            queue.make_available_burst((0..2).map(|context| (ONE, Tag(context)))).unwrap();
+            queue.publish();
 
             assert_ne!(device.join().unwrap(), Some(false), "the second chain is missing");
         });

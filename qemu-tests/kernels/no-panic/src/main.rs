@@ -12,6 +12,7 @@
 mod device;
 
 use core::hint::black_box;
+use core::iter;
 
 use device::{AnyDevice, AnyMemory};
 use virtio_guest::hal::Attempts;
@@ -78,12 +79,8 @@ fn work(queue: &mut Virtqueue<'_, AnyMemory, Payload>) {
     while black_box(true) {
         let buffer = device::page();
         drop(black_box(queue.make_available(chain, (Tag(black_box(7)), buffer))));
-        let mut burst = queue.burst();
-        while black_box(true) {
-            let buffer = device::page();
-            drop(black_box(burst.make_available(chain, (Tag(black_box(7)), buffer))));
-        }
-        black_box(burst.publish());
+        let chains = iter::from_fn(|| black_box(true).then(|| (chain, (Tag(black_box(7)), device::page()))));
+        drop(black_box(queue.make_available_burst(chains)));
         black_box(queue.publish());
         drop(black_box(queue.take_used()));
         let _ = black_box(queue.take_used_burst(black_box(32), |used| {

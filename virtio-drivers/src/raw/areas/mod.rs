@@ -10,7 +10,7 @@ mod packed;
 mod split;
 
 pub(crate) use indirect::{IndirectTables, Table};
-pub(crate) use packed::{PackedAreas, PackedWords};
+pub(crate) use packed::{PackedAreas, PackedCursor, PackedDescriptor, PackedWords};
 pub(crate) use split::{SplitAreas, SplitWords};
 
 use crate::hal::DeviceAddress;

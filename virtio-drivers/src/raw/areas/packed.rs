@@ -101,17 +101,16 @@ impl<'a> PackedWords<'a> {
         self.size
     }
 
-    /// The descriptor in `slot`. A slot beyond the ring, which no caller has, would be its first one.
+    /// A cursor at `slot`. A slot beyond the ring, which no caller has, would be its first one.
     #[inline]
-    pub(crate) fn descriptor(self, slot: u16) -> PackedDescriptor<'a> {
-        let mut slot = slot;
-        if slot >= self.size {
-            cold_path();
-            slot = 0;
+    pub(crate) const fn at(self, slot: u16) -> PackedCursor<'a> {
+        let slot = if slot < self.size { slot } else { 0 };
+        PackedCursor {
+            descriptors: self.descriptors,
+            offset: DESCRIPTOR_BYTES * slot as usize,
+            end: DESCRIPTOR_BYTES * self.size as usize,
+            areas: PhantomData,
         }
-        let offset = DESCRIPTOR_BYTES * usize::from(slot);
-        // SAFETY: below the size, which is not 0, so inside of the ring.
-        PackedDescriptor { place: unsafe { self.descriptors.add(offset) }, areas: PhantomData }
     }
 
     /// Where, and whether, the driver wants to be notified: in one store, so that nobody sees one without the other.
@@ -127,6 +126,48 @@ impl<'a> PackedWords<'a> {
         // SAFETY: the 4 bytes of the device area.
         let event = unsafe { cell::load_u32(self.device_event) };
         ((event & 0xffff) as u16, (event >> 16) as u16)
+    }
+}
+
+/// A place in the ring, always inside of it: whoever goes from one to the next needs one comparison for each step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PackedCursor<'a> {
+    descriptors: NonNull<u8>,
+    /// Bytes from there: a multiple of 16, and below `end`.
+    offset: usize,
+    /// Bytes of the ring, a multiple of 16.
+    end: usize,
+    areas: PhantomData<&'a ()>,
+}
+
+impl<'a> PackedCursor<'a> {
+    /// The descriptor here.
+    #[inline]
+    pub(crate) const fn descriptor(self) -> PackedDescriptor<'a> {
+        // SAFETY: the offset is below the end and a multiple of 16, so there is a descriptor.
+        PackedDescriptor { place: unsafe { self.descriptors.add(self.offset) }, areas: PhantomData }
+    }
+
+    /// Which one it is.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "the ring has fewer than 65536 descriptors")]
+    pub(crate) const fn slot(self) -> u16 {
+        (self.offset / DESCRIPTOR_BYTES) as u16
+    }
+
+    /// Moves on `by` descriptors, and says whether it came past the end of the ring. By more than the ring has, which no caller does, would be to its start.
+    #[inline]
+    pub(crate) fn advance(&mut self, by: u16) -> bool {
+        let offset = self.offset + DESCRIPTOR_BYTES * usize::from(by);
+        if offset < self.end {
+            self.offset = offset;
+            return false;
+        }
+        // Rare enough that the branch is cheaper than arithmetic.
+        cold_path();
+        let offset = offset - self.end;
+        self.offset = if offset < self.end { offset } else { 0 };
+        true
     }
 }
 

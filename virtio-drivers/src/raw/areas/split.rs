@@ -82,7 +82,7 @@ impl<H: Hal> SplitAreas<H> {
     #[inline]
     pub(crate) const fn words(&self) -> SplitWords<'_> {
         let Self { descriptors, driver_area, device_area, size, .. } = *self;
-        SplitWords { descriptors, driver_area, device_area, mask: size as usize - 1, areas: PhantomData }
+        SplitWords { descriptors, driver_area, device_area, size, areas: PhantomData }
     }
 }
 
@@ -92,12 +92,17 @@ pub(crate) struct SplitWords<'a> {
     descriptors: NonNull<u8>,
     driver_area: NonNull<u8>,
     device_area: NonNull<u8>,
-    /// One less than the size, which is a power of two.
-    mask: usize,
+    /// A power of two.
+    size: u16,
     areas: PhantomData<&'a ()>,
 }
 
 impl SplitWords<'_> {
+    /// Number of descriptors.
+    pub(crate) const fn size(self) -> u16 {
+        self.size
+    }
+
     /// Writes the descriptor at `index`, which is followed by the one at `next`, if by any.
     #[inline]
     pub(crate) fn write_descriptor(
@@ -107,7 +112,7 @@ impl SplitWords<'_> {
         flags: DescriptorFlags,
         next: Option<u16>,
     ) {
-        let offset = split::DESCRIPTOR_BYTES * self.slot(index);
+        let offset = split::DESCRIPTOR_BYTES * self.slot(usize::from(index));
         // SAFETY: the masked index is inside of the table, which starts on a multiple of 16.
         let place = unsafe { self.descriptors.add(offset) };
         // SAFETY: as above; the 16 bytes of one descriptor.
@@ -116,7 +121,7 @@ impl SplitWords<'_> {
 
     /// Puts the head of a chain into the available ring, at the place of `available_index`.
     #[inline]
-    pub(crate) fn set_available_element(self, available_index: u16, head: u16) {
+    pub(crate) fn set_available_element(self, available_index: usize, head: u16) {
         self.store_driver(split::RING_OFFSET + 2 * self.slot(available_index), head);
     }
 
@@ -135,7 +140,7 @@ impl SplitWords<'_> {
     /// Asks for a notification when the used index passes this one (event index).
     #[inline]
     pub(crate) fn set_used_event(self, used_index: u16) {
-        self.store_driver(split::RING_OFFSET + 2 * (self.mask + 1), used_index);
+        self.store_driver(split::RING_OFFSET + 2 * usize::from(self.size), used_index);
     }
 
     /// The used ring's flags.
@@ -153,12 +158,12 @@ impl SplitWords<'_> {
     /// The available index past which the device wants a notification (event index).
     #[inline]
     pub(crate) fn available_event(self) -> u16 {
-        self.load_device(split::RING_OFFSET + split::USED_ELEMENT_BYTES * (self.mask + 1))
+        self.load_device(split::RING_OFFSET + split::USED_ELEMENT_BYTES * usize::from(self.size))
     }
 
     /// The used element at the place of `used_index`: chain id and written length, as the device claims them.
     #[inline]
-    pub(crate) fn used_element(self, used_index: u16) -> (u32, u32) {
+    pub(crate) fn used_element(self, used_index: usize) -> (u32, u32) {
         let offset = split::RING_OFFSET + split::USED_ELEMENT_BYTES * self.slot(used_index);
         // SAFETY: the masked index is inside of the used ring, whose elements are aligned to 4.
         let place = unsafe { self.device_area.add(offset) };
@@ -171,8 +176,8 @@ impl SplitWords<'_> {
         (id, written_len)
     }
 
-    const fn slot(self, index: u16) -> usize {
-        index as usize & self.mask
+    const fn slot(self, index: usize) -> usize {
+        index & (self.size as usize - 1)
     }
 
     /// `offset` is even and inside of the driver area: the callers above compute it from a masked index.
