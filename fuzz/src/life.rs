@@ -166,12 +166,16 @@ impl Life {
             ledger.lend(&cargo, verdict.unwrap_or_default());
             (Chain { readable: &plan.readable, writable: &plan.writable }, cargo)
         });
+        let mut made_before = None;
         let result = within(0, STORES_PER_DESCRIPTOR * descriptors, || match chains {
             1 => {
                 let (chain, cargo) = supply.next().expect("there is one");
                 queue.make_available(chain, cargo).map(|()| 1)
             }
-            _ => queue.make_available_burst(supply),
+            _ => queue.make_available_burst(supply).map_err(|burst| {
+                made_before = Some(burst.made_available);
+                burst.refused
+            }),
         });
 
         let made = result.map_err(|refused| {
@@ -183,6 +187,10 @@ impl Life {
         assert!(
             made.is_ok() || expected.iter().filter(|verdict| verdict.is_err()).count() == 1,
             "it stops there"
+        );
+        assert!(
+            made_before.is_none_or(|count| count + 1 == expected.len()),
+            "how many before the refused one"
         );
         if made.is_ok() {
             ledger.accept();

@@ -89,9 +89,10 @@ fn a_burst_ends_with_the_chain_that_is_refused() {
     for mut bench in RingBench::variants(4) {
         let mut chains = (0..9).map(|context| (ONE_READABLE, Tag(context)));
 
-        let refused = bench.queue.make_available_burst(&mut chains).unwrap_err();
+        let burst = bench.queue.make_available_burst(&mut chains).unwrap_err();
 
-        assert_eq!((refused.reason, refused.payload), (RefusedReason::Full, Tag(4)));
+        assert_eq!((burst.made_available, burst.refused.reason), (4, RefusedReason::Full));
+        assert_eq!(burst.refused.payload, Tag(4));
         assert_eq!(chains.len(), 4);
         assert_eq!(bench.queue.make_available_burst([]).unwrap(), 0);
         assert_eq!((bench.queue.in_flight(), bench.queue.statistics().chains), (4, 4));

@@ -180,7 +180,10 @@ impl History {
         let payload = Tag(self.next_context << 8 | place);
         let made = match self.next_context % 2 {
             0 => self.bench.queue.make_available(chain, payload),
-            _ => self.bench.queue.make_available_burst([(chain, payload)]).map(|made| assert_eq!(made, 1)),
+            _ => {
+                let made = self.bench.queue.make_available_burst([(chain, payload)]);
+                made.map(|made| assert_eq!(made, 1)).map_err(|burst| burst.refused)
+            }
         };
         match made {
             Ok(()) => {

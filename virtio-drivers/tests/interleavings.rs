@@ -97,15 +97,14 @@ fn serve(mut queue: DeviceQueue, device: &Bell, driver: &Bell) {
 /// The driver: keeps the queue full, in bursts, and sleeps when it is.
 fn drive(bench: &mut RingBench<Tag<u32>>, device: &Bell, driver: &Bell) {
     let (mut sent, mut answered) = (0, 0);
+    let portions: Vec<_> = (0..REQUESTS).map(|request| [Portion { offset: request * 8, len: 1 }]).collect();
     while answered < REQUESTS {
-        let portions: Vec<_> =
-            (0..REQUESTS).map(|request| [Portion { offset: request * 8, len: 1 }]).collect();
         let chains = (sent..REQUESTS).zip(&portions[sent as usize..]);
         let chains =
             chains.map(|(request, portion)| (Chain { readable: &[], writable: portion }, Tag(request)));
         sent = match bench.queue.make_available_burst(chains) {
             Ok(_) => REQUESTS,
-            Err(refused) => refused.payload.0,
+            Err(burst) => sent + burst.made_available as u32,
         };
         if bench.queue.publish() {
             device.ring();

@@ -4,9 +4,9 @@
 
 mod support;
 
-use support::{Bench, DiskBench, RingBench, TestHal};
+use support::{Bench, DiskBench, Ring, RingBench, TestHal};
 use virtio_guest::device::block::{Block, RequestError, Sector, Settings, StartError, Storage};
-use virtio_guest::hal::{Attempts, Direction, Hal};
+use virtio_guest::hal::{Attempts, DeviceAddress, Direction, Hal};
 use virtio_guest::lifecycle::{ConfigError, NegotiateError, Negotiating, Wants};
 use virtio_guest::raw::{MappedBuffer, Payload, Segment, SegmentVisitor, Tag};
 use virtio_guest::ring::{Chain, Portion, QueueSettings, RefusedReason, Slots};
@@ -40,7 +40,7 @@ unsafe impl Payload for Huge {
         2
     }
 
-    fn visit_segments(&self, visitor: &mut impl SegmentVisitor) {
+    fn visit_segments(&self, visitor: &mut (impl SegmentVisitor + ?Sized)) {
         self.0.iter().for_each(|segment| visitor.segment(segment));
     }
 }
@@ -55,7 +55,7 @@ fn a_chain_of_more_than_4_gib_is_refused() {
             ([u32::MAX - 1, 1], Ok(())),
         ] {
             let mut bench = RingBench::<Huge>::new(4, false, false);
-            let (address, domain) = (virtio_guest::hal::DeviceAddress(0), bench.hal.domain());
+            let (address, domain) = (DeviceAddress(0), bench.hal.domain());
             let huge = Huge(lens.map(|len| Segment { address, len, direction, domain }));
 
             let made = bench.queue.make_available(Chain::default(), huge).map_err(|refused| refused.reason);
@@ -66,19 +66,20 @@ fn a_chain_of_more_than_4_gib_is_refused() {
     }
 }
 
-/// A payload that says that it has two segments, and has as many as it likes.
+/// A payload that says that it has so many segments, and has as many as it likes.
 struct Miscounting {
     segment: Segment,
+    says: usize,
     has: usize,
 }
 
 // SAFETY: it is not, which is the point; no device is ever shown the segments, for no queue takes them.
 unsafe impl Payload for Miscounting {
     fn segment_count(&self) -> usize {
-        2
+        self.says
     }
 
-    fn visit_segments(&self, visitor: &mut impl SegmentVisitor) {
+    fn visit_segments(&self, visitor: &mut (impl SegmentVisitor + ?Sized)) {
         (0..self.has).for_each(|_| visitor.segment(&self.segment));
     }
 }
@@ -88,15 +89,59 @@ unsafe impl Payload for Miscounting {
 fn a_payload_with_other_segments_than_it_says_is_refused() {
     for (has, len) in [(0, 16), (1, 16), (3, 16), (9, 16), (2, 0)] {
         let mut bench = RingBench::<Miscounting>::new(8, false, false);
-        let (address, domain) = (virtio_guest::hal::DeviceAddress(0), bench.hal.domain());
+        let (address, domain) = (DeviceAddress(0), bench.hal.domain());
         let segment = Segment { address, len, direction: Direction::DeviceWritable, domain };
 
-        let payload = Miscounting { segment, has };
+        let payload = Miscounting { segment, says: 2, has };
         let refused = bench.queue.make_available(Chain::default(), payload).map_err(|refused| refused.reason);
 
         assert_eq!(refused, Err(RefusedReason::BadPayload), "{has} segments of {len} bytes");
         assert_eq!(bench.queue.free_descriptors(), 8);
         bench.finish();
+    }
+}
+
+/// In the middle of a burst, with portions on either side, in every kind of ring: nothing of it is left, also not a lap later.
+#[test]
+fn a_payload_that_miscounts_between_portions_leaves_nothing_behind() {
+    for (ring, size) in Ring::all().flat_map(|ring| [4, 5, 8, 11].map(|size| (ring, size))) {
+        for (says, has) in [(0, 1), (0, 40), (1, 0), (1, 2), (2, 1), (1, 40), (2, 0), (usize::MAX, 1)] {
+            let mut bench = RingBench::<Miscounting>::with(size, ring);
+            let (address, domain) = (DeviceAddress(0x1000), bench.hal.domain());
+            let direction = Direction::DeviceReadable;
+            let segment = Segment { address, len: 16, direction, domain };
+            let portion = |offset| Portion { offset, len: 16 };
+            let (readable, writable) = ([portion(0)], [portion(64)]);
+            let one = Chain { readable: &readable, writable: &[] };
+            let whole = Chain { readable: &readable, writable: &writable };
+            for _ in 0..if cfg!(miri) { 3 } else { 30 } {
+                let good = || Miscounting { segment, says: 0, has: 0 };
+                let chains = [(one, good()), (whole, Miscounting { segment, says, has }), (one, good())];
+                let mut chains = chains.into_iter();
+                let burst = bench.queue.make_available_burst(&mut chains).unwrap_err();
+                let refused = burst.refused;
+                assert_eq!(burst.made_available, 1);
+                let expected = if says == usize::MAX {
+                    RefusedReason::TooLong
+                } else if 3 + says > usize::from(bench.queue.size()) && !ring.indirect {
+                    RefusedReason::Full
+                } else {
+                    RefusedReason::BadPayload
+                };
+                assert_eq!(refused.reason, expected, "{ring:?}, {says}, {has}");
+                assert_eq!(bench.queue.make_available_burst(chains).ok(), Some(1));
+                bench.queue.publish();
+                for _ in 0..2 {
+                    let chain = bench.pop();
+                    assert_eq!((chain.readable_lens(), chain.writable_lens()), (vec![16], vec![]));
+                    bench.complete(&chain, 0);
+                }
+                assert!(bench.other_side.pop().unwrap().is_none());
+                assert_eq!(bench.queue.take_used_burst(9, drop), Ok(2));
+                assert_eq!(bench.queue.free_descriptors(), bench.queue.size());
+            }
+            assert!(bench.finish().is_empty());
+        }
     }
 }
 

@@ -61,6 +61,48 @@ fn a_chain_across_the_end_of_the_ring_flips_the_wrap_counter_once() {
     assert!(bench.finish().is_empty());
 }
 
+/// Spec: §2.8.10 — a burst brings a notification exactly if the place that the device asked for is in it, in whatever lap that is.
+#[test]
+fn a_burst_notifies_exactly_if_the_event_is_in_it() {
+    const SIZE: u16 = 7;
+    let mut bench = RingBench::with(SIZE, Ring { event_index: true, ..DIRECT });
+    // Places of two laps: the first one has the wrap counter 1.
+    let mut next = 0;
+    for round in 0..if cfg!(miri) { 30 } else { 1000 } {
+        let (burst, ahead) = (1 + round % 3, round / 3 % (2 * SIZE));
+        let event = (next + ahead) % (2 * SIZE);
+        let wrap_counter = if event < SIZE { 1 << 15 } else { 0 };
+        bench.other_side.packed().set_device_event(event % SIZE | wrap_counter, 2).unwrap();
+
+        bench.queue.make_available_burst((0..burst).map(|context| (ONE, Tag(context)))).unwrap();
+        assert_eq!(
+            bench.queue.publish(),
+            ahead < burst,
+            "{burst} chains from place {next} on, event {event}"
+        );
+
+        for _ in 0..burst {
+            complete_next(&mut bench, 1);
+        }
+        assert_eq!(bench.queue.take_used_burst(9, drop), Ok(burst.into()));
+        next = (next + burst) % (2 * SIZE);
+    }
+    assert!(bench.finish().is_empty());
+}
+
+/// A chain of one segment needs no table, though there are some.
+#[test]
+fn a_chain_of_one_segment_goes_into_the_ring_itself() {
+    let mut bench = RingBench::with(4, Ring { indirect: true, ..DIRECT });
+    bench.queue.make_available_burst([(ONE, Tag(1)), (THREE, Tag(2))]).unwrap();
+    bench.queue.publish();
+
+    let flags: Vec<_> = descriptors(&mut bench).iter().map(|descriptor| descriptor.flags).collect();
+
+    assert_eq!(flags[..2], [WRITE | AVAIL, INDIRECT | AVAIL]);
+    assert_eq!(bench.finish().len(), 2);
+}
+
 /// Spec: §2.8.2 — a burst that straddles the end of the ring, of chains of different lengths.
 #[test]
 fn a_burst_across_the_end_of_the_ring_is_taken_back_whole() {

@@ -6,9 +6,9 @@
 
 mod support;
 
-use support::RingBench;
+use support::{Bench, RingBench};
 use virtio_guest::raw::Tag;
-use virtio_guest::ring::{Chain, Portion, Rearmed, RefusedReason, Used};
+use virtio_guest::ring::{Chain, Portion, QueueSettings, Rearmed, RefusedReason, Slots, Used};
 
 const HEADER: Portion = Portion { offset: 0, len: 16 };
 const DATA: Portion = Portion { offset: 64, len: 32 };
@@ -329,4 +329,79 @@ fn chains_that_cannot_be_are_refused_and_change_nothing() {
         assert!(!bench.queue.publish());
         assert!(bench.finish().is_empty());
     }
+}
+
+/// Spec: §2.7.8 — a device may hold a chain for as long as it likes, and return it while others are made available and not shown yet.
+#[test]
+fn a_chain_that_is_held_while_65536_others_come_and_go_comes_back() {
+    for mut bench in RingBench::<Tag<u32>>::in_any_order(4).filter(|bench| !bench.ring.event_index) {
+        bench.queue.make_available(ONE_READABLE, Tag(u32::MAX)).unwrap();
+        bench.queue.publish();
+        let held = bench.pop();
+        let others = if cfg!(miri) { 9 } else { 65_535 };
+        for context in 0..others {
+            bench.queue.make_available(ONE_READABLE, Tag(context)).unwrap();
+            bench.queue.publish();
+            let chain = bench.pop();
+            bench.complete(&chain, 0);
+            assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(context));
+        }
+        bench.queue.make_available(ONE_READABLE, Tag(others)).unwrap();
+
+        bench.complete(&held, 0);
+
+        assert_eq!(
+            bench.queue.take_used().map(|used| used.unwrap().payload),
+            Ok(Tag(u32::MAX)),
+            "{:?}",
+            bench.ring
+        );
+    }
+}
+
+/// The queue's memory is the driver's to read and write, inside of its bounds.
+#[test]
+fn what_is_written_to_a_queues_memory_is_read_there() {
+    let mut bench = RingBench::<Tag<()>>::new(8, false, true);
+    assert_eq!((bench.queue.segments_max(), bench.queue.size()), (8, 8));
+    bench.queue.write_memory(3, b"in between").unwrap();
+
+    let mut bytes = [0xff; 12];
+    bench.queue.read_memory(2, &mut bytes).unwrap();
+
+    assert_eq!(&bytes, b"\0in between\0");
+    assert!(
+        bench.queue.read_memory(4096, &mut bytes).is_err() && bench.queue.write_memory(4095, b"xy").is_err()
+    );
+    bench.finish();
+}
+
+/// A table of one segment is none: such a chain takes one descriptor either way.
+#[test]
+fn tables_of_one_segment_are_not_made() {
+    for (segments, expected) in [(0, None), (1, None), (2, Some(2)), (100, Some(8))] {
+        let bench = Bench::with_queue(8, 1 << 28);
+        let mut device = bench.install();
+        let settings = QueueSettings { size_max: 8, indirect_segments: segments, memory_bytes: 0 };
+        let queue = device.install_queue(0, &bench.hal, &settings, Slots::<Tag<()>>::allocate(8)).unwrap();
+        let running = device.start();
+        let queue = running.activate(queue);
+
+        assert_eq!((queue.indirect_segments(), queue.active_path().indirect_segments), (expected, expected));
+    }
+}
+
+/// What the queue could take when it is empty is refused for now, what it can never take for good.
+#[test]
+fn a_chain_as_long_as_the_queue_is_full_and_a_longer_one_too_long() {
+    let mut bench = RingBench::<Tag<u8>>::new(4, false, false);
+    let portions = [HEADER; 5];
+    let long = |segments| Chain { readable: &portions[..segments], writable: &[] };
+    bench.queue.make_available(ONE_READABLE, Tag(0)).unwrap();
+
+    for (segments, reason) in [(5, Some(RefusedReason::TooLong)), (4, Some(RefusedReason::Full)), (3, None)] {
+        let refused = bench.queue.make_available(long(segments), Tag(1)).err().map(|refused| refused.reason);
+        assert_eq!(refused, reason, "{segments} segments");
+    }
+    assert_eq!(bench.finish().len(), 2);
 }

@@ -1,6 +1,7 @@
 //! Our driver side: chains from a payload that knows its segments, or from portions of the queue's own memory.
 
 use std::alloc::Layout;
+use std::hint::black_box;
 
 use virtio_guest::hal::{Attempts, DeviceAddress, Direction, Domain};
 use virtio_guest::lifecycle::{Negotiating, Running, Wants};
@@ -88,8 +89,8 @@ impl<T: Payload + 'static> Live<T> {
         context_of: impl Fn(T) -> u64,
     ) {
         let chains = (0..burst).map(|_| operation(contexts.next()));
-        if let Err(refused) = self.queue.make_available_burst(chains) {
-            fail(&refused.reason);
+        if let Err(burst) = self.queue.make_available_burst(chains) {
+            fail(&burst.refused.reason);
         }
         self.queue.publish();
         turn.published(burst);
@@ -143,7 +144,7 @@ unsafe impl<const N: usize> Payload for Operation<N> {
 
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "as the trait says, where chains are many")]
-    fn visit_segments(&self, visitor: &mut impl SegmentVisitor) {
+    fn visit_segments(&self, visitor: &mut (impl SegmentVisitor + ?Sized)) {
         for segment in self.segments {
             visitor.segment(segment);
         }
@@ -185,7 +186,7 @@ impl<const N: usize> Driver for Ours<N> {
     fn rounds(&mut self, rounds: u64, burst: u16, turn: Turn<'_>) {
         let Self { live, segments, contexts } = self;
         let segments: &'static [Segment; N] = segments;
-        let operation = |context| (Chain::default(), Operation { segments, context });
+        let operation = |context| (Chain::default(), Operation { segments: black_box(segments), context });
         live.rounds((rounds, burst), turn, contexts, operation, |operation| operation.context);
     }
 
@@ -233,8 +234,10 @@ impl<const R: usize, const W: usize> Driver for OursPortions<R, W> {
     #[inline]
     fn rounds(&mut self, rounds: u64, burst: u16, turn: Turn<'_>) {
         let Self { live, readable, writable, contexts } = self;
-        let chain = Chain { readable, writable };
-        let operation = |context| (chain, Tag(Context(context)));
+        let operation = |context| {
+            let chain = Chain { readable: black_box(&*readable), writable: black_box(&*writable) };
+            (chain, Tag(Context(context)))
+        };
         live.rounds((rounds, burst), turn, contexts, operation, |Tag(Context(context))| context);
     }
 

@@ -139,7 +139,7 @@ pub unsafe trait Payload {
     /// Shows `visitor` all segments, one after the other, those that the device reads first (a queue checks that, and refuses others).
     ///
     /// Mark it `#[inline(always)]` where chains are many: then whatever is constant about the segments is judged by the compiler.
-    fn visit_segments(&self, visitor: &mut impl SegmentVisitor);
+    fn visit_segments(&self, visitor: &mut (impl SegmentVisitor + ?Sized));
 }
 
 /// Who looks at the segments of a [`Payload`]: a queue that writes descriptors of them. A closure will do, too.
@@ -166,7 +166,7 @@ unsafe impl<C> Payload for Tag<C> {
     }
 
     #[inline(always)]
-    fn visit_segments(&self, _: &mut impl SegmentVisitor) {}
+    fn visit_segments(&self, _: &mut (impl SegmentVisitor + ?Sized)) {}
 }
 
 // SAFETY: the guard keeps the buffer mapped and unreachable until it is consumed.
@@ -177,7 +177,7 @@ unsafe impl<H: Hal, B: DmaBuffer> Payload for MappedBuffer<H, B> {
     }
 
     #[inline(always)]
-    fn visit_segments(&self, visitor: &mut impl SegmentVisitor) {
+    fn visit_segments(&self, visitor: &mut (impl SegmentVisitor + ?Sized)) {
         visitor.segment(&self.segment);
     }
 }
@@ -190,7 +190,7 @@ unsafe impl<A: Payload, B: Payload> Payload for (A, B) {
     }
 
     #[inline(always)]
-    fn visit_segments(&self, visitor: &mut impl SegmentVisitor) {
+    fn visit_segments(&self, visitor: &mut (impl SegmentVisitor + ?Sized)) {
         self.0.visit_segments(visitor);
         self.1.visit_segments(visitor);
     }
@@ -204,7 +204,7 @@ unsafe impl<P: Payload> Payload for Option<P> {
     }
 
     #[inline(always)]
-    fn visit_segments(&self, visitor: &mut impl SegmentVisitor) {
+    fn visit_segments(&self, visitor: &mut (impl SegmentVisitor + ?Sized)) {
         if let Some(payload) = self {
             payload.visit_segments(visitor);
         }
@@ -219,7 +219,7 @@ unsafe impl<P: Payload, const N: usize> Payload for [P; N] {
     }
 
     #[inline(always)]
-    fn visit_segments(&self, visitor: &mut impl SegmentVisitor) {
+    fn visit_segments(&self, visitor: &mut (impl SegmentVisitor + ?Sized)) {
         for payload in self {
             payload.visit_segments(visitor);
         }

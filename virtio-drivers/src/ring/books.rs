@@ -22,7 +22,7 @@ pub(super) struct Progress {
     pub(super) first_free: u16,
     /// Descriptors that no chain has, and that can be had: none of a queue out of service. The list has at least as many entries.
     pub(super) free: u16,
-    /// Chains made available since the queue came up; as all that follows a count that wraps, since only differences matter, and those are at most 32768.
+    /// Chains made available since the queue came up; as all that follows a count that wraps, since only differences matter: at most 32768 chains are in flight.
     pub(super) made_available: usize,
     /// Of these shown to the device,
     pub(super) published: usize,
@@ -54,7 +54,7 @@ impl Progress {
     #[inline]
     pub(super) const fn is_published(&self, chain: &Record) -> bool {
         let unpublished = self.unpublished();
-        unpublished == 0 || index(self.made_available).wrapping_sub(chain.sequence) > unpublished
+        unpublished == 0 || sequence(self.made_available).wrapping_sub(chain.sequence) > unpublished as u32
     }
 }
 
@@ -63,6 +63,13 @@ impl Progress {
 #[allow(clippy::cast_possible_truncation, reason = "the mask leaves 16 bits")]
 pub(super) const fn index(count: usize) -> u16 {
     (count & 0xffff) as u16
+}
+
+/// A count of chains as the books keep it for each: modulo 2³².
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "the mask leaves 32 bits")]
+pub(super) const fn sequence(count: usize) -> u32 {
+    (count & 0xffff_ffff) as u32
 }
 
 /// The list of free ids, and the chains in flight.
@@ -166,5 +173,28 @@ impl Progress {
         // Never more than the queue has: the chain took them.
         self.free = self.free.wrapping_add(descriptors);
         self.taken = self.taken.wrapping_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Progress, sequence};
+    use crate::ring::slots::Record;
+
+    /// Counts wrap, at 2³² on some machines: what is in flight, held, and not shown yet stays right.
+    #[test]
+    fn counts_stay_right_when_they_wrap() {
+        let mut progress = Progress::start(8);
+        for start in [usize::MAX - 2, usize::MAX - 1, usize::MAX, 0, 0xffff, 0xffff_ffff] {
+            progress.taken = start;
+            progress.published = start.wrapping_add(2);
+            progress.made_available = start.wrapping_add(5);
+            assert_eq!((progress.chains(), progress.held(), progress.unpublished()), (5, 2, 3));
+            for (ahead, is_published) in [(0, true), (1, true), (2, false), (4, false)] {
+                let sequence = sequence(start.wrapping_add(ahead));
+                let chain = Record { writable_bytes: 0, last: 0, descriptors: 1, sequence };
+                assert_eq!(progress.is_published(&chain), is_published, "chain {ahead} from {start:#x}");
+            }
+        }
     }
 }

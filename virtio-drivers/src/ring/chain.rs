@@ -30,7 +30,7 @@ pub struct Chain<'a> {
     pub writable: &'a [Portion],
 }
 
-/// Why a chain was not made available. The queue is as it was.
+/// Why a chain was not made available. The queue is as it was. If several things are wrong with a chain, it is one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedReason {
     /// Fewer free descriptors than the chain needs: try again after [`take_used`](super::Virtqueue::take_used).
@@ -57,6 +57,16 @@ pub enum RefusedReason {
     /// The device broke the protocol earlier, or the queue was taken down: only a reset and a new bring-up help.
     #[error("the queue is out of service")]
     Broken,
+}
+
+/// A burst that ended early: how much of it was made available, and the chain that was refused.
+#[derive(Debug, thiserror::Error)]
+#[error("after {made_available} chains: {refused}")]
+pub struct RefusedBurst<T> {
+    /// Chains before the refused one: they are made available.
+    pub made_available: usize,
+    /// The first one that was refused.
+    pub refused: RefusedChain<T>,
 }
 
 /// A refused chain: why, and the payload back.
@@ -94,7 +104,7 @@ impl<H: Hal, T: Payload> Candidate<'_, H, T> {
     ///
     /// Every segment is judged on the way: whoever writes descriptors of them takes that back if this is an error.
     #[inline(always)]
-    pub(super) fn visit(&self, places: &mut impl Places) -> Result<u32, RefusedReason> {
+    pub(super) fn visit(&self, places: &mut impl DescriptorSink) -> Result<u32, RefusedReason> {
         let Self { chain, payload, count, domain, .. } = self;
         let mut visit = Visit {
             places,
@@ -125,7 +135,7 @@ impl<H: Hal, T: Payload> Candidate<'_, H, T> {
 }
 
 /// Where descriptors are written.
-pub(super) trait Places {
+pub(super) trait DescriptorSink {
     /// Writes the next descriptor, after which `left` come.
     fn put(&mut self, segment: &Segment, left: usize);
 }
@@ -141,7 +151,7 @@ struct Visit<'p, P> {
     verdict: Verdict,
 }
 
-impl<P: Places> Visit<'_, P> {
+impl<P: DescriptorSink> Visit<'_, P> {
     #[inline(always)]
     fn next(&mut self, segment: &Segment) {
         // A copy: what is written into shared memory might be the segment, as far as a compiler knows.
@@ -158,7 +168,7 @@ impl<P: Places> Visit<'_, P> {
     }
 }
 
-impl<P: Places> SegmentVisitor for Visit<'_, P> {
+impl<P: DescriptorSink> SegmentVisitor for Visit<'_, P> {
     #[inline(always)]
     fn segment(&mut self, segment: &Segment) {
         if self.left == self.payload_end {
@@ -208,9 +218,10 @@ impl Verdict {
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation, reason = "as many bytes as all at most")]
     fn result(&self) -> Result<u32, RefusedReason> {
-        let too_long = self.bytes >> u32::BITS;
-        let wrong = self.empty >> 63 | u64::from(self.other_domain) | self.misordered | too_long;
-        if wrong == 0 && !self.is_miscounted {
+        let Self { bytes, misordered, empty, other_domain, is_miscounted, .. } = *self;
+        let too_long = bytes >> u32::BITS;
+        let is_wrong = (empty >> 63 != 0) | (other_domain != 0) | (misordered != 0) | (too_long != 0);
+        if !is_wrong && !is_miscounted {
             return Ok(self.writable_bytes as u32);
         }
         Err(if self.has_bad_portion {
@@ -224,5 +235,48 @@ impl Verdict {
         } else {
             RefusedReason::TooLong
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RefusedReason, Verdict};
+    use crate::hal::{DeviceAddress, Direction, Domain};
+    use crate::raw::Segment;
+
+    const DOMAIN: Domain = Domain(6);
+
+    fn segment(len: u32, direction: Direction, domain: Domain) -> Segment {
+        Segment { address: DeviceAddress(0), len, direction, domain }
+    }
+
+    /// One fault, or any two of them: a chain is refused, and faults do not make up for each other.
+    #[test]
+    fn whatever_is_wrong_with_a_chain_it_is_refused() {
+        use Direction::{DeviceReadable, DeviceWritable};
+        let sound = segment(16, DeviceWritable, DOMAIN);
+        let faults = [
+            (RefusedReason::BadPayload, [sound, segment(0, DeviceWritable, DOMAIN)]),
+            (RefusedReason::OtherDomain, [sound, segment(16, DeviceWritable, Domain(7))]),
+            (RefusedReason::Misordered, [sound, segment(16, DeviceReadable, DOMAIN)]),
+            (RefusedReason::TooLong, [sound, segment(u32::MAX, DeviceWritable, DOMAIN)]),
+        ];
+        for (one, first) in faults {
+            for (other, second) in faults {
+                let mut verdict = Verdict::default();
+                first.iter().chain(&second).for_each(|segment| verdict.add(segment, DOMAIN));
+                let refused = verdict.result();
+                assert!(refused == Err(one) || refused == Err(other), "{one:?} and {other:?}: {refused:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_writable_bytes_are_those_of_writable_segments() {
+        let mut verdict = Verdict::default();
+        for (len, direction) in [(7, Direction::DeviceReadable), (u32::MAX - 7, Direction::DeviceWritable)] {
+            verdict.add(&segment(len, direction, DOMAIN), DOMAIN);
+        }
+        assert_eq!(verdict.result(), Ok(u32::MAX - 7));
     }
 }

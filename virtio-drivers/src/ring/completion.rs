@@ -55,7 +55,7 @@ impl<H: Hal, T: Payload> Virtqueue<'_, H, T> {
     /// Takes back up to `limit` chains that the device has used, and says how many there were.
     ///
     /// Ownership: as for [`take_used`](Virtqueue::take_used); a panic in `take` loses the chain that it was called with, and no other.
-    /// Work: bounded by `limit`; never waits.
+    /// Work: bounded by `limit`, and by the chains in flight; never waits.
     ///
     /// # Errors
     /// - [`Broken`], as for [`take_used`](Virtqueue::take_used); chains before the one that broke the queue have been handed to `take`.

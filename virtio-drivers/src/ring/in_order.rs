@@ -44,12 +44,11 @@ impl<'q, T, U: UsedPlaces> Batches<'q, T, U> {
             let Some(unnamed) = self.in_order.batch.checked_sub(1) else { break };
             let unnamed = usize::from(unnamed).min(left);
             for _ in 0..unnamed {
-                take(self.take_oldest(Ok)?);
+                self.take_unnamed(&mut take)?;
             }
             left -= unnamed;
             if left > 0 {
-                let last = self.in_order.last;
-                take(self.take_oldest(|writable_bytes| judge_length(&last, writable_bytes))?);
+                self.take_named(&mut take)?;
                 left -= 1;
             }
         }
@@ -62,12 +61,14 @@ impl<'q, T, U: UsedPlaces> Batches<'q, T, U> {
         if self.in_order.batch == 0 {
             self.in_order.batch = self.next_batch()?;
         }
-        let InOrder { batch, last, .. } = self.in_order;
-        let written = |writable_bytes| match batch {
-            1 => judge_length(&last, writable_bytes),
-            _ => Ok(writable_bytes),
-        };
-        if batch == 0 { Ok(None) } else { self.take_oldest(written).map(Some) }
+        let mut one = None;
+        let take = &mut |used| one = Some(used);
+        match self.in_order.batch {
+            0 => {}
+            1 => self.take_named(take)?,
+            _ => self.take_unnamed(take)?,
+        }
+        Ok(one)
     }
 
     /// How many chains the device is done with at once, if with any.
@@ -88,8 +89,8 @@ impl<'q, T, U: UsedPlaces> Batches<'q, T, U> {
         let Self { taking, in_order: InOrder { oldest, last, .. }, .. } = self;
         let unknown = Broken::UnknownChain { id: last.id };
         let first = in_flight(taking.slots, u32::from(*oldest)).ok_or(unknown)?;
-        // At most 32768 are in flight.
-        let chains = chain.sequence.wrapping_sub(first.sequence).wrapping_add(1);
+        // Both are in flight, and none between them came back: 32768 at most.
+        let chains = (chain.sequence.wrapping_sub(first.sequence).wrapping_add(1) & 0xffff) as u16;
         let covered = taking.used.covered(&taking.progress);
         if chains > covered {
             return Err(Broken::BatchTooLong { id: last.id, chains, covered });
@@ -97,21 +98,46 @@ impl<'q, T, U: UsedPlaces> Batches<'q, T, U> {
         Ok(chains)
     }
 
-    /// Takes the oldest chain back; `written` makes of its writable bytes how many are written.
+    /// What is known of the oldest chain.
     #[inline(always)]
-    fn take_oldest(&mut self, written: impl FnOnce(u32) -> Result<u32, Broken>) -> Result<Used<T>, Broken> {
+    fn oldest(&self) -> Result<&Record, Broken> {
+        let Self { taking, in_order: InOrder { oldest, last, .. }, .. } = self;
+        in_flight(taking.slots, u32::from(*oldest)).ok_or(Broken::UnknownChain { id: last.id })
+    }
+
+    /// Hands the oldest chain, of so many descriptors, to `take`.
+    #[inline(always)]
+    fn take_oldest(
+        &mut self,
+        descriptors: u16,
+        written_len: u32,
+        take: &mut impl FnMut(Used<T>),
+    ) -> Result<(), Broken> {
         let Self { taking, in_order: InOrder { oldest, batch, last }, .. } = self;
-        let unknown = Broken::UnknownChain { id: last.id };
-        let chain = in_flight(taking.slots, u32::from(*oldest)).ok_or(unknown)?;
-        let &Record { writable_bytes, descriptors, .. } = chain;
-        let written_len = written(writable_bytes)?;
         taking.used.advance(descriptors);
-        let ended = taking.progress.end_oldest(taking.slots, *oldest);
-        let (payload, next) = ended.ok_or(unknown)?;
+        let Some((payload, next)) = taking.progress.end_oldest(taking.slots, *oldest) else {
+            return Err(Broken::UnknownChain { id: last.id });
+        };
         *oldest = next;
         // There is one: the caller has looked.
         *batch = batch.wrapping_sub(1);
-        Ok(Used { payload, written_len })
+        take(Used { payload, written_len });
+        Ok(())
+    }
+
+    /// The same with the chain that the device named.
+    #[inline(always)]
+    fn take_named(&mut self, take: &mut impl FnMut(Used<T>)) -> Result<(), Broken> {
+        let &Record { writable_bytes, descriptors, .. } = self.oldest()?;
+        let written_len = judge_length(&self.in_order.last, writable_bytes)?;
+        self.take_oldest(descriptors, written_len, take)
+    }
+
+    /// The same with a chain before it.
+    #[inline(always)]
+    fn take_unnamed(&mut self, take: &mut impl FnMut(Used<T>)) -> Result<(), Broken> {
+        let &Record { writable_bytes, descriptors, .. } = self.oldest()?;
+        self.take_oldest(descriptors, writable_bytes, take)
     }
 }
 

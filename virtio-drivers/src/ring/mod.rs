@@ -43,7 +43,7 @@ mod used;
 
 pub use active::{ActivePath, QueueStatistics};
 pub use broken::Broken;
-pub use chain::{Chain, Portion, RefusedChain, RefusedReason};
+pub use chain::{Chain, Portion, RefusedBurst, RefusedChain, RefusedReason};
 pub use completion::Used;
 pub use installed::InstalledQueue;
 pub use layout::Layout;

@@ -19,10 +19,10 @@ use core::mem::forget;
 
 use super::books::Progress;
 use super::broken::Broken;
-use super::chain::{Candidate, Places, RefusedReason};
+use super::chain::{Candidate, DescriptorSink, RefusedReason};
 use super::position::{Position, Walk};
 use super::slots::Slot;
-use super::supply::{DriverPlaces, Entry, Written};
+use super::supply::{AvailablePlaces, Entry, Written};
 use super::used::{UsedElement, UsedPlaces};
 use crate::hal::Hal;
 use crate::raw::order::Barriers;
@@ -67,7 +67,7 @@ impl<H: Hal> PackedRing<H> {
     /// Where chains go.
     #[inline]
     pub(super) const fn supply(&self) -> PackedPlaces<'_> {
-        let next = Walk::from(self.areas.words(), self.available.get());
+        let next = Walk::at(self.areas.words(), self.available.get());
         PackedPlaces { words: self.areas.words(), next, kept: &self.available, withheld: &self.withheld }
     }
 
@@ -77,7 +77,7 @@ impl<H: Hal> PackedRing<H> {
         let words = self.areas.words();
         let (old, new) = (self.published.get(), self.available.get());
         self.barriers.contents_before_publishing();
-        Walk::from(words, old).descriptor().set_flags(self.withheld.get());
+        Walk::at(words, old).descriptor().set_flags(self.withheld.get());
         self.published.set(new);
         self.barriers.publishing_before_suppression_check();
 
@@ -106,7 +106,7 @@ impl<H: Hal> PackedRing<H> {
     /// The used descriptors, to be read one after the other.
     #[inline]
     pub(super) const fn used(&self) -> UsedDescriptors<'_> {
-        let next = Walk::from(self.areas.words(), self.taken.get());
+        let next = Walk::at(self.areas.words(), self.taken.get());
         UsedDescriptors { barriers: self.barriers, next, flags: 0, kept: &self.taken }
     }
 
@@ -125,7 +125,7 @@ impl<H: Hal> PackedRing<H> {
             words.set_driver_event(0, event_flags::ENABLE);
         }
         self.barriers.rearm_before_used_check();
-        taken.is_used(Walk::from(words, taken).descriptor().flags())
+        taken.is_used(Walk::at(words, taken).descriptor().flags())
     }
 }
 
@@ -138,7 +138,7 @@ pub(super) struct PackedPlaces<'q> {
     withheld: &'q Cell<u16>,
 }
 
-impl DriverPlaces for PackedPlaces<'_> {
+impl AvailablePlaces for PackedPlaces<'_> {
     fn size(&self) -> u16 {
         self.words.size()
     }
@@ -153,8 +153,7 @@ impl DriverPlaces for PackedPlaces<'_> {
     ) -> Result<Written, RefusedReason> {
         let first = self.next;
         let mut laying = Laying { next: first, id: entry.id, is_begun: false, head_flags: 0 };
-        let unfinished =
-            Unfinished { words: self.words, first: first.position(), descriptors: entry.descriptors };
+        let unfinished = Unfinished { first, descriptors: entry.descriptors };
         let judged = match table {
             None => chain.visit(&mut laying),
             Some(table) => {
@@ -164,11 +163,12 @@ impl DriverPlaces for PackedPlaces<'_> {
                 judged
             }
         };
+        // Not left to the guard: what it borrowed would have to be in memory, for every chain.
         forget(unfinished);
         let writable_bytes = match judged {
             Ok(writable_bytes) => writable_bytes,
             Err(reason) => {
-                take_back(self.words, first.position(), entry.descriptors);
+                take_back(first, entry.descriptors);
                 return Err(reason);
             }
         };
@@ -201,7 +201,7 @@ struct Laying<'q> {
     head_flags: u16,
 }
 
-impl Places for Laying<'_> {
+impl DescriptorSink for Laying<'_> {
     #[inline(always)]
     fn put(&mut self, segment: &Segment, left: usize) {
         let mut kind = segment.direction_flag();
@@ -232,7 +232,7 @@ impl Laying<'_> {
 /// An indirect table, in which descriptors follow each other (§2.8.7).
 struct ConsecutiveTable<'t>(Table<'t>);
 
-impl Places for ConsecutiveTable<'_> {
+impl DescriptorSink for ConsecutiveTable<'_> {
     #[inline(always)]
     fn put(&mut self, segment: &Segment, _: usize) {
         self.0.put_consecutive(segment);
@@ -241,25 +241,23 @@ impl Places for ConsecutiveTable<'_> {
 
 /// A chain that is not whole: a payload that panics leaves it so.
 struct Unfinished<'q> {
-    words: PackedWords<'q>,
-    first: Position,
+    first: Walk<'q>,
     descriptors: u16,
 }
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        take_back(self.words, self.first, self.descriptors);
+        take_back(self.first, self.descriptors);
     }
 }
 
 /// Makes nobody's descriptors of those of a chain that is not whole: the device must find nothing behind the chain that comes in its place.
 #[cold]
 #[inline(never)]
-fn take_back(words: PackedWords<'_>, first: Position, descriptors: u16) {
-    let mut position = first;
+fn take_back(mut place: Walk<'_>, descriptors: u16) {
     for _ in 0..descriptors {
-        Walk::from(words, position).descriptor().set_flags(position.a_lap_ago());
-        position = position.advanced(1, words.size());
+        place.descriptor().set_flags(place.a_lap_ago());
+        place.advance(1);
     }
 }
 

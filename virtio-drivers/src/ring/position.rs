@@ -90,7 +90,7 @@ pub(super) struct Walk<'q> {
 
 impl<'q> Walk<'q> {
     #[inline]
-    pub(super) const fn from(words: PackedWords<'q>, position: Position) -> Self {
+    pub(super) const fn at(words: PackedWords<'q>, position: Position) -> Self {
         Self { cursor: words.at(position.slot), lap: position.lap as usize }
     }
 
@@ -117,6 +117,11 @@ impl<'q> Walk<'q> {
         if self.cursor.advance(by) {
             self.lap ^= usize::from(MARKS);
         }
+    }
+
+    /// As [`Position::a_lap_ago`].
+    pub(super) const fn a_lap_ago(self) -> u16 {
+        Position { slot: 0, lap: self.lap() }.a_lap_ago()
     }
 
     /// As [`Position::available`].

@@ -41,10 +41,11 @@ pub enum Rearmed {
 ///
 /// /// Hands the device as many empty buffers as it can take, and shows them all at once.
 /// fn fill<H: Hal>(queue: &mut Incoming<H>, hal: &H) {
+///     let free = queue.free_descriptors().into(); // each buffer takes one
 ///     let buffers = iter::from_fn(|| MappedBuffer::map(hal, vec![0; 2048], Direction::DeviceWritable).ok());
-///     let chains = buffers.map(|buffer| (Chain::default(), buffer));
-///     if let Err(refused) = queue.make_available_burst(chains) {
-///         drop(refused.payload); // full: the last buffer comes back
+///     let chains = buffers.take(free).map(|buffer| (Chain::default(), buffer));
+///     if let Err(burst) = queue.make_available_burst(chains) {
+///         drop(burst.refused.payload); // the queue is out of service, say
 ///     }
 ///     queue.publish();
 /// }

@@ -51,7 +51,7 @@ impl Service {
     #[cold]
     #[inline(never)]
     pub(super) fn end(&mut self, why: Broken) {
-        log::error!("virtqueue {}: {why}; out of service until the device is reset", self.index);
         self.broken = Some(why);
+        log::error!("virtqueue {}: {why}; out of service until the device is reset", self.index);
     }
 }

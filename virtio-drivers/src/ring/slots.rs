@@ -20,12 +20,13 @@ pub(super) struct Slot<T> {
 pub(super) struct Record {
     /// Bytes that the device may write.
     pub(super) writable_bytes: u32,
-    /// The last entry of the free list that the chain took.
+    /// The last entry of the free list that the chain took, if it took several.
     pub(super) last: u16,
     /// How many descriptors it has in the ring.
     pub(super) descriptors: u16,
-    /// How many chains were made available before this one, modulo 65536. At most 32768 are in flight, so their order shows.
-    pub(super) sequence: u16,
+    /// How many chains were made available before this one, modulo 2³². A device may hold a chain while many others come and go, so 16 bits would not do; who holds one for as many as
+    /// 2³² others may see it taken for one that was not shown yet, if there are such.
+    pub(super) sequence: u32,
 }
 
 impl<T> Slot<T> {

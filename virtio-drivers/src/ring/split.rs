@@ -6,9 +6,9 @@ use core::cell::Cell;
 
 use super::books::{Progress, index, next};
 use super::broken::Broken;
-use super::chain::{Candidate, Places, RefusedReason};
+use super::chain::{Candidate, DescriptorSink, RefusedReason};
 use super::slots::Slot;
-use super::supply::{DriverPlaces, Entry, Written};
+use super::supply::{AvailablePlaces, Entry, Written};
 use super::suppress::passes;
 use super::used::{UsedElement, UsedPlaces};
 use crate::hal::Hal;
@@ -96,7 +96,7 @@ pub(super) struct SplitPlaces<'q> {
     words: SplitWords<'q>,
 }
 
-impl DriverPlaces for SplitPlaces<'_> {
+impl AvailablePlaces for SplitPlaces<'_> {
     fn size(&self) -> u16 {
         self.words.size()
     }
@@ -137,7 +137,7 @@ struct Linking<'q, T> {
     next: u16,
 }
 
-impl<T> Places for Linking<'_, T> {
+impl<T> DescriptorSink for Linking<'_, T> {
     #[inline(always)]
     fn put(&mut self, segment: &Segment, left: usize) {
         let following = (left > 0).then_some(self.next);
@@ -160,7 +160,7 @@ impl<T> Linking<'_, T> {
 /// An indirect table, in which descriptors are linked, too (§2.7.5.3).
 struct LinkedTable<'t>(Table<'t>);
 
-impl Places for LinkedTable<'_> {
+impl DescriptorSink for LinkedTable<'_> {
     #[inline(always)]
     fn put(&mut self, segment: &Segment, _: usize) {
         self.0.put_linked(segment);

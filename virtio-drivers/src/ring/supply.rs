@@ -3,8 +3,8 @@
 //! Spec: §2.7.13, §2.8.21 Supplying Buffers to The Device. Everything about a chain is judged while its descriptors are written, in one pass; the device
 //! comes by there only when the chain is published.
 
-use super::books::{Progress, index};
-use super::chain::{Candidate, Chain, RefusedChain, RefusedReason};
+use super::books::{Progress, sequence};
+use super::chain::{Candidate, Chain, RefusedBurst, RefusedChain, RefusedReason};
 use super::layout::Ring;
 use super::prepared::QueueMemory;
 use super::queue::Virtqueue;
@@ -28,38 +28,39 @@ impl<H: Hal, T: Payload> Virtqueue<'_, H, T> {
         let (QueueMemory { ring, tables, .. }, supply) = Supply::of(self);
         let tables = tables.as_ref();
         match ring {
-            Ring::Split(ring) => supply.into(ring.supply(), tables).one(chain, payload),
-            Ring::Packed(ring) => supply.into(ring.supply(), tables).one(chain, payload),
+            Ring::Split(ring) => supply.onto(ring.supply(), tables).one(chain, payload),
+            Ring::Packed(ring) => supply.onto(ring.supply(), tables).one(chain, payload),
         }
     }
 
     /// Writes a burst of descriptor chains, and says how many: the fast way, for what they have in common is done once. The device sees them, all at once, with the
     /// next [`publish`](Virtqueue::publish).
     ///
-    /// Stops where a chain is refused, and asks `chains` for no more.
+    /// It ends where a chain is refused, and asks `chains` for no more: whoever wants the rest passes `&mut chains`, for those that an iterator still has are dropped with it.
+    /// Portions are kept somewhere that lives as long as the call; often they are the same for all chains, or an array of them.
     ///
-    /// Ownership: as for [`make_available`](Virtqueue::make_available), for each of them. A panic in `chains` leaves those before it as made available.
-    /// Work: as long as `chains` has any; never waits, does not notify.
+    /// Ownership: as for [`make_available`](Virtqueue::make_available), for each of them. A panic in `chains`, or in a payload, leaves those before it as made available.
+    /// Work: at most one chain more than there are free descriptors is asked for; never waits, does not notify.
     ///
     /// # Errors
-    /// See [`RefusedReason`]: the first chain that was refused. Those before it are made available.
+    /// - [`RefusedBurst`]: the first chain that was refused, and how many before it were made available. [`RefusedReason::Full`] is the ordinary end of a burst that fills a queue.
     #[inline(always)]
     pub fn make_available_burst<'c>(
         &mut self,
         chains: impl IntoIterator<Item = (Chain<'c>, T)>,
-    ) -> Result<usize, RefusedChain<T>> {
+    ) -> Result<usize, RefusedBurst<T>> {
         let (QueueMemory { ring, tables, .. }, supply) = Supply::of(self);
         match (ring, tables) {
-            (Ring::Split(ring), None) => supply.into(ring.supply(), NoTables).burst(chains),
-            (Ring::Packed(ring), None) => supply.into(ring.supply(), NoTables).burst(chains),
-            (Ring::Split(ring), Some(tables)) => supply.into(ring.supply(), tables).burst(chains),
-            (Ring::Packed(ring), Some(tables)) => supply.into(ring.supply(), tables).burst(chains),
+            (Ring::Split(ring), None) => supply.onto(ring.supply(), NoTables).burst(chains),
+            (Ring::Packed(ring), None) => supply.onto(ring.supply(), NoTables).burst(chains),
+            (Ring::Split(ring), Some(tables)) => supply.onto(ring.supply(), tables).burst(chains),
+            (Ring::Packed(ring), Some(tables)) => supply.onto(ring.supply(), tables).burst(chains),
         }
     }
 }
 
 /// Where a ring's layout takes chains, one after the other. What was written stays written when this is dropped.
-pub(super) trait DriverPlaces {
+pub(super) trait AvailablePlaces {
     /// Number of descriptors.
     fn size(&self) -> u16;
 
@@ -152,7 +153,11 @@ impl<'q, H: Hal, T: Payload> Supply<'q, H, T> {
     }
 
     #[inline(always)]
-    const fn into<D: DriverPlaces, C: ChainTables>(self, places: D, tables: C) -> Supplying<'q, H, T, D, C> {
+    const fn onto<D: AvailablePlaces, C: ChainTables>(
+        self,
+        places: D,
+        tables: C,
+    ) -> Supplying<'q, H, T, D, C> {
         Supplying { progress: *self.progress, supply: self, places, tables }
     }
 }
@@ -166,16 +171,24 @@ struct Supplying<'q, H: Hal, T, D, C> {
     progress: Progress,
 }
 
-impl<H: Hal, T: Payload, D: DriverPlaces, C: ChainTables> Supplying<'_, H, T, D, C> {
+impl<H: Hal, T: Payload, D: AvailablePlaces, C: ChainTables> Supplying<'_, H, T, D, C> {
     #[inline(always)]
     fn burst<'c>(
         mut self,
         chains: impl IntoIterator<Item = (Chain<'c>, T)>,
-    ) -> Result<usize, RefusedChain<T>> {
+    ) -> Result<usize, RefusedBurst<T>> {
         for (chain, payload) in chains {
-            self.next(chain, payload)?;
+            if let Err(refused) = self.next(chain, payload) {
+                return Err(RefusedBurst { made_available: self.made_available(), refused });
+            }
         }
-        Ok(self.progress.made_available.wrapping_sub(self.supply.progress.made_available))
+        Ok(self.made_available())
+    }
+
+    /// How many until now.
+    #[inline(always)]
+    fn made_available(&self) -> usize {
+        self.progress.made_available.wrapping_sub(self.supply.progress.made_available)
     }
 
     #[inline(always)]
@@ -211,7 +224,7 @@ impl<H: Hal, T: Payload, D: DriverPlaces, C: ChainTables> Supplying<'_, H, T, D,
             Ok(written) => written,
             Err(reason) => return Err(RefusedChain { reason, payload }),
         };
-        let record = Record { writable_bytes, last, descriptors, sequence: index(made_available) };
+        let record = Record { writable_bytes, last, descriptors, sequence: sequence(made_available) };
         self.progress
             .take_chain(slots, record, after, payload)
             .map_err(|payload| RefusedChain { reason: RefusedReason::Full, payload })

@@ -132,6 +132,7 @@ impl<'a> PackedWords<'a> {
 /// A place in the ring, always inside of it: whoever goes from one to the next needs one comparison for each step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PackedCursor<'a> {
+    /// The ring's first descriptor.
     descriptors: NonNull<u8>,
     /// Bytes from there: a multiple of 16, and below `end`.
     offset: usize,
@@ -144,7 +145,8 @@ impl<'a> PackedCursor<'a> {
     /// The descriptor here.
     #[inline]
     pub(crate) const fn descriptor(self) -> PackedDescriptor<'a> {
-        // SAFETY: the offset is below the end and a multiple of 16, so there is a descriptor.
+        // SAFETY: `descriptors` leads to `end` bytes, which the areas keep for `'a`; `at` and `advance`, which alone set the offset, leave it below `end`, which is not 0, and a
+        // multiple of 16, so there is a whole descriptor.
         PackedDescriptor { place: unsafe { self.descriptors.add(self.offset) }, areas: PhantomData }
     }
 
