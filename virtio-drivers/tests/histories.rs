@@ -178,12 +178,11 @@ impl History {
         let writables: Vec<_> = (readable..readable + writable).map(part).collect();
         let chain = Chain { readable: &readables, writable: &writables };
         let payload = Tag(self.next_context << 8 | place);
-        let made = match self.next_context % 2 {
-            0 => self.bench.queue.make_available(chain, payload),
-            _ => {
-                let made = self.bench.queue.make_available_burst([(chain, payload)]);
-                made.map(|made| assert_eq!(made, 1)).map_err(|burst| burst.refused)
-            }
+        let made = if self.next_context.is_multiple_of(2) {
+            self.bench.queue.make_available(chain, payload)
+        } else {
+            let made = self.bench.queue.make_available_burst([(chain, payload)]);
+            made.map(|made| assert_eq!(made, 1)).map_err(|burst| burst.refused)
         };
         match made {
             Ok(()) => {

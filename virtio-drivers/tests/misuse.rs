@@ -66,6 +66,36 @@ fn a_chain_of_more_than_4_gib_is_refused() {
     }
 }
 
+/// What the queue could take when it is empty is refused for now, what it can never take for good.
+#[test]
+fn a_chain_as_long_as_the_queue_is_full_and_a_longer_one_too_long() {
+    let mut bench = RingBench::<Tag<u8>>::new(4, false, false);
+    let portions = [Portion { offset: 0, len: 16 }; 5];
+    let long = |segments| Chain { readable: &portions[..segments], writable: &[] };
+    bench.queue.make_available(long(1), Tag(0)).unwrap();
+
+    for (segments, reason) in [(5, Some(RefusedReason::TooLong)), (4, Some(RefusedReason::Full)), (3, None)] {
+        let refused = bench.queue.make_available(long(segments), Tag(1)).err().map(|refused| refused.reason);
+        assert_eq!(refused, reason, "{segments} segments");
+    }
+    assert_eq!(bench.finish().len(), 2);
+}
+
+/// A table of one segment is none: such a chain takes one descriptor either way.
+#[test]
+fn tables_of_one_segment_are_not_made() {
+    for (segments, expected) in [(0, None), (1, None), (2, Some(2)), (100, Some(8))] {
+        let bench = Bench::with_queue(8, 1 << 28);
+        let mut device = bench.install();
+        let settings = QueueSettings { size_max: 8, indirect_segments: segments, memory_bytes: 0 };
+        let queue = device.install_queue(0, &bench.hal, &settings, Slots::<Tag<()>>::allocate(8)).unwrap();
+        let running = device.start();
+        let queue = running.activate(queue);
+
+        assert_eq!((queue.indirect_segments(), queue.active_path().indirect_segments), (expected, expected));
+    }
+}
+
 /// A payload that says that it has so many segments, and has as many as it likes.
 struct Miscounting {
     segment: Segment,

@@ -72,7 +72,7 @@ fn a_burst_notifies_exactly_if_the_event_is_in_it() {
         let (burst, ahead) = (1 + round % 3, round / 3 % (2 * SIZE));
         let event = (next + ahead) % (2 * SIZE);
         let wrap_counter = if event < SIZE { 1 << 15 } else { 0 };
-        bench.other_side.packed().set_device_event(event % SIZE | wrap_counter, 2).unwrap();
+        bench.other_side.packed().set_device_event((event % SIZE) | wrap_counter, 2).unwrap();
 
         bench.queue.make_available_burst((0..burst).map(|context| (ONE, Tag(context)))).unwrap();
         assert_eq!(

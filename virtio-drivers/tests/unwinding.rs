@@ -151,7 +151,7 @@ fn panics_on_both_sides_of_a_queue_lose_nothing_else() {
         let mut numbers = Numbers(u64::from(size));
         let (mut made, mut hidden) = (0u32, 0usize);
         // In the order in which they come back: context, and what the device says it wrote.
-        let mut held: VecDeque<(u16, u32, u32)> = VecDeque::new();
+        let mut out: VecDeque<(u16, u32, u32)> = VecDeque::new();
         let mut used: VecDeque<(u32, u32)> = VecDeque::new();
         for _ in 0..if cfg!(miri) { 10 } else { 1500 } {
             let (burst, breaks_at) = (numbers.below(6), numbers.below(8));
@@ -186,14 +186,14 @@ fn panics_on_both_sides_of_a_queue_lose_nothing_else() {
                 bench.queue.publish();
                 for context in made - hidden as u32..made {
                     let chain = bench.pop();
-                    held.push_back((chain.head, context, chain.writable_bytes() as u32));
+                    out.push_back((chain.head, context, chain.writable_bytes() as u32));
                 }
                 hidden = 0;
             }
             assert!(bench.other_side.pop().unwrap().is_none());
-            let returned = numbers.below(held.len() as u32 + 1) as usize;
+            let returned = numbers.below(out.len() as u32 + 1) as usize;
             if ring.in_order {
-                let batch: Vec<_> = held.drain(..returned).collect();
+                let batch: Vec<_> = out.drain(..returned).collect();
                 if let Some(last) = batch.last() {
                     let written = last.2 / 2;
                     let mut heads: Vec<_> =
@@ -205,8 +205,8 @@ fn panics_on_both_sides_of_a_queue_lose_nothing_else() {
                 }
             } else {
                 for _ in 0..returned {
-                    let index = numbers.below(held.len() as u32) as usize;
-                    let (head, context, writable) = held.remove(index).unwrap();
+                    let index = numbers.below(out.len() as u32) as usize;
+                    let (head, context, writable) = out.remove(index).unwrap();
                     bench.other_side.complete(head, writable).unwrap();
                     used.push_back((context, writable));
                 }
@@ -233,7 +233,7 @@ fn panics_on_both_sides_of_a_queue_lose_nothing_else() {
                 assert_eq!(used.pop_front(), Some((payload.0, written_len)));
             }
         }
-        let left = hidden + held.len() + used.len();
+        let left = hidden + out.len() + used.len();
         assert_eq!(bench.finish().len(), left);
     }
 }

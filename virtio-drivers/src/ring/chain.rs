@@ -220,7 +220,7 @@ impl Verdict {
     fn result(&self) -> Result<u32, RefusedReason> {
         let Self { bytes, misordered, empty, other_domain, is_miscounted, .. } = *self;
         let too_long = bytes >> u32::BITS;
-        let is_wrong = (empty >> 63 != 0) | (other_domain != 0) | (misordered != 0) | (too_long != 0);
+        let is_wrong = empty >> 63 != 0 || other_domain != 0 || misordered != 0 || too_long != 0;
         if !is_wrong && !is_miscounted {
             return Ok(self.writable_bytes as u32);
         }
