@@ -60,8 +60,8 @@ unsafe impl Transport for Registers {
         world::with(|world| world.device.status = status.bits());
     }
 
-    fn config_generation(&self) -> u32 {
-        0
+    fn config_generation(&self) -> Option<u32> {
+        Some(0)
     }
 
     fn config_bytes(&self) -> usize {

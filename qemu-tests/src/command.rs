@@ -13,6 +13,17 @@ pub enum Machine {
     Q35,
     /// Conventional PCI, with I/O ports.
     Pc,
+    /// No PCI and no ACPI: devices behind MMIO, which the kernel's command line names.
+    Microvm,
+    /// The same, with the legacy interface of before version 1.
+    MicrovmLegacy,
+}
+
+impl Machine {
+    /// Whether its virtio devices are behind MMIO.
+    const fn has_mmio(self) -> bool {
+        matches!(self, Self::Microvm | Self::MicrovmLegacy)
+    }
 }
 
 /// Who executes the guest.
@@ -24,10 +35,10 @@ pub enum Accelerator {
     Kvm,
 }
 
-/// Properties of a `virtio-blk-pci` device, and of the drive behind it.
+/// Properties of a virtio disk, and of the drive behind it.
 #[derive(Clone, Debug)]
 pub struct DiskDevice {
-    /// No legacy interface (`disable-legacy`).
+    /// No legacy interface (`disable-legacy`; PCI only).
     pub modern_only: bool,
     /// Offer `EVENT_IDX`.
     pub event_idx: bool,
@@ -80,10 +91,14 @@ fn option_value(path: &Path) -> String {
 }
 
 impl DiskDevice {
-    fn properties(&self, drive: &str) -> String {
+    fn properties(&self, machine: Machine, drive: &str) -> String {
+        let device = if machine.has_mmio() {
+            "virtio-blk-device".into()
+        } else {
+            format!("virtio-blk-pci,disable-legacy={}", on_off(self.modern_only))
+        };
         let mut properties = format!(
-            "virtio-blk-pci,drive={drive},disable-legacy={},event_idx={},indirect_desc={},packed={},in_order={},iommu_platform={}",
-            on_off(self.modern_only),
+            "{device},drive={drive},event_idx={},indirect_desc={},packed={},in_order={},iommu_platform={}",
             on_off(self.event_idx),
             on_off(self.indirect_desc),
             on_off(self.packed),
@@ -185,6 +200,7 @@ impl Qemu {
         let machine = match self.machine {
             Machine::Q35 => "q35",
             Machine::Pc => "pc",
+            Machine::Microvm | Machine::MicrovmLegacy => "microvm,acpi=off",
         };
         let (accelerator, processor) = match self.accelerator {
             Accelerator::Tcg => ("tcg", "qemu64"),
@@ -208,6 +224,10 @@ impl Qemu {
         arguments.extend(["-qmp".into(), format!("unix:{},server=on,wait=off", option_value(qmp))]);
         if self.disks.iter().any(|(_, device)| device.behind_bridge) {
             arguments.extend(["-device".into(), "pcie-root-port,id=bridge,chassis=1".into()]);
+        }
+        if self.machine.has_mmio() {
+            let force_legacy = on_off(self.machine == Machine::MicrovmLegacy);
+            arguments.extend(["-global".into(), format!("virtio-mmio.force-legacy={force_legacy}")]);
         }
         if self.paused {
             arguments.push("-S".into());
@@ -234,7 +254,7 @@ impl Qemu {
                 "-drive".into(),
                 format!("id={drive},if=none,{backend},readonly={read_only}"),
                 "-device".into(),
-                device.properties(&drive),
+                device.properties(self.machine, &drive),
             ]);
         }
         arguments

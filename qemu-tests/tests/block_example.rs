@@ -10,6 +10,8 @@ fn run(machine: Machine, accelerator: Accelerator, device: DiskDevice) {
     let mechanism = match machine {
         Machine::Q35 => "PCI configuration through ECAM",
         Machine::Pc => "PCI configuration through ports 0xcf8 and 0xcfc",
+        Machine::Microvm => "MMIO, Modern interface",
+        Machine::MicrovmLegacy => "MMIO, Legacy interface",
     };
     let seed = random_seed();
     let (name, text) =
@@ -39,6 +41,12 @@ fn a_file_written_by_the_guest_is_on_the_image_q35() {
 #[test]
 fn a_file_written_by_the_guest_is_on_the_image_pc() {
     run(Machine::Pc, Accelerator::Tcg, DiskDevice::default());
+}
+
+#[test]
+fn a_file_written_by_the_guest_is_on_the_image_microvm() {
+    run(Machine::Microvm, Accelerator::Tcg, DiskDevice::default());
+    run(Machine::MicrovmLegacy, Accelerator::Tcg, DiskDevice::default());
 }
 
 #[test]

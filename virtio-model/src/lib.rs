@@ -16,6 +16,8 @@
 //!   `notifications`, `last_notification`, `queue`, `device_queue`, `set_config`, `raise_used`, `raise_config`, `set_needs_reset` and
 //!   `misbehave(|lies| ...)`. Capability lists are scripted with [`pci::Capability`] and
 //!   `edit_capabilities`, BARs with [`pci::Bar`].
+//! - [`MmioDevice`]: a device behind MMIO registers, of version 2 or 1: `new`, `legacy`, `read`, `write`; its test's side is the
+//!   [`PciDevice`] that it is made of.
 //! - [`Disk`]: `with_sectors`, `serve`, `hold`, `release`, `complete_in`, `requests`,
 //!   `misbehave`, and `with_queue` for lies about the ring.
 //! - [`DeviceQueue`]: a [`SplitQueue`] or a [`PackedQueue`], as negotiated. `pop` gives a checked
@@ -49,6 +51,7 @@ pub mod chain;
 pub mod error;
 mod in_order;
 pub mod memory;
+pub mod mmio;
 pub mod packed;
 pub mod pci;
 pub mod queue;
@@ -59,6 +62,7 @@ pub use block::Disk;
 pub use chain::{Chain, Segment};
 pub use error::ModelError;
 pub use memory::AddressSpace;
+pub use mmio::MmioDevice;
 pub use packed::PackedQueue;
 pub use pci::PciDevice;
 pub use queue::DeviceQueue;

@@ -92,6 +92,11 @@ impl TestHal {
         self.ledger().maps_left = Some(left);
     }
 
+    /// Gives what is allocated or mapped from now on device addresses from `address` on, for devices that cannot reach any address.
+    pub fn put_memory_at(&self, address: u64) {
+        self.ledger().next_address = address;
+    }
+
     /// Nothing is allocated, mapped or was ever accessed wrongly by the device.
     pub fn assert_all_returned(&self) {
         assert_eq!(self.dma_regions(), 0, "DMA memory is left allocated");

@@ -60,7 +60,9 @@
 
 mod domain;
 mod hal;
+mod mmio;
 mod pci;
 
 pub use hal::TestHal;
+pub use mmio::registers;
 pub use pci::{ConfigSpace, Mapper, claim};

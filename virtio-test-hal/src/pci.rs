@@ -44,7 +44,7 @@ struct Window {
     address: u64,
 }
 
-const fn bytes(width: AccessWidth) -> u8 {
+pub(crate) const fn bytes(width: AccessWidth) -> u8 {
     match width {
         AccessWidth::Byte => 1,
         AccessWidth::Word => 2,

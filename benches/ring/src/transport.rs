@@ -78,9 +78,9 @@ unsafe impl Transport for LeastTransport {
         self.status = status;
     }
 
-    fn config_generation(&self) -> u32 {
+    fn config_generation(&self) -> Option<u32> {
         count();
-        0
+        Some(0)
     }
 
     fn config_bytes(&self) -> usize {

@@ -1,14 +1,15 @@
 //! The disk as the FAT crate wants it: 512-byte blocks, and a clock.
 
+use alloc::boxed::Box;
 use core::cell::RefCell;
 
 use embedded_sdmmc::{Block as FatBlock, BlockCount, BlockDevice, BlockIdx, TimeSource, Timestamp};
 use example_platform::{Dma, clock};
 use virtio_guest::device::block::{Block, RequestError, Sector};
-use virtio_guest::transport::pci::PciTransport;
+use virtio_guest::transport::Transport;
 
 /// A running disk.
-pub type Disk<'s> = Block<'s, PciTransport, Dma>;
+pub type Disk<'s> = Block<'s, Box<dyn Transport>, Dma>;
 
 /// How long one call may take.
 const PATIENCE_MILLIS: u64 = 5000;

@@ -14,9 +14,8 @@ use core::cell::RefCell;
 use core::ops::ControlFlow;
 
 use embedded_sdmmc::{Mode, VolumeIdx, VolumeManager};
-use example_platform::{DMA, MMIO, clock, pci, println};
+use example_platform::{DMA, clock, devices, println};
 use virtio_guest::device::block::{Block, RequestError, Storage};
-use virtio_guest::transport::pci::PciTransport;
 use virtio_guest::wire::device_type::DeviceType;
 
 use fat::{Blocks, Clock};
@@ -30,14 +29,13 @@ const SHOWN_BYTES_MAX: u32 = 4096;
 example_platform::entry!(run);
 
 fn run() -> Result<(), String> {
-    // SAFETY: this program is all there is, and it claims the disk once.
-    let function = unsafe { pci::claim_first(DeviceType::BLOCK) };
-    let function = function.ok_or(
-        "no virtio block device found on the PCI bus: start QEMU with -device virtio-blk-pci,drive=... and a matching -drive",
+    // SAFETY: this program is all there is, and it opens the disk once.
+    let device = unsafe { devices::open_first(DeviceType::BLOCK) }?;
+    let devices::Device { place, transport } = device.ok_or(
+        "no virtio block device found, neither on the PCI bus nor by the command line: start QEMU with -device virtio-blk-pci,drive=... and a matching -drive",
     )?;
-    println!("disk at {} (PCI configuration through {})", function.address(), pci::PciAccess.mechanism());
+    println!("disk at {place}");
 
-    let transport = PciTransport::open(function, &MMIO).map_err(|error| error.to_string())?;
     let mut storage = Storage::<64>::new();
     let disk = Block::start(transport, DMA, &mut storage, clock::within_millis(1000))
         .map_err(|error| error.to_string())?;

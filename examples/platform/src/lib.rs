@@ -1,4 +1,4 @@
-//! What a kernel needs before it can use `virtio-guest`: boot, memory, console, clock, PCI.
+//! What a kernel needs before it can use `virtio-guest`: boot, memory, console, clock, devices.
 //!
 //! Made to be read and copied from. What a driver asks of a kernel is in two files: `memory/dma.rs` implements
 //! [`Hal`](virtio_guest::hal::Hal) and [`MapMmio`](virtio_guest::hal::MapMmio), `clock.rs` a
@@ -27,6 +27,7 @@ extern crate alloc;
 #[path = "x86_64/mod.rs"]
 mod machine;
 
+pub mod devices;
 pub mod pci;
 
 pub use machine::memory::{DMA, Dma, MMIO, Mmio};

@@ -1,6 +1,8 @@
 //! The configuration space, read as of one moment.
 //!
-//! Spec: §2.5 Device Configuration Space, §2.5.1 Driver Requirements: Device Configuration Space (generation).
+//! Spec: §2.5 Device Configuration Space, §2.5.1 Driver Requirements: Device Configuration Space (generation), §2.5.4 (legacy interface).
+
+use core::cell::Cell;
 
 use crate::hal::AccessWidth;
 use crate::transport::Transport;
@@ -8,6 +10,9 @@ use crate::wire::field::{Field, FieldValue};
 
 /// How often a read is tried while the configuration keeps changing.
 const ATTEMPTS: usize = 16;
+/// Where the digest FNV-1a begins, and by what it multiplies.
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0100_0000_01b3;
 
 /// A configuration field could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +60,8 @@ impl<'d, T: Transport> Config<'d, T> {
 
     /// Reads several fields as of one moment: `read` is called again if the configuration changed meanwhile.
     ///
+    /// A legacy device does not say whether it did. There everything is read until it is twice the same.
+    ///
     /// Work: bounded; `read` is called at most 16 times.
     ///
     /// # Errors
@@ -63,10 +70,16 @@ impl<'d, T: Transport> Config<'d, T> {
         &self,
         read: impl Fn(Fields<'_, T>) -> Result<R, ConfigError>,
     ) -> Result<R, ConfigError> {
+        let mut last = None;
         for _ in 0..ATTEMPTS {
             let before = self.transport.config_generation();
-            let value = read(Fields { transport: self.transport })?;
-            if self.transport.config_generation() == before {
+            let seen = Cell::new(FNV_OFFSET);
+            let value = read(Fields { transport: self.transport, seen: &seen })?;
+            let is_whole = match before {
+                Some(_) => self.transport.config_generation() == before,
+                None => last.replace(seen.get()) == Some(seen.get()),
+            };
+            if is_whole {
                 return Ok(value);
             }
         }
@@ -78,6 +91,8 @@ impl<'d, T: Transport> Config<'d, T> {
 #[derive(Debug)]
 pub struct Fields<'d, T> {
     transport: &'d T,
+    /// A digest (FNV-1a) of everything that was read: two attempts that saw the same have the same.
+    seen: &'d Cell<u64>,
 }
 
 impl<T: Transport> Fields<'_, T> {
@@ -88,7 +103,9 @@ impl<T: Transport> Fields<'_, T> {
     pub fn get<V: FieldValue>(&self, field: Field<V>) -> Result<V, ConfigError> {
         let start = check(self.transport, field)?;
         Ok(V::from_registers(|offset, bytes| {
-            self.transport.read_config(start + usize::from(offset), width(bytes))
+            let value = self.transport.read_config(start + usize::from(offset), width(bytes));
+            self.seen.set((self.seen.get() ^ u64::from(value)).wrapping_mul(FNV_PRIME));
+            value
         }))
     }
 }

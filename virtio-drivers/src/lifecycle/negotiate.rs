@@ -9,7 +9,7 @@ use super::ladder::Negotiating;
 use super::queues::Installing;
 use crate::raw::AreaPlacement;
 use crate::raw::order::PLATFORM_STRENGTH_AVAILABLE;
-use crate::transport::Transport;
+use crate::transport::{Interface, Transport};
 use crate::wire::features::{CommonFeatures, DEVICE_TYPE_BITS, DeviceFeatures, close_dependencies};
 use crate::wire::status::Status;
 
@@ -24,6 +24,9 @@ const HANDLED: CommonFeatures = CommonFeatures::VERSION_1
     .union(CommonFeatures::NOTIFICATION_DATA)
     .union(CommonFeatures::NOTIF_CONFIG_DATA)
     .union(CommonFeatures::RING_RESET);
+
+/// The features that a legacy device can have.
+const LEGACY_FEATURES: u128 = 0xffff_ffff;
 
 /// The features that a device offers, known or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,13 +117,14 @@ impl<D: DeviceFeatures> Wants<D> {
         &self,
         OfferedFeatures(offered): OfferedFeatures,
         supported: CommonFeatures,
+        interface: Interface,
     ) -> Result<NegotiatedFeatures<D>, NegotiateError> {
         if !self.wanted.contains(self.required) {
             return Err(NegotiateError::NotHandled { bits: self.required.difference(self.wanted).bits() });
         }
         let common =
             CommonFeatures::from_bits_truncate(offered).intersection(self.common).intersection(supported);
-        if !common.contains(CommonFeatures::VERSION_1) {
+        if interface == Interface::Modern && !common.contains(CommonFeatures::VERSION_1) {
             return Err(NegotiateError::Legacy);
         }
         let offered_device = D::from_bits_retain(offered & DEVICE_TYPE_BITS);
@@ -135,7 +139,7 @@ impl<D: DeviceFeatures> Wants<D> {
 /// No agreement on features; the device was reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NegotiateError {
-    /// The device does not offer `VERSION_1`: it follows no version of the specification.
+    /// The device does not offer `VERSION_1`, though its transport is that of a modern one: it follows no version of the specification.
     #[error("the device does not offer VERSION_1")]
     Legacy,
     /// Required features are not offered, or lack what they depend on.
@@ -159,25 +163,31 @@ pub enum NegotiateError {
 }
 
 impl<T: Transport> Negotiating<T> {
-    /// Agrees on features, tells the device, and asks it whether it takes them.
+    /// Agrees on features, tells the device, and asks it whether it takes them. A legacy device is not asked: it has no FEATURES_OK.
     ///
     /// # Errors
     /// See [`NegotiateError`]. The device was given up and reset.
     ///
-    /// Spec: §3.1.1, steps 4 to 6.
+    /// Spec: §3.1.1, steps 4 to 6; §3.1.2 Legacy Interface: Device Initialization.
     pub fn negotiate<D: DeviceFeatures>(self, wants: Wants<D>) -> Result<Installing<T, D>, NegotiateError> {
-        let (mut rung, offered) = self.into_rung();
+        let (mut rung, mut offered) = self.into_rung();
+        let interface = rung.transport.interface();
+        if interface == Interface::Legacy {
+            offered = OfferedFeatures::new(offered.bits() & LEGACY_FEATURES);
+        }
         let mut supported = rung.transport.supported_features();
         if rung.transport.area_placement() != AreaPlacement::Separate {
             // The rule by which such a device finds a queue's areas is the split layout's; packed rings have none.
             supported.remove(CommonFeatures::RING_PACKED);
         }
-        let features = wants.agree(offered, supported)?;
+        let features = wants.agree(offered, supported, interface)?;
         let bits = features.common.bits() | features.device.bits();
         rung.transport.set_driver_features(bits);
-        rung.add_status(Status::FEATURES_OK);
+        if interface == Interface::Modern {
+            rung.add_status(Status::FEATURES_OK);
+        }
         let status = rung.transport.status();
-        if !status.contains(Status::FEATURES_OK) {
+        if interface == Interface::Modern && !status.contains(Status::FEATURES_OK) {
             rung.was_refused(Status::FEATURES_OK);
             return Err(NegotiateError::Refused { bits });
         }

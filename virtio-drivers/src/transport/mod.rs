@@ -3,6 +3,7 @@
 //! Spec: §4 Virtio Transport Options. A transport knows registers (or a socket), not rings and not device types. The data path does not
 //! come by here: all it gets is a [`Doorbell`] per queue.
 
+pub mod mmio;
 pub mod pci;
 
 use crate::hal::AccessWidth;
@@ -34,6 +35,42 @@ pub enum QueueError {
     /// The device places the queue's doorbell outside of its notification registers.
     #[error("the device places the queue's doorbell outside of its notification registers")]
     DoorbellOutOfBounds,
+    /// The queue's memory is where a legacy device cannot be told of it: its pages are counted with 32 bits, from 1 on. Memory below 16 TiB helps.
+    #[error("the queue's memory is where the device cannot be told of it")]
+    AddressOutOfReach,
+}
+
+/// Which interface a device has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// The specification's.
+    Modern,
+    /// That of before version 1: 32 feature bits, no FEATURES_OK, no configuration generation.
+    ///
+    /// Spec: §3.1.2 Legacy Interface: Device Initialization, §2.2.3 Legacy Interface: A Note on Feature Bits.
+    Legacy,
+}
+
+/// A shared memory region of a device, which the device, not the driver, has allocated.
+///
+/// Spec: §2.10 Shared Memory Regions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedMemory {
+    /// Where it is.
+    pub physical_address: u64,
+    /// Bytes of it, at least one; the last one has an address.
+    pub size_bytes: u64,
+}
+
+impl SharedMemory {
+    /// A region as a device describes it: `None` if that is all ones, empty, or goes beyond the last address.
+    pub(crate) const fn new(physical_address: u64, size_bytes: u64) -> Option<Self> {
+        let is_there = size_bytes > 0 && size_bytes != u64::MAX && physical_address != u64::MAX;
+        match physical_address.checked_add(size_bytes) {
+            Some(_) if is_there => Some(Self { physical_address, size_bytes }),
+            _ => None,
+        }
+    }
 }
 
 /// Why a device interrupted.
@@ -45,7 +82,8 @@ pub struct InterruptCause {
     pub configuration_change: bool,
 }
 
-/// The control path to one device. Object-safe, so a kernel can keep devices of several transports in one list.
+/// The control path to one device. Object-safe, so a kernel can keep devices of several transports in one list: `Box<dyn Transport>` (with the feature `alloc`) and
+/// `&mut dyn Transport` are transports.
 ///
 /// Callers go through [`lifecycle`](crate::lifecycle), which makes the calls in the specification's order.
 ///
@@ -64,6 +102,11 @@ pub unsafe trait Transport {
     /// What kind of device this is.
     fn device_type(&self) -> DeviceType;
 
+    /// Which interface the device has: what follows for features, status and configuration is the caller's business.
+    fn interface(&self) -> Interface {
+        Interface::Modern
+    }
+
     /// The features that the device offers, all 128 bits.
     fn device_features(&mut self) -> u128;
 
@@ -81,8 +124,8 @@ pub unsafe trait Transport {
     /// Writes the device status; an empty one asks for a reset.
     fn set_status(&mut self, status: Status);
 
-    /// A number that changes whenever the configuration space may have changed.
-    fn config_generation(&self) -> u32;
+    /// A number that changes whenever the configuration space may have changed; `None` if the interface has no such thing.
+    fn config_generation(&self) -> Option<u32>;
 
     /// Bytes of configuration space that there are.
     fn config_bytes(&self) -> usize;
@@ -115,57 +158,83 @@ pub unsafe trait Transport {
 
     /// Asks why the device interrupted, which also makes it stop. Spurious interrupts have no cause.
     fn acknowledge_interrupt(&self) -> InterruptCause;
+
+    /// Where the shared memory region with this number is, if the device has one. The number is the device type's to say (§5).
+    fn shared_memory(&mut self, id: u8) -> Option<SharedMemory> {
+        let _ = id;
+        None
+    }
+}
+
+/// The methods of a pointer to a transport: those of what it points to.
+macro_rules! forward {
+    () => {
+        fn device_type(&self) -> DeviceType {
+            (**self).device_type()
+        }
+        fn device_features(&mut self) -> u128 {
+            (**self).device_features()
+        }
+        fn set_driver_features(&mut self, features: u128) {
+            (**self).set_driver_features(features);
+        }
+        fn status(&self) -> Status {
+            (**self).status()
+        }
+        fn set_status(&mut self, status: Status) {
+            (**self).set_status(status);
+        }
+        fn interface(&self) -> Interface {
+            (**self).interface()
+        }
+        fn config_generation(&self) -> Option<u32> {
+            (**self).config_generation()
+        }
+        fn config_bytes(&self) -> usize {
+            (**self).config_bytes()
+        }
+        fn read_config(&self, offset: usize, width: AccessWidth) -> u32 {
+            (**self).read_config(offset, width)
+        }
+        fn write_config(&mut self, offset: usize, width: AccessWidth, value: u32) {
+            (**self).write_config(offset, width, value);
+        }
+        fn queue_size_max(&mut self, index: u16) -> u16 {
+            (**self).queue_size_max(index)
+        }
+        fn set_up_queue(&mut self, index: u16, setup: &QueueSetup) -> Result<Doorbell, QueueError> {
+            (**self).set_up_queue(index, setup)
+        }
+        fn supported_features(&self) -> CommonFeatures {
+            (**self).supported_features()
+        }
+        fn area_placement(&self) -> AreaPlacement {
+            (**self).area_placement()
+        }
+        fn start_queue_reset(&mut self, index: u16) {
+            (**self).start_queue_reset(index);
+        }
+        fn queue_reset_is_done(&mut self, index: u16) -> bool {
+            (**self).queue_reset_is_done(index)
+        }
+        fn acknowledge_interrupt(&self) -> InterruptCause {
+            (**self).acknowledge_interrupt()
+        }
+        fn shared_memory(&mut self, id: u8) -> Option<SharedMemory> {
+            (**self).shared_memory(id)
+        }
+    };
 }
 
 #[expect(unsafe_code, reason = "forwards to an implementor that made the promise")]
 // SAFETY: every call goes to the one transport behind the reference.
 unsafe impl<T: Transport + ?Sized> Transport for &mut T {
-    fn device_type(&self) -> DeviceType {
-        (**self).device_type()
-    }
-    fn device_features(&mut self) -> u128 {
-        (**self).device_features()
-    }
-    fn set_driver_features(&mut self, features: u128) {
-        (**self).set_driver_features(features);
-    }
-    fn status(&self) -> Status {
-        (**self).status()
-    }
-    fn set_status(&mut self, status: Status) {
-        (**self).set_status(status);
-    }
-    fn config_generation(&self) -> u32 {
-        (**self).config_generation()
-    }
-    fn config_bytes(&self) -> usize {
-        (**self).config_bytes()
-    }
-    fn read_config(&self, offset: usize, width: AccessWidth) -> u32 {
-        (**self).read_config(offset, width)
-    }
-    fn write_config(&mut self, offset: usize, width: AccessWidth, value: u32) {
-        (**self).write_config(offset, width, value);
-    }
-    fn queue_size_max(&mut self, index: u16) -> u16 {
-        (**self).queue_size_max(index)
-    }
-    fn set_up_queue(&mut self, index: u16, setup: &QueueSetup) -> Result<Doorbell, QueueError> {
-        (**self).set_up_queue(index, setup)
-    }
-    fn supported_features(&self) -> CommonFeatures {
-        (**self).supported_features()
-    }
-    fn area_placement(&self) -> AreaPlacement {
-        (**self).area_placement()
-    }
-    fn start_queue_reset(&mut self, index: u16) {
-        (**self).start_queue_reset(index);
-    }
-    fn queue_reset_is_done(&mut self, index: u16) -> bool {
-        (**self).queue_reset_is_done(index)
-    }
-    fn acknowledge_interrupt(&self) -> InterruptCause {
-        (**self).acknowledge_interrupt()
-    }
+    forward!();
+}
+
+#[cfg(feature = "alloc")]
+#[expect(unsafe_code, reason = "forwards to an implementor that made the promise")]
+// SAFETY: every call goes to the one transport in the box.
+unsafe impl<T: Transport + ?Sized> Transport for alloc::boxed::Box<T> {
+    forward!();
 }

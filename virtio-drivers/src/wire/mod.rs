@@ -10,6 +10,7 @@ pub mod block;
 pub mod device_type;
 pub mod features;
 pub mod field;
+pub mod mmio;
 pub mod packed;
 pub mod pci;
 pub mod split;

@@ -41,7 +41,7 @@ unsafe impl Transport for Altered {
     fn set_status(&mut self, status: Status) {
         self.inner.set_status(status);
     }
-    fn config_generation(&self) -> u32 {
+    fn config_generation(&self) -> Option<u32> {
         self.inner.config_generation()
     }
     fn config_bytes(&self) -> usize {

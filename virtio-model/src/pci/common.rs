@@ -10,7 +10,7 @@ use super::state::{State, all_ones};
 use super::status::{DRIVER, DRIVER_OK, FEATURES_OK, feature};
 
 impl State {
-    pub(super) fn common_read(&mut self, offset: u64, width: u8) -> u32 {
+    pub(crate) fn common_read(&mut self, offset: u64, width: u8) -> u32 {
         match (offset, width) {
             (0x00, 4) => self.device_feature_select,
             (0x04, 4) => feature_word(self.presented_features(), self.device_feature_select),
@@ -35,7 +35,7 @@ impl State {
         }
     }
 
-    pub(super) fn common_write(&mut self, offset: u64, width: u8, value: u32) {
+    pub(crate) fn common_write(&mut self, offset: u64, width: u8, value: u32) {
         if self.awaits_reset() && offset != 0x14 {
             self.complain(format!("common register {offset:#x} written during a reset"));
         }
@@ -59,23 +59,23 @@ impl State {
         u16::try_from(self.queues.len()).unwrap_or(u16::MAX)
     }
 
-    fn presented_features(&self) -> u128 {
+    pub(crate) fn presented_features(&self) -> u128 {
         let negotiation_is_over = self.status & FEATURES_OK != 0;
         self.lies.features_after_ok.filter(|_| negotiation_is_over).unwrap_or(self.offered)
     }
 
-    fn read_generation(&mut self) -> u8 {
+    pub(crate) fn read_generation(&mut self) -> u8 {
         if self.lies.generation_never_rests {
             self.generation = self.generation.wrapping_add(1);
         }
         self.generation
     }
 
-    fn write_features(&mut self, value: u32) {
+    pub(crate) fn write_features(&mut self, value: u32) {
         if self.status & DRIVER == 0 {
             self.complain("features written before DRIVER was set");
         }
-        if self.status & FEATURES_OK != 0 {
+        if self.status & (FEATURES_OK | DRIVER_OK) != 0 {
             self.complain("features written after FEATURES_OK");
             return;
         }
@@ -90,12 +90,12 @@ impl State {
         }
     }
 
-    fn selected(&mut self) -> Option<&mut QueueRegisters> {
+    pub(crate) fn selected(&mut self) -> Option<&mut QueueRegisters> {
         let index = usize::from(self.queue_select);
         self.queues.get_mut(index).filter(|queue| queue.max_size != 0)
     }
 
-    fn read_queue_word(&mut self, offset: u64) -> u16 {
+    pub(crate) fn read_queue_word(&mut self, offset: u64) -> u16 {
         let lies = self.lies.clone();
         let Some(queue) = self.selected() else {
             return 0;
@@ -115,15 +115,15 @@ impl State {
     }
 
     /// Complains unless the selected queue may be configured now.
-    fn queue_is_open(&mut self) -> bool {
-        let (index, status) = (self.queue_select, self.status);
+    pub(crate) fn queue_is_open(&mut self) -> bool {
+        let (index, status, is_agreed) = (self.queue_select, self.status, self.negotiation_is_over());
         let Some(queue) = self.selected() else {
             self.complain(format!("queue {index} configured, which does not exist"));
             return false;
         };
         let complaint = if queue.enabled {
             "after it was enabled"
-        } else if status & FEATURES_OK == 0 {
+        } else if !is_agreed {
             "before FEATURES_OK"
         } else if status & DRIVER_OK != 0 && !queue.was_reset {
             "after DRIVER_OK"
@@ -134,7 +134,7 @@ impl State {
         false
     }
 
-    fn write_queue_word(&mut self, offset: u64, value: u16) {
+    pub(crate) fn write_queue_word(&mut self, offset: u64, value: u16) {
         if !self.queue_is_open() {
             return;
         }
@@ -162,7 +162,7 @@ impl State {
         }
     }
 
-    fn write_queue_half(&mut self, offset: u64, value: u32) {
+    pub(crate) fn write_queue_half(&mut self, offset: u64, value: u32) {
         if !self.queue_is_open() {
             return;
         }
@@ -174,7 +174,7 @@ impl State {
         }
     }
 
-    fn write_queue_reset(&mut self, value: u16) {
+    pub(crate) fn write_queue_reset(&mut self, value: u16) {
         let completion = self.lies.queue_reset;
         if self.selected().is_some_and(|queue| queue.resetting) {
             self.complain("queue_reset written while that queue is being reset");
@@ -197,7 +197,7 @@ impl State {
         }
     }
 
-    fn read_queue_reset(&mut self) -> u16 {
+    pub(crate) fn read_queue_reset(&mut self) -> u16 {
         let Some(queue) = self.selected() else {
             return 0;
         };
@@ -218,7 +218,7 @@ impl State {
     }
 
     /// Takes an available buffer notification. Spec: §4.1.5.2 Available Buffer Notifications.
-    pub(super) fn notify(&mut self, multiplier: u64, within: u64, width: u8, value: u32) {
+    pub(crate) fn notify(&mut self, multiplier: u64, within: u64, width: u8, value: u32) {
         let with_data = self.negotiated(feature::NOTIFICATION_DATA);
         let by_config_data = self.negotiated(feature::NOTIF_CONFIG_DATA);
         if width != if with_data { 4 } else { 2 } {
@@ -248,7 +248,7 @@ impl State {
 }
 
 /// The 32 bits of a feature set that `select` names; there are none above bit 127.
-fn feature_word(features: u128, select: u32) -> u32 {
+pub(crate) fn feature_word(features: u128, select: u32) -> u32 {
     let shifted = if select < 4 { features >> (32 * select) } else { 0 };
     u32::try_from(shifted & u128::from(u32::MAX)).unwrap_or(0)
 }

@@ -18,23 +18,23 @@ const BARS: std::ops::Range<u16> = 0x10..0x28;
 
 /// An access through the window capability (`cfg_type` 5).
 #[derive(Debug, Clone, Copy)]
-pub(super) struct WindowAccess {
-    pub(super) bar: u8,
-    pub(super) offset: u64,
-    pub(super) width: u8,
+pub(crate) struct WindowAccess {
+    pub(crate) bar: u8,
+    pub(crate) offset: u64,
+    pub(crate) width: u8,
 }
 
 /// Configuration space of one function.
 #[derive(Debug)]
-pub(super) struct ConfigSpace {
+pub(crate) struct ConfigSpace {
     bytes: [u8; 256],
     bars: [Option<Bar>; 6],
     window: Option<u16>,
-    pub(super) bar_writes_while_decoding: usize,
+    pub(crate) bar_writes_while_decoding: usize,
 }
 
 impl ConfigSpace {
-    pub(super) fn new(
+    pub(crate) fn new(
         ids: (u16, u16),
         class: u32,
         bars: [Option<Bar>; 6],
@@ -78,13 +78,13 @@ impl ConfigSpace {
     }
 
     /// Overwrites bytes, read-only or not; what does not fit is cut off.
-    pub(super) fn put(&mut self, at: usize, bytes: &[u8]) {
+    pub(crate) fn put(&mut self, at: usize, bytes: &[u8]) {
         for (target, byte) in self.bytes.iter_mut().skip(at).zip(bytes) {
             *target = *byte;
         }
     }
 
-    pub(super) fn read(&self, offset: u16) -> u32 {
+    pub(crate) fn read(&self, offset: u16) -> u32 {
         if BARS.contains(&offset) {
             return self.read_bar(usize::from((offset - BARS.start) / 4));
         }
@@ -93,7 +93,7 @@ impl ConfigSpace {
         bytes.and_then(|bytes| bytes.try_into().ok()).map_or(u32::MAX, u32::from_le_bytes)
     }
 
-    pub(super) fn write(&mut self, offset: u16, value: u32) {
+    pub(crate) fn write(&mut self, offset: u16, value: u32) {
         if BARS.contains(&offset) {
             if self.command() & (COMMAND_IO | COMMAND_MEMORY) != 0 {
                 self.bar_writes_while_decoding += 1;
@@ -119,7 +119,7 @@ impl ConfigSpace {
     }
 
     /// What an access to `offset` means, if it is the data field of the window capability.
-    pub(super) fn window_access(&self, offset: u16) -> Option<WindowAccess> {
+    pub(crate) fn window_access(&self, offset: u16) -> Option<WindowAccess> {
         let window = self.window?;
         (offset == window + 16).then(|| WindowAccess {
             bar: self.bytes[usize::from(window) + 4],
@@ -128,27 +128,32 @@ impl ConfigSpace {
         })
     }
 
-    pub(super) fn command(&self) -> u16 {
+    pub(crate) fn command(&self) -> u16 {
         u16::from_le_bytes([self.bytes[4], self.bytes[5]])
     }
 
     /// Whether the function may reach memory.
-    pub(super) fn is_bus_master(&self) -> bool {
+    /// What is not behind PCI reaches memory without being told.
+    pub(crate) fn make_bus_master(&mut self) {
+        self.put(0x04, &COMMAND_BUS_MASTER.to_le_bytes());
+    }
+
+    pub(crate) fn is_bus_master(&self) -> bool {
         self.command() & COMMAND_BUS_MASTER != 0
     }
 
-    pub(super) fn bar(&self, index: u8) -> Option<Bar> {
+    pub(crate) fn bar(&self, index: u8) -> Option<Bar> {
         self.bars.get(usize::from(index)).copied().flatten()
     }
 
     /// Whether the space that `bar` lies in is being decoded.
-    pub(super) fn decodes(&self, bar: Bar) -> bool {
+    pub(crate) fn decodes(&self, bar: Bar) -> bool {
         let needed = if bar.is_io() { COMMAND_IO } else { COMMAND_MEMORY };
         self.command() & needed != 0
     }
 
     /// The BAR and the offset in it that a CPU access to `address` reaches.
-    pub(super) fn bar_at(&self, address: u64, io: bool) -> Option<(u8, u64)> {
+    pub(crate) fn bar_at(&self, address: u64, io: bool) -> Option<(u8, u64)> {
         (0..6).find_map(|index| {
             let bar = self.bar(index).filter(|bar| bar.is_io() == io && bar.address() != 0)?;
             let offset = address.checked_sub(bar.address())?;

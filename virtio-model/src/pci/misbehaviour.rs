@@ -27,6 +27,8 @@ pub struct Misbehaviour {
     pub drops_features_ok: bool,
     /// The features offered once `FEATURES_OK` is set.
     pub features_after_ok: Option<u128>,
+    /// Any feature selector but 0 is taken for 1 (QEMU's MMIO devices do that).
+    pub knows_two_feature_words: bool,
     /// The configuration generation is a new one at every read.
     pub generation_never_rests: bool,
     /// The device is gone: every read gives all ones, every write is lost.

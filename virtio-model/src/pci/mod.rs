@@ -13,12 +13,12 @@
 mod bar;
 mod builder;
 mod capability;
-mod common;
+pub(crate) mod common;
 mod config_space;
 mod misbehaviour;
-mod queue;
-mod state;
-mod status;
+pub(crate) mod queue;
+pub(crate) mod state;
+pub(crate) mod status;
 #[cfg(test)]
 mod tests;
 
@@ -50,11 +50,11 @@ impl PciDevice {
         Builder::default()
     }
 
-    fn from_state(state: State) -> Self {
+    pub(crate) fn from_state(state: State) -> Self {
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -160,7 +160,7 @@ impl PciDevice {
     /// The features that both sides agreed on; 0 before `FEATURES_OK`.
     pub fn negotiated_features(&self) -> u128 {
         let state = self.lock();
-        if state.status & FEATURES_OK == 0 { 0 } else { state.accepted }
+        if state.negotiation_is_over() { state.accepted } else { 0 }
     }
 
     /// Sets `NEEDS_RESET`, with a configuration change notification after `DRIVER_OK`.

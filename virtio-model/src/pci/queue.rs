@@ -30,16 +30,16 @@ pub struct QueueRegisters {
     pub notify_off: u16,
     /// What `queue_notif_config_data` says; not the index, so that a driver cannot mix them up.
     pub notif_config_data: u16,
-    pub(super) was_reset: bool,
-    pub(super) reset_reads_left: Option<u32>,
-    pub(super) resetting: bool,
+    pub(crate) was_reset: bool,
+    pub(crate) reset_reads_left: Option<u32>,
+    pub(crate) resetting: bool,
 }
 
 /// "No vector" in a vector register.
-pub(super) const NO_VECTOR: u16 = 0xffff;
+pub(crate) const NO_VECTOR: u16 = 0xffff;
 
 impl QueueRegisters {
-    pub(super) fn new(index: u16, max_size: u16) -> Self {
+    pub(crate) fn new(index: u16, max_size: u16) -> Self {
         Self {
             max_size,
             size: max_size,
@@ -60,7 +60,7 @@ impl QueueRegisters {
     }
 
     /// Back to the values after a reset; the counters stay.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.size = self.max_size;
         self.enabled = false;
         self.descriptor_area = 0;
@@ -73,7 +73,7 @@ impl QueueRegisters {
     }
 
     /// The address register that holds the half at `offset` (0x20 to 0x3c).
-    pub(super) fn address_mut(&mut self, offset: u64) -> &mut u64 {
+    pub(crate) fn address_mut(&mut self, offset: u64) -> &mut u64 {
         match offset & !7 {
             0x20 => &mut self.descriptor_area,
             0x28 => &mut self.driver_area,
@@ -82,7 +82,7 @@ impl QueueRegisters {
     }
 
     /// What is wrong with the registers of a queue that is being enabled.
-    pub(super) fn fault(&self, packed: bool) -> Option<String> {
+    pub(crate) fn fault(&self, packed: bool) -> Option<String> {
         let [table, driver, device] = if packed { [16, 4, 4] } else { [16, 2, 4] };
         let size_is_legal = self.size != 0 && (packed || self.size.is_power_of_two());
         if !size_is_legal {

@@ -8,37 +8,42 @@ use super::config_space::ConfigSpace;
 use super::misbehaviour::Misbehaviour;
 use super::queue::{NO_VECTOR, QueueRegisters};
 use super::status::Reset;
+use crate::mmio::Registers;
 
 /// The device behind the lock.
 #[derive(Debug)]
-pub(super) struct State {
-    pub(super) config_space: ConfigSpace,
+pub(crate) struct State {
+    pub(crate) config_space: ConfigSpace,
     pub(super) structures: Vec<Structure>,
-    pub(super) vectors: u16,
-    pub(super) offered: u128,
-    pub(super) accepted: u128,
-    pub(super) device_feature_select: u32,
-    pub(super) driver_feature_select: u32,
-    pub(super) config_vector: u16,
-    pub(super) status: u8,
-    pub(super) statuses_written: Vec<u8>,
-    pub(super) reset: Reset,
-    pub(super) resets: usize,
-    pub(super) queue_select: u16,
-    pub(super) queues: Vec<QueueRegisters>,
-    pub(super) device_config: Vec<u8>,
-    pub(super) generation: u8,
-    pub(super) scheduled_config: Option<(u32, Vec<u8>)>,
-    pub(super) config_writes: Vec<(u64, u8, u32)>,
-    pub(super) isr: u8,
-    pub(super) used_interrupts: usize,
-    pub(super) config_interrupts: usize,
-    pub(super) lies: Misbehaviour,
-    pub(super) errors: Vec<String>,
+    pub(crate) vectors: u16,
+    /// Whether this is a device of before version 1: it has no `FEATURES_OK`, nor a configuration generation.
+    pub(crate) is_legacy: bool,
+    pub(crate) offered: u128,
+    pub(crate) accepted: u128,
+    pub(crate) device_feature_select: u32,
+    pub(crate) driver_feature_select: u32,
+    pub(crate) config_vector: u16,
+    pub(crate) status: u8,
+    pub(crate) statuses_written: Vec<u8>,
+    pub(crate) reset: Reset,
+    pub(crate) resets: usize,
+    pub(crate) queue_select: u16,
+    pub(crate) queues: Vec<QueueRegisters>,
+    pub(crate) device_config: Vec<u8>,
+    pub(crate) generation: u8,
+    pub(crate) scheduled_config: Option<(u32, Vec<u8>)>,
+    pub(crate) config_writes: Vec<(u64, u8, u32)>,
+    pub(crate) isr: u8,
+    pub(crate) used_interrupts: usize,
+    pub(crate) config_interrupts: usize,
+    pub(crate) lies: Misbehaviour,
+    pub(crate) errors: Vec<String>,
+    /// What only MMIO registers hold, if the device is behind those.
+    pub(crate) mmio: Option<Registers>,
 }
 
 /// The value with all bits of an access of `width` bytes set.
-pub(super) fn all_ones(width: u8) -> u32 {
+pub(crate) fn all_ones(width: u8) -> u32 {
     match width {
         1 => 0xff,
         2 => 0xffff,
@@ -52,6 +57,7 @@ impl State {
             config_space,
             structures,
             vectors: 0,
+            is_legacy: false,
             offered: 0,
             accepted: 0,
             device_feature_select: 0,
@@ -72,16 +78,17 @@ impl State {
             config_interrupts: 0,
             lies: Misbehaviour::default(),
             errors: Vec::new(),
+            mmio: None,
         }
     }
 
     /// Records a driver error.
-    pub(super) fn complain(&mut self, text: impl Into<String>) {
+    pub(crate) fn complain(&mut self, text: impl Into<String>) {
         self.errors.push(text.into());
     }
 
     /// Counts an access and tells whether the device is gone.
-    pub(super) fn is_removed(&mut self) -> bool {
+    pub(crate) fn is_removed(&mut self) -> bool {
         if let Some(left) = &mut self.lies.removed_after {
             if *left == 0 {
                 self.lies.all_ones = true;
@@ -92,7 +99,7 @@ impl State {
         self.lies.all_ones
     }
 
-    pub(super) fn config_read(&mut self, offset: u16) -> u32 {
+    pub(crate) fn config_read(&mut self, offset: u16) -> u32 {
         if self.is_removed() {
             return u32::MAX;
         }
@@ -106,7 +113,7 @@ impl State {
         }
     }
 
-    pub(super) fn config_write(&mut self, offset: u16, value: u32) {
+    pub(crate) fn config_write(&mut self, offset: u16, value: u32) {
         if self.is_removed() {
             return;
         }
@@ -124,7 +131,7 @@ impl State {
     }
 
     /// Reads a register; `through_window` accesses need no decoding.
-    pub(super) fn bar_read(&mut self, bar: u8, offset: u64, width: u8, through_window: bool) -> u32 {
+    pub(crate) fn bar_read(&mut self, bar: u8, offset: u64, width: u8, through_window: bool) -> u32 {
         let Some((structure, within)) = self.locate(bar, offset, width, through_window) else {
             return all_ones(width);
         };
@@ -140,7 +147,7 @@ impl State {
     }
 
     /// Writes a register; `through_window` accesses need no decoding.
-    pub(super) fn bar_write(&mut self, bar: u8, offset: u64, width: u8, value: u32, through_window: bool) {
+    pub(crate) fn bar_write(&mut self, bar: u8, offset: u64, width: u8, value: u32, through_window: bool) {
         let Some((structure, within)) = self.locate(bar, offset, width, through_window) else {
             return;
         };
@@ -181,7 +188,7 @@ impl State {
         found
     }
 
-    fn device_config_read(&mut self, within: u64, width: u8) -> u32 {
+    pub(crate) fn device_config_read(&mut self, within: u64, width: u8) -> u32 {
         let value = self.device_config_bytes(within, width).map(|bytes| {
             let mut word = [0; 4];
             word[..bytes.len()].copy_from_slice(bytes);
@@ -198,8 +205,8 @@ impl State {
         value.unwrap_or(0)
     }
 
-    fn device_config_write(&mut self, within: u64, width: u8, value: u32) {
-        if self.status & super::status::FEATURES_OK == 0 {
+    pub(crate) fn device_config_write(&mut self, within: u64, width: u8, value: u32) {
+        if !self.negotiation_is_over() {
             self.complain("device configuration written before FEATURES_OK");
         }
         self.config_writes.push((within, width, value));
@@ -217,7 +224,7 @@ impl State {
         self.device_config.get_mut(start..end)
     }
 
-    pub(super) fn set_device_config(&mut self, bytes: Vec<u8>) {
+    pub(crate) fn set_device_config(&mut self, bytes: Vec<u8>) {
         self.device_config = bytes;
         self.generation = self.generation.wrapping_add(1);
     }

@@ -20,7 +20,7 @@ pub const NEEDS_RESET: u8 = 64;
 pub const FAILED: u8 = 128;
 
 /// The feature bits, by number, that the transport itself knows.
-pub(super) mod feature {
+pub(crate) mod feature {
     pub(crate) const INDIRECT_DESC: u32 = 28;
     pub(crate) const EVENT_IDX: u32 = 29;
     pub(crate) const VERSION_1: u32 = 32;
@@ -34,7 +34,7 @@ pub(super) mod feature {
 
 /// How far a reset is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reset {
+pub(crate) enum Reset {
     /// The driver has not reset the device since power-up.
     NeverAsked,
     /// Asked for; done after so many more reads of the status, or never.
@@ -46,17 +46,22 @@ pub(super) enum Reset {
 }
 
 impl State {
+    /// Whether features are agreed on: a legacy driver does not say so, and is done when it goes on.
+    pub(crate) fn negotiation_is_over(&self) -> bool {
+        self.status & if self.is_legacy { DRIVER } else { FEATURES_OK } != 0
+    }
+
     /// Whether both sides agreed on a feature.
-    pub(super) fn negotiated(&self, bit: u32) -> bool {
-        self.status & FEATURES_OK != 0 && self.accepted & (1 << bit) != 0
+    pub(crate) fn negotiated(&self, bit: u32) -> bool {
+        self.negotiation_is_over() && self.accepted & (1 << bit) != 0
     }
 
     /// Whether the driver may not touch anything but the status, for a reset is not over.
-    pub(super) fn awaits_reset(&self) -> bool {
+    pub(crate) fn awaits_reset(&self) -> bool {
         matches!(self.reset, Reset::Pending(_) | Reset::Unseen)
     }
 
-    pub(super) fn read_status(&mut self) -> u8 {
+    pub(crate) fn read_status(&mut self) -> u8 {
         match self.reset {
             Reset::Pending(Some(0)) => {
                 self.finish_reset();
@@ -69,7 +74,7 @@ impl State {
         self.status
     }
 
-    pub(super) fn write_status(&mut self, value: u8) {
+    pub(crate) fn write_status(&mut self, value: u8) {
         self.statuses_written.push(value);
         if value == 0 {
             self.begin_reset();
@@ -86,19 +91,19 @@ impl State {
     }
 
     /// Sets `NEEDS_RESET`; a driver that is ready hears of it.
-    pub(super) fn need_reset(&mut self) {
+    pub(crate) fn need_reset(&mut self) {
         self.status |= NEEDS_RESET;
         if self.status & DRIVER_OK != 0 {
             self.raise_config();
         }
     }
 
-    pub(super) fn raise_used(&mut self) {
+    pub(crate) fn raise_used(&mut self) {
         self.isr |= 1;
         self.used_interrupts += 1;
     }
 
-    pub(super) fn raise_config(&mut self) {
+    pub(crate) fn raise_config(&mut self) {
         self.isr |= 2;
         self.config_interrupts += 1;
     }
@@ -149,11 +154,17 @@ impl State {
         for (bit, needed) in [
             (DRIVER, ACKNOWLEDGE),
             (FEATURES_OK, ACKNOWLEDGE | DRIVER),
-            (DRIVER_OK, ACKNOWLEDGE | DRIVER | FEATURES_OK),
+            (
+                DRIVER_OK,
+                if self.is_legacy { ACKNOWLEDGE | DRIVER } else { ACKNOWLEDGE | DRIVER | FEATURES_OK },
+            ),
         ] {
             if added & bit != 0 && self.status & needed != needed {
                 self.complain(format!("status bit {bit:#x} set while status is {held:#x}"));
             }
+        }
+        if self.is_legacy && added & FEATURES_OK != 0 {
+            self.complain("FEATURES_OK set on a legacy device");
         }
         if added & DRIVER_OK != 0 && !self.config_space.is_bus_master() {
             self.complain("DRIVER_OK set while the function is not a bus master");

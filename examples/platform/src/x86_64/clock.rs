@@ -24,25 +24,33 @@ fn ticks() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
-/// Lets the interval timer's channel 2, which once drove the speaker, count down from a number, and counts the processor's ticks meanwhile.
+/// The interval timer's ports: its first channel, which every machine has, and its commands.
+const CHANNEL_0: u16 = 0x40;
+const COMMAND: u16 = 0x43;
+/// Channel 0, both bytes, count down once.
+const COUNT_DOWN: u8 = 0b0011_0000;
+/// Show the status of channel 0, whose top bit is set when the count is over.
+const SHOW_STATUS: u8 = 0b1110_0010;
+const IS_OVER: u8 = 0b1000_0000;
+
+/// Lets the interval timer count down from a number, and counts the processor's ticks meanwhile.
 pub(super) fn init() {
     let [low, high] = TIMER_TICKS.to_le_bytes();
-    // SAFETY: timer and speaker gate are nobody else's.
-    let gate = unsafe { ports::read_u8(0x61) };
-    // SAFETY: gate off and speaker off; then channel 2, both bytes, count down once.
-    unsafe { ports::write_u8(0x61, gate & !0b11) };
+    // SAFETY: the timer is nobody else's, and its interrupt is not let through.
+    unsafe { ports::write_u8(COMMAND, COUNT_DOWN) };
     // SAFETY: as above.
-    unsafe { ports::write_u8(0x43, 0b1011_0000) };
-    // SAFETY: as above.
-    unsafe { ports::write_u8(0x42, low) };
-    // SAFETY: as above.
-    unsafe { ports::write_u8(0x42, high) };
-    // SAFETY: as above; the gate starts the count.
-    unsafe { ports::write_u8(0x61, gate & !0b11 | 1) };
+    unsafe { ports::write_u8(CHANNEL_0, low) };
+    // SAFETY: as above; the count starts.
+    unsafe { ports::write_u8(CHANNEL_0, high) };
     let start = ticks();
+    let is_over = || {
+        // SAFETY: as above.
+        unsafe { ports::write_u8(COMMAND, SHOW_STATUS) };
+        // SAFETY: the next read of the channel shows it.
+        unsafe { ports::read_u8(CHANNEL_0) & IS_OVER != 0 }
+    };
     let mut reads = 0;
-    // SAFETY: bit 5 shows that the count is over.
-    while unsafe { ports::read_u8(0x61) } & 0b10_0000 == 0 && reads < READS_MAX {
+    while !is_over() && reads < READS_MAX {
         reads += 1;
     }
     let per_milli = (ticks() - start) / 10;

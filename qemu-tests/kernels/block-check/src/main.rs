@@ -14,17 +14,18 @@ extern crate alloc;
 #[path = "../../pattern.rs"]
 mod pattern;
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec;
 
-use example_platform::{DMA, Dma, MMIO, clock, command_line, pci, println};
+use example_platform::{DMA, Dma, clock, command_line, devices, println};
 use pattern::SECTOR;
 use virtio_guest::device::block::{Block, HANDLED, RequestError, Sector, Settings, Storage};
 use virtio_guest::lifecycle::Wants;
-use virtio_guest::transport::pci::PciTransport;
+use virtio_guest::transport::Transport;
 use virtio_guest::wire::device_type::DeviceType;
 
-type Disk<'s> = Block<'s, PciTransport, Dma>;
+type Disk<'s> = Block<'s, Box<dyn Transport>, Dma>;
 
 example_platform::entry!(run);
 
@@ -43,10 +44,10 @@ fn argument(name: &str) -> Option<u64> {
 
 fn run() -> Result<(), String> {
     let seed = argument("seed").ok_or("no seed= on the command line")?;
-    // SAFETY: this program is all there is, and it claims the disk once.
-    let function = unsafe { pci::claim_first(DeviceType::BLOCK) }.ok_or("no virtio block device")?;
-    println!("disk at {} through {}", function.address(), pci::PciAccess.mechanism());
-    let transport = PciTransport::open(function, &MMIO).map_err(|error| error.to_string())?;
+    // SAFETY: this program is all there is, and it opens the disk once.
+    let device = unsafe { devices::open_first(DeviceType::BLOCK) }?;
+    let devices::Device { place, transport } = device.ok_or("no virtio block device")?;
+    println!("disk at {place}");
     let mut storage = Storage::<1024>::new();
     // Small requests, where many are wanted.
     let request_bytes = if argument("requests").is_some() { SECTOR as u32 } else { 4096 };

@@ -95,8 +95,8 @@ unsafe impl Transport for AnyDevice {
     fn set_status(&mut self, status: Status) {
         black_box(status);
     }
-    fn config_generation(&self) -> u32 {
-        black_box(0)
+    fn config_generation(&self) -> Option<u32> {
+        black_box(Some(0))
     }
     fn config_bytes(&self) -> usize {
         black_box(0)

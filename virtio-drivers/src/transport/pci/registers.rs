@@ -109,8 +109,8 @@ unsafe impl Transport for PciTransport {
         self.windows.common.write(common::DEVICE_STATUS, AccessWidth::Byte, u32::from(status.bits()));
     }
 
-    fn config_generation(&self) -> u32 {
-        self.windows.common.read(common::CONFIG_GENERATION, AccessWidth::Byte)
+    fn config_generation(&self) -> Option<u32> {
+        Some(self.windows.common.read(common::CONFIG_GENERATION, AccessWidth::Byte))
     }
 
     fn config_bytes(&self) -> usize {
