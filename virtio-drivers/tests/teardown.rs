@@ -6,7 +6,9 @@
 
 mod support;
 
-use support::{Bench, DiskBench, RING_SETTINGS};
+use std::rc::Rc;
+
+use support::{Bench, DiskBench, RING_SETTINGS, RingBench};
 use virtio_guest::device::block::{self, Block, RequestError, Sector, Settings, StartError, Storage};
 use virtio_guest::hal::Attempts;
 use virtio_guest::lifecycle::{
@@ -226,4 +228,23 @@ fn a_queue_size_that_changes_during_bring_up_is_an_error_of_the_start() {
 
     assert_eq!(error.unwrap_err().error, StartError::LimitsTooSmall { queue_size: 2 });
     bench.assert_all_returned();
+}
+
+/// What a reset returns and nobody takes is dropped, once.
+#[test]
+fn payloads_that_nobody_takes_after_a_reset_are_dropped() {
+    let mut bench = RingBench::<Tag<Rc<()>>>::new(8, false, false);
+    let context = Rc::new(());
+    let chain = Chain { readable: &[Portion { offset: 0, len: 16 }], writable: &[] };
+    for _ in 0..3 {
+        bench.queue.make_available(chain, Tag(Rc::clone(&context))).unwrap();
+    }
+    let (_, reset) = bench.running.reset(PATIENCE).unwrap();
+    let mut returned = bench.queue.reclaim(&reset).unwrap();
+
+    drop(returned.next());
+    assert_eq!(Rc::strong_count(&context), 3);
+    drop(returned);
+
+    assert_eq!(Rc::strong_count(&context), 1);
 }

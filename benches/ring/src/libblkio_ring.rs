@@ -3,7 +3,6 @@
 //! It publishes each chain by itself, and has no indirect tables. The queue takes the context as its per-request data, which it keeps in memory that the
 //! device can write; the block queue keeps contexts in a list of its own, and writes a request header.
 
-use std::hint::black_box;
 use std::ptr::NonNull;
 
 use libblkio::virtqueue::{Virtqueue, VirtqueueLayout};
@@ -75,7 +74,7 @@ impl<const N: usize> Driver for Libblkio<N> {
             for _ in 0..burst {
                 let added = queue.add_request(|request, add_descriptor| {
                     *request = contexts.next();
-                    for (index, buffer) in black_box(&*buffers).iter().enumerate() {
+                    for (index, buffer) in buffers.iter().enumerate() {
                         add_descriptor(*buffer, index >= *readable)?;
                     }
                     Ok(())
@@ -142,9 +141,7 @@ impl Driver for LibblkioBlock {
         for _ in 0..rounds {
             for _ in 0..burst {
                 // SAFETY: one buffer, which is never freed, and which nobody but the device may access.
-                let added = unsafe {
-                    self.queue.readv(0, black_box(&raw const self.buffer), 1, self.contexts.next())
-                };
+                let added = unsafe { self.queue.readv(0, &raw const self.buffer, 1, self.contexts.next()) };
                 if let Err(error) = added {
                     fail(&error);
                 }

@@ -4,7 +4,6 @@
 //! are kept in a list beside it, as its own drivers do, whose order the device keeps to.
 
 use std::alloc::Layout;
-use std::hint::black_box;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
@@ -174,7 +173,7 @@ impl<const R: usize, const W: usize, const SIZE: usize> Driver for Rcore<R, W, S
                 // SAFETY: the list is this queue's alone, and nobody else has it during the call.
                 let outputs = unsafe { self.outputs.as_mut() };
                 // SAFETY: the buffers are never freed, and nobody but the device may access them.
-                match unsafe { self.queue.add(black_box(&self.inputs), black_box(outputs)) } {
+                match unsafe { self.queue.add(&self.inputs, outputs) } {
                     Ok(token) => *operation = (token, self.contexts.next()),
                     Err(error) => fail(&error),
                 }
