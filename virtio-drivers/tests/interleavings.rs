@@ -104,7 +104,7 @@ fn drive(bench: &mut RingBench<Tag<u32>>, device: &Bell, driver: &Bell) {
             chains.map(|(request, portion)| (Chain { readable: &[], writable: portion }, Tag(request)));
         sent = match bench.queue.make_available_burst(chains) {
             Ok(_) => REQUESTS,
-            Err(burst) => sent + burst.made_available as u32,
+            Err(burst) => sent + u32::try_from(burst.made_available).unwrap(),
         };
         if bench.queue.publish() {
             device.ring();

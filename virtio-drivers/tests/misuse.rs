@@ -134,8 +134,13 @@ fn a_payload_with_other_segments_than_it_says_is_refused() {
 /// In the middle of a burst, with portions on either side, in every kind of ring: nothing of it is left, also not a lap later.
 #[test]
 fn a_payload_that_miscounts_between_portions_leaves_nothing_behind() {
-    for (ring, size) in Ring::all().flat_map(|ring| [4, 5, 8, 11].map(|size| (ring, size))) {
-        for (says, has) in [(0, 1), (0, 40), (1, 0), (1, 2), (2, 1), (1, 40), (2, 0), (usize::MAX, 1)] {
+    let (sizes, cases): (&[u16], &[(usize, usize)]) = if cfg!(miri) {
+        (&[5], &[(1, 2), (2, 1)])
+    } else {
+        (&[4, 5, 8, 11], &[(0, 1), (0, 40), (1, 0), (1, 2), (2, 1), (1, 40), (2, 0), (usize::MAX, 1)])
+    };
+    for (ring, size) in Ring::all().flat_map(|ring| sizes.iter().map(move |size| (ring, *size))) {
+        for &(says, has) in cases {
             let mut bench = RingBench::<Miscounting>::with(size, ring);
             let (address, domain) = (DeviceAddress(0x1000), bench.hal.domain());
             let direction = Direction::DeviceReadable;
@@ -144,7 +149,7 @@ fn a_payload_that_miscounts_between_portions_leaves_nothing_behind() {
             let (readable, writable) = ([portion(0)], [portion(64)]);
             let one = Chain { readable: &readable, writable: &[] };
             let whole = Chain { readable: &readable, writable: &writable };
-            for _ in 0..if cfg!(miri) { 3 } else { 30 } {
+            for _ in 0..if cfg!(miri) { 2 } else { 30 } {
                 let good = || Miscounting { segment, says: 0, has: 0 };
                 let chains = [(one, good()), (whole, Miscounting { segment, says, has }), (one, good())];
                 let mut chains = chains.into_iter();

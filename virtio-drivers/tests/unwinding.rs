@@ -146,7 +146,8 @@ impl Numbers {
 /// taken is taken, and nothing else is lost, round and round the ring.
 #[test]
 fn panics_on_both_sides_of_a_queue_lose_nothing_else() {
-    for (ring, size) in Ring::all().flat_map(|ring| [1, 2, 3, 5, 7, 8, 13].map(|size| (ring, size))) {
+    let sizes: &[u16] = if cfg!(miri) { &[5] } else { &[1, 2, 3, 5, 7, 8, 13] };
+    for (ring, size) in Ring::all().flat_map(|ring| sizes.iter().map(move |size| (ring, *size))) {
         let mut bench = RingBench::<Tag<u32>>::with(size, ring);
         let mut numbers = Numbers(u64::from(size));
         let (mut made, mut hidden) = (0u32, 0usize);
