@@ -67,8 +67,9 @@ impl<H: Hal> PackedRing<H> {
     /// Where chains go.
     #[inline]
     pub(super) const fn supply(&self) -> PackedPlaces<'_> {
-        let next = Walk::at(self.areas.words(), self.available.get());
-        PackedPlaces { words: self.areas.words(), next, kept: &self.available, withheld: &self.withheld }
+        let words = self.areas.words();
+        let next = Walk::at(words, self.available.get());
+        PackedPlaces { words, next, kept: &self.available, withheld: &self.withheld }
     }
 
     /// Shows the device everything made available, and says whether it wants to be notified (§2.8.21, steps 2 and 3).

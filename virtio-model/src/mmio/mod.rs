@@ -9,7 +9,7 @@ mod registers;
 mod tests;
 
 use crate::pci::PciDevice;
-use crate::pci::state::State;
+use crate::pci::state::all_ones;
 
 /// Where the configuration space begins.
 const CONFIG: u64 = 0x100;
@@ -91,12 +91,12 @@ impl MmioDevice {
     /// Reads `width` bytes (1, 2 or 4) at `offset` of the registers.
     pub fn read(&self, offset: u64, width: u8) -> u32 {
         let mut state = self.device.lock();
-        if state.is_removed() { crate::pci::state::all_ones(width) } else { state.mmio_read(offset, width) }
+        if state.is_removed() { all_ones(width) } else { state.mmio_read(offset, width) }
     }
 
     /// Writes `width` bytes (1, 2 or 4) at `offset` of the registers.
     pub fn write(&self, offset: u64, width: u8, value: u32) {
-        let mut state: std::sync::MutexGuard<'_, State> = self.device.lock();
+        let mut state = self.device.lock();
         if !state.is_removed() {
             state.mmio_write(offset, width, value);
         }
