@@ -301,7 +301,7 @@ fn memory_that_runs_out_in_the_middle_of_a_queue_is_all_given_back() {
     let bench = device(VERSION_1);
     let error =
         bench.install().install_queue(0, &bench.hal, &SETTINGS, Slots::<Tag<()>>::allocate(0)).unwrap_err();
-    assert_eq!(error.error, InstallError::NoStorage { index: 0 });
+    assert_eq!(error.error, InstallError::NoStorage { index: 0, size_max: 16 });
 }
 
 /// A device without an allocator has its storage once: what was lent for a queue that came to nothing serves the next.

@@ -8,15 +8,15 @@ mod support;
 
 use std::sync::Mutex;
 
-use support::{Mapper, claim};
+use support::{Mapper, Pci, claim};
 use virtio_guest::hal::{MapMmio, RegisterWindow};
 use virtio_guest::transport::Transport;
-use virtio_guest::transport::pci::{CapabilityError, OpenError, PciTransport};
+use virtio_guest::transport::pci::{CapabilityError, OpenError};
 use virtio_guest::wire::device_type::DeviceType;
 use virtio_model::pci::{Bar, Capability, PciDevice, STANDARD_BAR, cfg_type};
 
-fn open(device: &PciDevice) -> Result<PciTransport, OpenError> {
-    PciTransport::open(claim(device), &Mapper(device.clone()))
+fn open(device: &PciDevice) -> Result<Pci, OpenError> {
+    Pci::open(claim(device), &Mapper(device.clone()))
 }
 
 fn with_capabilities(edit: impl FnOnce(&mut Vec<Capability>)) -> PciDevice {
@@ -213,7 +213,7 @@ unsafe impl MapMmio for NoRoom {
 fn registers_that_the_kernel_cannot_map_are_an_error() {
     let device = with_capabilities(|_| {});
 
-    let error = PciTransport::open(claim(&device), &NoRoom).unwrap_err();
+    let error = Pci::open(claim(&device), &NoRoom).unwrap_err();
 
     assert!(matches!(error, OpenError::NotMapped { .. }));
 }
@@ -243,7 +243,7 @@ fn a_huge_structure_is_not_mapped_whole() {
         .build();
     let recorder = Recorder(Mapper(device.clone()), Mutex::default());
 
-    PciTransport::open(claim(&device), &recorder).unwrap();
+    Pci::open(claim(&device), &recorder).unwrap();
 
     let sizes = recorder.1.into_inner().unwrap();
     assert!(sizes.iter().all(|bytes| *bytes <= 16 << 20) && sizes.contains(&4), "{sizes:?}");

@@ -9,15 +9,19 @@
 //!   kernel ── implements ──▶ Hal       allocate_dma, free_dma     memory that driver and device share
 //!                                      map, unmap                 a buffer of the kernel's, for one request
 //!                            MapMmio   map_mmio                   a register window (PCI and MMIO only)
+//!                                      map_ports                  the same in I/O space, for legacy PCI devices
 //!                            Patience  keep_waiting               how long a call may wait
+//!          ── makes ───────▶ MsiMessage                            how a device may interrupt
 //! ```
 
 mod buffer;
 mod dma;
+mod message;
 mod patience;
 mod registers;
 
 pub use buffer::DmaBuffer;
 pub use dma::{DeviceAddress, Direction, DmaError, DmaRegion, Domain, Hal, MapError};
+pub use message::MsiMessage;
 pub use patience::{Attempts, Patience};
 pub use registers::{AccessWidth, MapMmio, RegisterHandler, RegisterWindow};

@@ -47,6 +47,9 @@ pub unsafe trait RegisterHandler: Sync {
 pub enum RegisterWindow {
     /// Device memory mapped into the kernel's address space: uncached, valid for as long as the kernel runs.
     Memory(NonNull<u8>),
+    /// Ports of I/O space, from this one on, which the processor has instructions for.
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    Ports(u16),
     /// Calls instead of loads and stores.
     Handler(&'static dyn RegisterHandler),
 }
@@ -55,6 +58,8 @@ impl fmt::Debug for RegisterWindow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory(pointer) => write!(f, "RegisterWindow::Memory({pointer:p})"),
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            Self::Ports(port) => write!(f, "RegisterWindow::Ports({port:#x})"),
             Self::Handler(_) => f.write_str("RegisterWindow::Handler"),
         }
     }
@@ -68,6 +73,7 @@ impl fmt::Debug for RegisterWindow {
 ///   access reaches the device once, in program order and with its own width (uncached), for as long as the kernel runs.
 /// - The pointer is aligned at least as well as `physical_address`, up to 4096 bytes.
 /// - A [`RegisterWindow::Handler`] reaches the device whose registers are at `physical_address`, and no other.
+/// - What [`map_ports`](MapMmio::map_ports) hands out reaches the device at these ports in the same way. Its default is right where programs may use ports at all.
 /// - Ordinary memory is never handed out: where the address comes from a device's own configuration space (a BAR), the device may lie about it.
 pub unsafe trait MapMmio {
     /// Maps `size_bytes` bytes of device registers at a physical address (of any alignment), or says `None` if that cannot be done.
@@ -78,4 +84,26 @@ pub unsafe trait MapMmio {
     /// # Safety
     /// There are registers of one device in that range, and they are the caller's to use.
     unsafe fn map_mmio(&self, physical_address: u64, size_bytes: usize) -> Option<RegisterWindow>;
+
+    /// Makes ports of PCI's I/O space reachable, or says `None` if that cannot be done: legacy PCI devices have their registers there, no others.
+    ///
+    /// On x86 that is [`RegisterWindow::Ports`], which every kernel has. Elsewhere the PCI host bridge has a window of memory behind which ports are, which is mapped as other registers are.
+    ///
+    /// # Safety
+    /// There are registers of one device at these ports, and they are the caller's to use.
+    unsafe fn map_ports(&self, port: u32, size_bytes: usize) -> Option<RegisterWindow> {
+        ports(port, size_bytes)
+    }
+}
+
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+fn ports(port: u32, size_bytes: usize) -> Option<RegisterWindow> {
+    let end = usize::try_from(port).ok()?.checked_add(size_bytes)?;
+    let port = u16::try_from(port).ok()?;
+    (end <= usize::from(u16::MAX) + 1).then_some(RegisterWindow::Ports(port))
+}
+
+#[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+const fn ports(_: u32, _: usize) -> Option<RegisterWindow> {
+    None
 }

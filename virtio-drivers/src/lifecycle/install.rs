@@ -12,7 +12,7 @@ use crate::raw::{AreaPlacement, Payload};
 use crate::ring::{
     DeviceLimits, InstalledQueue, PrepareError, PrepareFailed, PreparedQueue, QueueSettings, Slots,
 };
-use crate::transport::{QueueError, QueueSetup, Transport};
+use crate::transport::{QueueError, QueueSetup, Transport, VectorRefused};
 use crate::wire::features::CommonFeatures;
 
 /// A queue could not be installed. The device does not know of it; nothing is left allocated.
@@ -46,9 +46,19 @@ pub enum InstallError {
         /// Which one.
         index: u16,
     },
-    /// The storage or the settings allow no descriptor at all.
-    #[error("queue {index}: the storage or the settings allow no descriptor")]
+    /// The storage or the settings allow no descriptor at all, or fewer than a device has that is not told a size ([`Transport::queue_size_is_fixed`]).
+    #[error(
+        "queue {index}: the storage or the settings do not allow a size that the device can have ({size_max} at most)"
+    )]
     NoStorage {
+        /// Which one.
+        index: u16,
+        /// The device's largest size, and perhaps its only one.
+        size_max: u16,
+    },
+    /// The device took the queue's interrupt vector once, and refuses it now.
+    #[error("queue {index}: the device refuses the interrupt vector that it took before")]
+    VectorRefused {
         /// Which one.
         index: u16,
     },
@@ -78,6 +88,23 @@ impl<P> From<InstallFailed<'_, P>> for InstallError {
     }
 }
 
+/// What device and transport say of a queue, if there is one.
+pub(super) fn device_limits<T: Transport>(
+    rung: &mut Rung<T>,
+    index: u16,
+) -> Result<DeviceLimits, InstallError> {
+    let transport = &mut rung.transport;
+    let size_max = transport.queue_size_max(index);
+    if size_max == 0 {
+        return Err(InstallError::Queue { index, error: QueueError::Absent });
+    }
+    let placement = transport.area_placement();
+    if placement.used_ring_align().is_none() {
+        return Err(InstallError::BadPlacement { index, placement });
+    }
+    Ok(DeviceLimits { size_max, size_is_fixed: transport.queue_size_is_fixed(), placement })
+}
+
 /// Allocates a queue and tells the device where it is.
 pub(super) fn install<'s, T: Transport, H: Hal, P: Payload>(
     rung: &mut Rung<T>,
@@ -87,27 +114,27 @@ pub(super) fn install<'s, T: Transport, H: Hal, P: Payload>(
     settings: &QueueSettings,
     storage: Slots<'s, P>,
 ) -> Result<InstalledQueue<'s, H, P>, InstallFailed<'s, P>> {
-    let size_max = rung.transport.queue_size_max(index);
-    if size_max == 0 {
-        let error = InstallError::Queue { index, error: QueueError::Absent };
-        return Err(InstallFailed { error, storage });
-    }
-    let placement = rung.transport.area_placement();
-    if placement.used_ring_align().is_none() {
-        return Err(InstallFailed { error: InstallError::BadPlacement { index, placement }, storage });
-    }
-    let limits = DeviceLimits { size_max, placement };
+    let limits = match device_limits(rung, index) {
+        Ok(limits) => limits,
+        Err(error) => return Err(InstallFailed { error, storage }),
+    };
     let prepared = match PreparedQueue::allocate(hal, features, limits, settings, storage) {
         Ok(prepared) => prepared,
         Err(PrepareFailed { error, slots: storage }) => {
             let error = match error {
                 PrepareError::Dma => InstallError::NoMemory { index },
-                PrepareError::Size => InstallError::NoStorage { index },
+                PrepareError::Size => InstallError::NoStorage { index, size_max: limits.size_max },
             };
             return Err(InstallFailed { error, storage });
         }
     };
     let setup = QueueSetup { size: prepared.size(), addresses: prepared.addresses(), features };
+    if let Some(vector) = rung.routing.queue_vector(index)
+        && let Err(VectorRefused) = rung.transport.set_queue_vector(index, vector)
+    {
+        let storage = prepared.into_slots();
+        return Err(InstallFailed { error: InstallError::VectorRefused { index }, storage });
+    }
     match rung.transport.set_up_queue(index, &setup) {
         Ok(doorbell) => Ok(prepared.install(rung.session, index, doorbell)),
         Err(error) => {

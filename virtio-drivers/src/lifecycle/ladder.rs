@@ -6,6 +6,7 @@ use scopeguard::ScopeGuard;
 
 use super::config::Config;
 use super::negotiate::OfferedFeatures;
+use super::vectors::VectorRouting;
 use crate::hal::{Attempts, Patience};
 use crate::raw::{ConfirmedReset, Session};
 use crate::transport::Transport;
@@ -39,6 +40,7 @@ pub(super) struct Rung<T> {
     pub(super) transport: T,
     pub(super) session: Session,
     pub(super) drop_attempts: Attempts,
+    pub(super) routing: VectorRouting,
     /// The steps taken so far: ours to know, whatever the device makes of its register. None once a reset was asked for.
     taken: Status,
 }
@@ -144,6 +146,7 @@ impl<T: Transport> Negotiating<T> {
             transport,
             session: Session::begin().ok_or(ResetError::TooManyBringUps)?,
             drop_attempts: DROP_ATTEMPTS,
+            routing: VectorRouting::NoVectors,
             taken: Status::empty(),
         };
         let mut rung: Armed<T> = scopeguard::guard(rung, Rung::give_up);

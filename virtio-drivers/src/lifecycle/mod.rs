@@ -45,6 +45,7 @@ mod negotiate;
 mod queue_reset;
 mod queues;
 mod running;
+mod vectors;
 
 pub use config::{Config, ConfigError, Fields};
 pub use install::{InstallError, InstallFailed};
@@ -53,3 +54,4 @@ pub use negotiate::{NegotiateError, NegotiatedFeatures, OfferedFeatures, Wants};
 pub use queue_reset::{QueueResetError, QueueResetFailed, ReinstallFailed, ResetQueue, Vacancy};
 pub use queues::Installing;
 pub use running::{ResetFailed, Running};
+pub use vectors::VectorRouting;

@@ -5,7 +5,7 @@
 use scopeguard::ScopeGuard;
 
 use super::config::{self, Config, ConfigError};
-use super::install::{InstallFailed, install};
+use super::install::{InstallError, InstallFailed, device_limits, install};
 use super::ladder::{Armed, ResetError, Rung};
 use super::negotiate::NegotiatedFeatures;
 use super::running::Running;
@@ -53,10 +53,23 @@ impl<T: Transport, D: Copy> Installing<T, D> {
         self.rung.transport.queue_size_max(index)
     }
 
-    /// The size that [`install_queue`](Installing::install_queue) would give a queue, with storage for `slots` descriptors; 0 if it would fail.
-    pub fn queue_size_for(&mut self, index: u16, settings: &QueueSettings, slots: usize) -> u16 {
-        let layout = Layout::of(self.features.common);
-        queue_size(layout, self.queue_size_max(index), settings, slots).unwrap_or(0)
+    /// The size that [`install_queue`](Installing::install_queue) would give a queue, with storage for `slots` descriptors.
+    ///
+    /// # Errors
+    /// The one that it would give: there is no such queue, or none of a size that storage and settings allow.
+    pub fn queue_size_for(
+        &mut self,
+        index: u16,
+        settings: &QueueSettings,
+        slots: usize,
+    ) -> Result<u16, InstallError> {
+        let limits = device_limits(&mut self.rung, index)?;
+        let size = queue_size(Layout::of(self.features.common), &limits, settings, slots);
+        size.ok_or(InstallError::NoStorage { index, size_max: limits.size_max })
+    }
+
+    pub(super) fn rung_mut(&mut self) -> &mut Rung<T> {
+        &mut self.rung
     }
 
     /// Allocates a queue and tells the device where it is. It is used after [`start`](Installing::start).

@@ -6,7 +6,10 @@
 use core::fmt;
 use core::ptr::NonNull;
 
-use super::registers::{Registers, write_memory};
+use super::register_access::write_memory;
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+use super::register_access::write_port;
+use super::registers::Registers;
 use crate::hal::{AccessWidth, RegisterHandler, RegisterWindow};
 
 /// A place to write notifications to. Independent of the transport that made it.
@@ -40,9 +43,24 @@ impl Notification {
 }
 
 enum Kind {
-    Memory { register: NonNull<u8>, width: AccessWidth },
-    Handler { handler: &'static dyn RegisterHandler, offset: usize, width: AccessWidth },
-    Function { call: fn(usize, u32), context: usize },
+    Memory {
+        register: NonNull<u8>,
+        width: AccessWidth,
+    },
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    Port {
+        port: u16,
+        width: AccessWidth,
+    },
+    Handler {
+        handler: &'static dyn RegisterHandler,
+        offset: usize,
+        width: AccessWidth,
+    },
+    Function {
+        call: fn(usize, u32),
+        context: usize,
+    },
 }
 
 // SAFETY: the register stays mapped for as long as the kernel runs and takes single writes from any processor; handlers are `Sync`;
@@ -59,6 +77,8 @@ impl Doorbell {
     ) -> Option<Self> {
         let kind = match registers.place(offset, width)? {
             RegisterWindow::Memory(register) => Kind::Memory { register, width },
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            RegisterWindow::Ports(port) => Kind::Port { port, width },
             RegisterWindow::Handler(handler) => Kind::Handler { handler, offset, width },
         };
         Some(Self { kind, notification })
@@ -82,6 +102,11 @@ impl Doorbell {
                 // SAFETY: `register` checked place and alignment, and windows stay mapped.
                 unsafe { write_memory(register, width, notification) };
             }
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            Kind::Port { port, width } => {
+                // SAFETY: as above.
+                unsafe { write_port(port, width, notification) };
+            }
             Kind::Handler { handler, offset, width } => handler.write(offset, width, notification),
             Kind::Function { call, context } => call(context, notification),
         }
@@ -94,6 +119,8 @@ impl fmt::Debug for Doorbell {
             Kind::Memory { register, width } => {
                 write!(f, "Doorbell(register {register:p}, {width:?})")
             }
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            Kind::Port { port, width } => write!(f, "Doorbell(port {port:#x}, {width:?})"),
             Kind::Handler { offset, width, .. } => {
                 write!(f, "Doorbell(handler at {offset:#x}, {width:?})")
             }

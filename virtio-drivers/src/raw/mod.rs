@@ -19,6 +19,7 @@ mod memory;
 pub(crate) mod order;
 mod pci_bar;
 mod pci_function;
+mod register_access;
 mod registers;
 #[cfg(virtio_guest_stand_in)]
 pub mod stand_in;
@@ -32,6 +33,6 @@ pub(crate) use lent::QueueReset;
 pub use lent::{ConfirmedReset, Lent, Session};
 pub use mapped::{MapRefused, MappedBuffer, Payload, Segment, SegmentVisitor, Tag};
 pub use memory::{DmaMemory, OutOfBounds};
-pub(crate) use pci_bar::{MemoryBar, memory_bars};
+pub(crate) use pci_bar::{MemoryBar, first_port_bar, memory_bars};
 pub use pci_function::PciFunction;
 pub use registers::Registers;

@@ -1,4 +1,4 @@
-//! Base address registers: where firmware or the kernel put a function's memory.
+//! Base address registers: where firmware or the kernel put a function's registers.
 //!
 //! Spec: §4.1.4 (which BARs a structure may be in); PCI Local Bus Specification 3.0, §6.2.5.1 for their encoding. A BAR tells its size only when
 //! written with ones; memory decoding is off meanwhile, so that the function answers nowhere it should not.
@@ -24,6 +24,9 @@ const IO_SPACE: u32 = 1;
 const MEMORY_TYPE: u32 = 0b110;
 const MEMORY_TYPE_64: u32 = 0b100;
 const MEMORY_ADDRESS: u32 = !0xf;
+const IO_ADDRESS: u32 = !0b11;
+/// I/O space has 16 bits of addresses; a BAR need not implement more.
+const IO_SPACE_END: u32 = 1 << 16;
 
 /// A memory BAR with an address, of a claimed function.
 #[derive(Debug)]
@@ -39,18 +42,56 @@ impl MemoryBar {
     }
 
     /// The physical address of the byte at `offset`, which may be beyond its end.
-    pub(crate) const fn physical_address(&self, offset: u32) -> u64 {
-        self.address.wrapping_add(offset as u64)
+    pub(crate) const fn physical_address(&self, offset: u64) -> u64 {
+        self.address.wrapping_add(offset)
     }
 
     /// Has the kernel map `bytes` bytes from `offset` on; `None` if it cannot, or if they are not all inside.
-    pub(crate) fn map(&self, mapper: &impl MapMmio, offset: u32, bytes: u32) -> Option<Registers> {
-        if u64::from(offset) + u64::from(bytes) > self.size_bytes {
+    pub(crate) fn map(&self, mapper: &impl MapMmio, offset: u64, bytes: u32) -> Option<Registers> {
+        if offset.checked_add(bytes.into()).is_none_or(|end| end > self.size_bytes) {
             return None;
         }
         // SAFETY: claiming the function promised that its BARs decode nothing but its own registers, which are the driver's.
         unsafe { Registers::map(mapper, self.physical_address(offset), usize::try_from(bytes).ok()?) }
     }
+}
+
+/// An I/O BAR with an address, of a claimed function. As with a [`MemoryBar`], having one means that its ports are the function's alone.
+#[derive(Debug)]
+pub(crate) struct PortBar {
+    port: u32,
+    size_bytes: u32,
+}
+
+impl PortBar {
+    /// Its first port.
+    pub(crate) const fn port(&self) -> u32 {
+        self.port
+    }
+
+    /// Has the kernel make all of it reachable.
+    pub(crate) fn map(&self, mapper: &impl MapMmio) -> Option<Registers> {
+        // SAFETY: claiming the function promised that its BARs decode nothing but its own registers, which are the driver's.
+        unsafe { Registers::map_ports(mapper, self.port, usize::try_from(self.size_bytes).ok()?) }
+    }
+}
+
+/// Reads BAR 0 as one in I/O space; `None` if it is not, or has no address or an impossible one.
+pub(crate) fn first_port_bar<A: ConfigRegionAccess>(function: &mut PciFunction<A>) -> Option<PortBar> {
+    let value = function.read(FIRST_BAR);
+    if value & IO_SPACE == 0 {
+        return None;
+    }
+    let command = function.command();
+    function.set_command(command & !IO_AND_MEMORY_SPACE);
+    let mask = probe(function, FIRST_BAR, value);
+    function.set_command(command);
+
+    let port = value & IO_ADDRESS;
+    let size_bytes = (!(mask & IO_ADDRESS)).wrapping_add(1) & (IO_SPACE_END - 1);
+    let fits =
+        size_bytes.is_power_of_two() && port.checked_add(size_bytes).is_some_and(|end| end <= IO_SPACE_END);
+    (port != 0 && fits).then_some(PortBar { port, size_bytes })
 }
 
 /// All memory BARs of a function, each at its number. `None` for what is reserved, in I/O space, not implemented, without an address or with an impossible one,

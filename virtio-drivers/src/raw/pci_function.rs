@@ -2,6 +2,8 @@
 //!
 //! Spec: §4.1.2 PCI Device Discovery; PCI Local Bus Specification 3.0, chapter 6. Access itself is the kernel's, through `pci_types`.
 
+use core::fmt;
+
 use pci_types::{ConfigRegionAccess, PciAddress};
 
 /// The configuration space of one function, ours alone.
@@ -14,10 +16,15 @@ use pci_types::{ConfigRegionAccess, PciAddress};
 /// let registers_for_later = virtio_guest::raw::memory_bars(&mut function);
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct PciFunction<A> {
     access: A,
     address: PciAddress,
+}
+
+impl<A> fmt::Debug for PciFunction<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PciFunction").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 /// The 16-bit command register and the 16-bit status register share one aligned 32-bit word.

@@ -2,10 +2,9 @@
 //!
 //! Spec: §4.1.3.1 and §4.2.2.2 (access widths). One access is one load or store of exactly the register's width.
 
-use core::ptr::NonNull;
-
-use volatile::VolatilePtr;
-
+use super::register_access::{read_memory, write_memory};
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+use super::register_access::{read_port, write_port};
 use crate::hal::{AccessWidth, MapMmio, RegisterWindow};
 
 /// A window of registers with a known size, for those who make transports. Accesses outside of it behave as if no device was there: reads give all ones, writes vanish.
@@ -17,6 +16,8 @@ pub struct Registers {
 
 // SAFETY: the window stays mapped for as long as the kernel runs, whichever processor uses it; handlers are `Sync`.
 unsafe impl Send for Registers {}
+// SAFETY: the same, and each access is a single load or store, which processors may make at the same time.
+unsafe impl Sync for Registers {}
 
 impl Registers {
     /// Has the kernel map a window; `None` if it cannot.
@@ -31,6 +32,21 @@ impl Registers {
         Some(Self { window, size_bytes })
     }
 
+    /// Has the kernel make ports of I/O space reachable; `None` if it cannot.
+    ///
+    /// # Safety
+    /// As for [`map`](Registers::map).
+    pub unsafe fn map_ports(mapper: &impl MapMmio, port: u32, size_bytes: usize) -> Option<Self> {
+        // SAFETY: the caller's promise.
+        let window = unsafe { mapper.map_ports(port, size_bytes) }?;
+        Some(Self { window, size_bytes })
+    }
+
+    /// The same window once more, for what outlives a transport and writes nothing that makes a device use memory.
+    pub(crate) const fn share(&self) -> Self {
+        Self { window: self.window, size_bytes: self.size_bytes }
+    }
+
     /// Its size in bytes.
     pub const fn size_bytes(&self) -> usize {
         self.size_bytes
@@ -42,6 +58,11 @@ impl Registers {
             Some(RegisterWindow::Memory(register)) => {
                 // SAFETY: `place` checked bounds and alignment.
                 unsafe { read_memory(register, width) }
+            }
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            Some(RegisterWindow::Ports(port)) => {
+                // SAFETY: as above.
+                unsafe { read_port(port, width) }
             }
             Some(RegisterWindow::Handler(handler)) => handler.read(offset, width),
             None => all_ones(width),
@@ -55,12 +76,17 @@ impl Registers {
                 // SAFETY: `place` checked bounds and alignment.
                 unsafe { write_memory(register, width, value) };
             }
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            Some(RegisterWindow::Ports(port)) => {
+                // SAFETY: as above.
+                unsafe { write_port(port, width, value) };
+            }
             Some(RegisterWindow::Handler(handler)) => handler.write(offset, width, value),
             None => {}
         }
     }
 
-    /// The register itself, if all of it is inside and aligned: its address, or the window's handler.
+    /// The register itself, if all of it is inside and aligned: its address, its port, or the window's handler.
     pub(super) fn place(&self, offset: usize, width: AccessWidth) -> Option<RegisterWindow> {
         let end = offset.checked_add(width.bytes())?;
         if end > self.size_bytes {
@@ -73,6 +99,12 @@ impl Registers {
                 let aligned = register.addr().get().is_multiple_of(width.bytes());
                 aligned.then_some(RegisterWindow::Memory(register))
             }
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            RegisterWindow::Ports(base) => {
+                let port = base.checked_add(u16::try_from(offset).ok()?)?;
+                let aligned = usize::from(port).is_multiple_of(width.bytes());
+                aligned.then_some(RegisterWindow::Ports(port))
+            }
             RegisterWindow::Handler(_) => offset.is_multiple_of(width.bytes()).then_some(self.window),
         }
     }
@@ -83,50 +115,5 @@ const fn all_ones(width: AccessWidth) -> u32 {
         AccessWidth::Byte => 0xff,
         AccessWidth::Word => 0xffff,
         AccessWidth::Long => 0xffff_ffff,
-    }
-}
-
-/// # Safety
-/// `register` is a mapped device register of that width, aligned to it.
-unsafe fn read_memory(register: NonNull<u8>, width: AccessWidth) -> u32 {
-    match width {
-        AccessWidth::Byte => {
-            // SAFETY: the caller's promise.
-            let register = unsafe { VolatilePtr::new(register) };
-            u32::from(register.read())
-        }
-        AccessWidth::Word => {
-            // SAFETY: the caller's promise.
-            let register = unsafe { VolatilePtr::new(register.cast::<u16>()) };
-            u32::from(u16::from_le(register.read()))
-        }
-        AccessWidth::Long => {
-            // SAFETY: the caller's promise.
-            let register = unsafe { VolatilePtr::new(register.cast::<u32>()) };
-            u32::from_le(register.read())
-        }
-    }
-}
-
-/// # Safety
-/// `register` is a mapped device register of that width, aligned to it.
-#[allow(clippy::cast_possible_truncation, reason = "a register takes as many low bits as it is wide")]
-pub(super) unsafe fn write_memory(register: NonNull<u8>, width: AccessWidth, value: u32) {
-    match width {
-        AccessWidth::Byte => {
-            // SAFETY: the caller's promise.
-            let register = unsafe { VolatilePtr::new(register) };
-            register.write(value as u8);
-        }
-        AccessWidth::Word => {
-            // SAFETY: the caller's promise.
-            let register = unsafe { VolatilePtr::new(register.cast::<u16>()) };
-            register.write((value as u16).to_le());
-        }
-        AccessWidth::Long => {
-            // SAFETY: the caller's promise.
-            let register = unsafe { VolatilePtr::new(register.cast::<u32>()) };
-            register.write(value.to_le());
-        }
     }
 }

@@ -97,7 +97,7 @@ impl<'s, H: Hal, T: Payload> PreparedQueue<'s, H, T> {
         slots: Slots<'s, T>,
     ) -> Result<Self, PrepareFailed<'s, T>> {
         let layout = Layout::of(features);
-        let Some(size) = queue_size(layout, limits.size_max, settings, slots.len()) else {
+        let Some(size) = queue_size(layout, &limits, settings, slots.len()) else {
             return Err(PrepareFailed { error: PrepareError::Size, slots });
         };
         let memory = match QueueMemory::allocate(hal, features, size, limits.placement, settings) {
@@ -142,6 +142,8 @@ impl<'s, H: Hal, T: Payload> PreparedQueue<'s, H, T> {
 pub(crate) struct DeviceLimits {
     /// Its largest size.
     pub(crate) size_max: u16,
+    /// Whether it has no other.
+    pub(crate) size_is_fixed: bool,
     /// How its areas are placed.
     pub(crate) placement: AreaPlacement,
 }
@@ -149,27 +151,44 @@ pub(crate) struct DeviceLimits {
 /// The largest size that the device, the settings and a storage of `slots` slots allow. `None` if one of them allows none.
 pub(crate) fn queue_size(
     layout: Layout,
-    device_size_max: u16,
+    limits: &DeviceLimits,
     settings: &QueueSettings,
     slots: usize,
 ) -> Option<u16> {
     let slots = u16::try_from(slots).unwrap_or(u16::MAX);
-    layout.size_within(device_size_max.min(settings.size_max).min(slots).min(QUEUE_SIZE_MAX))
+    let size = layout.size_within(limits.size_max.min(settings.size_max).min(slots).min(QUEUE_SIZE_MAX));
+    size.filter(|size| !limits.size_is_fixed || *size == limits.size_max)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Layout, QueueSettings, queue_size};
+    use super::{AreaPlacement, DeviceLimits, Layout, QueueSettings, queue_size};
 
     const SETTINGS: QueueSettings =
         QueueSettings { size_max: u16::MAX, indirect_segments: 0, memory_bytes: 0 };
 
+    fn limits(size_max: u16, size_is_fixed: bool) -> DeviceLimits {
+        DeviceLimits { size_max, size_is_fixed, placement: AreaPlacement::Separate }
+    }
+
     /// Device, storage and settings limit a queue each in the same way.
     fn check(layout: Layout, limit: u16, size: Option<u16>) {
-        assert_eq!(queue_size(layout, limit, &SETTINGS, 100_000), size, "device limit {limit}");
-        assert_eq!(queue_size(layout, u16::MAX, &SETTINGS, limit.into()), size, "storage {limit}");
+        assert_eq!(
+            queue_size(layout, &limits(limit, false), &SETTINGS, 100_000),
+            size,
+            "device limit {limit}"
+        );
+        assert_eq!(
+            queue_size(layout, &limits(u16::MAX, false), &SETTINGS, limit.into()),
+            size,
+            "storage {limit}"
+        );
         let settings = QueueSettings { size_max: limit, ..SETTINGS };
-        assert_eq!(queue_size(layout, u16::MAX, &settings, 100_000), size, "settings {limit}");
+        assert_eq!(
+            queue_size(layout, &limits(u16::MAX, false), &settings, 100_000),
+            size,
+            "settings {limit}"
+        );
     }
 
     /// Spec: §2.7 — the queue size of a split virtqueue is a power of two.
@@ -189,5 +208,14 @@ mod tests {
             check(Layout::Packed, limit, Some(size));
         }
         check(Layout::Packed, 0, None);
+    }
+
+    /// Spec: §4.1.5.1.3.1 — a legacy PCI device is not told a size.
+    #[test]
+    fn a_fixed_size_is_had_or_no_queue_is() {
+        let size = |slots| queue_size(Layout::Split, &limits(256, true), &SETTINGS, slots);
+
+        assert_eq!([255, 256, 257].map(size), [None, Some(256), Some(256)]);
+        assert_eq!(queue_size(Layout::Split, &limits(100, true), &SETTINGS, 1000), None, "no power of two");
     }
 }

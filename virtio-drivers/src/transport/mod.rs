@@ -3,8 +3,16 @@
 //! Spec: §4 Virtio Transport Options. A transport knows registers (or a socket), not rings and not device types. The data path does not
 //! come by here: all it gets is a [`Doorbell`] per queue.
 
+mod any;
+mod bytewise;
+mod delegate;
+mod interrupt;
+mod legacy_page;
 pub mod mmio;
 pub mod pci;
+
+pub use any::AnyTransport;
+pub use interrupt::{InterruptCause, InterruptLine, VectorRefused};
 
 use crate::hal::AccessWidth;
 use crate::raw::{AreaPlacement, Doorbell, QueueAddresses};
@@ -73,15 +81,6 @@ impl SharedMemory {
     }
 }
 
-/// Why a device interrupted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct InterruptCause {
-    /// A queue has used buffers.
-    pub used_buffer: bool,
-    /// The configuration changed, or the device needs a reset.
-    pub configuration_change: bool,
-}
-
 /// The control path to one device. Object-safe, so a kernel can keep devices of several transports in one list: `Box<dyn Transport>` (with the feature `alloc`) and
 /// `&mut dyn Transport` are transports.
 ///
@@ -139,6 +138,11 @@ pub unsafe trait Transport {
     /// The largest size of a queue that is not enabled yet; 0 if the device has no such queue.
     fn queue_size_max(&mut self, index: u16) -> u16;
 
+    /// Whether a queue has its largest size, or none: legacy PCI devices are not told a size.
+    fn queue_size_is_fixed(&self) -> bool {
+        false
+    }
+
     /// How the areas of queues are to be placed.
     fn area_placement(&self) -> AreaPlacement {
         AreaPlacement::Separate
@@ -159,82 +163,42 @@ pub unsafe trait Transport {
     /// Asks why the device interrupted, which also makes it stop. Spurious interrupts have no cause.
     fn acknowledge_interrupt(&self) -> InterruptCause;
 
+    /// Interrupt vectors that the device may be told to use; 0 if it has none, or they are off.
+    fn vectors(&self) -> u16 {
+        0
+    }
+
+    /// Has the device send this vector when the configuration changes; forgotten with a reset.
+    ///
+    /// # Errors
+    /// - [`VectorRefused`]: the device read back that it has none; it sends nothing.
+    ///
+    /// Spec: §4.1.5.1.2 MSI-X Vector Configuration.
+    fn set_config_vector(&mut self, vector: u16) -> Result<(), VectorRefused> {
+        let _ = vector;
+        Err(VectorRefused)
+    }
+
+    /// Has the device send this vector when a queue has used buffers; forgotten with a reset, of the device or of the queue.
+    ///
+    /// # Errors
+    /// - [`VectorRefused`]: as above.
+    fn set_queue_vector(&mut self, index: u16, vector: u16) -> Result<(), VectorRefused> {
+        let _ = (index, vector);
+        Err(VectorRefused)
+    }
+
+    /// Takes all vectors away from the device, so that it uses its line, if it is allowed to.
+    fn disable_vectors(&mut self) {}
+
+    /// Allows the device to use its interrupt line, and gives what a handler of that line needs; `None` if there is no line, or vectors are used instead.
+    fn use_interrupt_line(&mut self) -> Option<InterruptLine> {
+        None
+    }
+
     /// Where the shared memory region with this number is, if the device has one. The number is the device type's to say (§5).
     fn shared_memory(&mut self, id: u8) -> Option<SharedMemory> {
         let _ = id;
         None
     }
-}
-
-/// The methods of a pointer to a transport: those of what it points to.
-macro_rules! forward {
-    () => {
-        fn device_type(&self) -> DeviceType {
-            (**self).device_type()
-        }
-        fn device_features(&mut self) -> u128 {
-            (**self).device_features()
-        }
-        fn set_driver_features(&mut self, features: u128) {
-            (**self).set_driver_features(features);
-        }
-        fn status(&self) -> Status {
-            (**self).status()
-        }
-        fn set_status(&mut self, status: Status) {
-            (**self).set_status(status);
-        }
-        fn interface(&self) -> Interface {
-            (**self).interface()
-        }
-        fn config_generation(&self) -> Option<u32> {
-            (**self).config_generation()
-        }
-        fn config_bytes(&self) -> usize {
-            (**self).config_bytes()
-        }
-        fn read_config(&self, offset: usize, width: AccessWidth) -> u32 {
-            (**self).read_config(offset, width)
-        }
-        fn write_config(&mut self, offset: usize, width: AccessWidth, value: u32) {
-            (**self).write_config(offset, width, value);
-        }
-        fn queue_size_max(&mut self, index: u16) -> u16 {
-            (**self).queue_size_max(index)
-        }
-        fn set_up_queue(&mut self, index: u16, setup: &QueueSetup) -> Result<Doorbell, QueueError> {
-            (**self).set_up_queue(index, setup)
-        }
-        fn supported_features(&self) -> CommonFeatures {
-            (**self).supported_features()
-        }
-        fn area_placement(&self) -> AreaPlacement {
-            (**self).area_placement()
-        }
-        fn start_queue_reset(&mut self, index: u16) {
-            (**self).start_queue_reset(index);
-        }
-        fn queue_reset_is_done(&mut self, index: u16) -> bool {
-            (**self).queue_reset_is_done(index)
-        }
-        fn acknowledge_interrupt(&self) -> InterruptCause {
-            (**self).acknowledge_interrupt()
-        }
-        fn shared_memory(&mut self, id: u8) -> Option<SharedMemory> {
-            (**self).shared_memory(id)
-        }
-    };
-}
-
-#[expect(unsafe_code, reason = "forwards to an implementor that made the promise")]
-// SAFETY: every call goes to the one transport behind the reference.
-unsafe impl<T: Transport + ?Sized> Transport for &mut T {
-    forward!();
-}
-
-#[cfg(feature = "alloc")]
-#[expect(unsafe_code, reason = "forwards to an implementor that made the promise")]
-// SAFETY: every call goes to the one transport in the box.
-unsafe impl<T: Transport + ?Sized> Transport for alloc::boxed::Box<T> {
-    forward!();
 }

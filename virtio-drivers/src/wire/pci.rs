@@ -75,6 +75,11 @@ pub const CAPABILITY_BYTES: u8 = 16;
 /// Bytes of a notification capability: the place, and the multiplier.
 pub const NOTIFY_CAPABILITY_BYTES: u8 = 20;
 
+/// Bytes of a capability for the access window: the place, and the window.
+pub const CONFIG_ACCESS_CAPABILITY_BYTES: u8 = 20;
+/// Bytes of a shared memory capability: the place, and the upper halves of offset and length.
+pub const SHARED_MEMORY_CAPABILITY_BYTES: u8 = 24;
+
 /// Numbers of the virtio structures.
 pub mod structure {
     /// Common configuration.
@@ -112,6 +117,8 @@ pub mod common {
     pub const DRIVER_FEATURE_SELECT: usize = 0x08;
     /// That word (u32).
     pub const DRIVER_FEATURE: usize = 0x0c;
+    /// The vector of configuration changes (u16).
+    pub const CONFIG_MSIX_VECTOR: usize = 0x10;
     /// Number of queues, administration queues apart (u16).
     pub const NUM_QUEUES: usize = 0x12;
     /// Device status (u8).
@@ -122,6 +129,8 @@ pub mod common {
     pub const QUEUE_SELECT: usize = 0x16;
     /// Queue size: the largest after a reset, 0 if the queue does not exist (u16).
     pub const QUEUE_SIZE: usize = 0x18;
+    /// The vector of the queue (u16).
+    pub const QUEUE_MSIX_VECTOR: usize = 0x1a;
     /// Write 1 to enable the queue (u16).
     pub const QUEUE_ENABLE: usize = 0x1c;
     /// The queue's place among the notification addresses (u16), to be multiplied.
@@ -138,6 +147,50 @@ pub mod common {
     pub const QUEUE_RESET: usize = 0x3a;
     /// Bytes of the structure up to the fields that later features added.
     pub const BASE_BYTES: u32 = 0x38;
+}
+
+/// What a vector register reads if the device did not take the vector.
+#[doc(alias = "VIRTIO_MSI_NO_VECTOR")]
+pub const NO_VECTOR: u16 = 0xffff;
+
+/// Ports of a legacy device, from the start of its first BAR.
+///
+/// Spec: §4.1.4.10 Legacy Interfaces: A Note on PCI Device Layout.
+pub mod legacy {
+    /// The features that the device offers (u32).
+    #[doc(alias = "VIRTIO_PCI_HOST_FEATURES")]
+    pub const DEVICE_FEATURES: usize = 0x00;
+    /// The features that the driver accepts (u32).
+    #[doc(alias = "VIRTIO_PCI_GUEST_FEATURES")]
+    pub const DRIVER_FEATURES: usize = 0x04;
+    /// The number of the page that the selected queue begins in; 0 if it is not set up (u32).
+    #[doc(alias = "VIRTIO_PCI_QUEUE_PFN")]
+    pub const QUEUE_PAGE: usize = 0x08;
+    /// Its size; 0 if it does not exist (u16, read-only).
+    #[doc(alias = "VIRTIO_PCI_QUEUE_NUM")]
+    pub const QUEUE_SIZE: usize = 0x0c;
+    /// Which queue that is (u16).
+    #[doc(alias = "VIRTIO_PCI_QUEUE_SEL")]
+    pub const QUEUE_SELECT: usize = 0x0e;
+    /// The doorbell of all queues (u16).
+    #[doc(alias = "VIRTIO_PCI_QUEUE_NOTIFY")]
+    pub const QUEUE_NOTIFY: usize = 0x10;
+    /// Device status (u8).
+    #[doc(alias = "VIRTIO_PCI_STATUS")]
+    pub const DEVICE_STATUS: usize = 0x12;
+    /// Interrupt status; reading clears it (u8).
+    #[doc(alias = "VIRTIO_PCI_ISR")]
+    pub const ISR_STATUS: usize = 0x13;
+    /// With MSI-X on: the vector of configuration changes (u16).
+    #[doc(alias = "VIRTIO_MSI_CONFIG_VECTOR")]
+    pub const CONFIG_MSIX_VECTOR: usize = 0x14;
+    /// With MSI-X on: the vector of the selected queue (u16).
+    #[doc(alias = "VIRTIO_MSI_QUEUE_VECTOR")]
+    pub const QUEUE_MSIX_VECTOR: usize = 0x16;
+    /// Where the device's configuration begins with MSI-X off.
+    pub const DEVICE_CONFIG: usize = 0x14;
+    /// Where it begins with MSI-X on.
+    pub const DEVICE_CONFIG_WITH_MSIX: usize = 0x18;
 }
 
 bitflags::bitflags! {

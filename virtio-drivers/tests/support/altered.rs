@@ -1,15 +1,15 @@
 //! A transport that differs from the one inside in what it says of queues.
 
+use super::Pci;
 use virtio_guest::hal::AccessWidth;
 use virtio_guest::raw::{AreaPlacement, Doorbell};
-use virtio_guest::transport::pci::PciTransport;
 use virtio_guest::transport::{InterruptCause, QueueError, QueueSetup, Transport};
 use virtio_guest::wire::device_type::DeviceType;
 use virtio_guest::wire::status::Status;
 
 /// See the module's head.
 pub struct Altered {
-    inner: PciTransport,
+    inner: Pci,
     /// Queues have their real size at the first look, and at most this at later ones.
     pub later_size: u16,
     /// How areas are to be placed.
@@ -19,7 +19,7 @@ pub struct Altered {
 
 impl Altered {
     /// The transport as it is.
-    pub fn new(inner: PciTransport) -> Self {
+    pub fn new(inner: Pci) -> Self {
         Self { inner, later_size: u16::MAX, placement: AreaPlacement::Separate, looks: 0 }
     }
 }

@@ -6,14 +6,13 @@ use virtio_guest::hal::Attempts;
 use virtio_guest::lifecycle::{Installing, Negotiating, Running, Wants};
 use virtio_guest::raw::Payload;
 use virtio_guest::ring::{QueueSettings, Slots, Virtqueue};
-use virtio_guest::transport::pci::PciTransport;
 use virtio_guest::wire::features::DeviceFeatures;
 use virtio_model::chain::Chain;
 use virtio_model::packed;
 use virtio_model::pci::PciDevice;
 use virtio_model::queue::DeviceQueue;
 
-use super::{Mapper, TestHal, claim};
+use super::{Mapper, Pci, TestHal, claim};
 
 /// The type of the device: unassigned.
 pub const DEVICE_TYPE: u16 = 0x3e;
@@ -38,7 +37,7 @@ bitflags::bitflags! {
 impl DeviceFeatures for Features {}
 
 /// The device on its way up.
-pub type Device = Installing<PciTransport, Features>;
+pub type Device = Installing<Pci, Features>;
 
 /// Its queue.
 pub type Queue<T> = Virtqueue<'static, TestHal, T>;
@@ -64,8 +63,8 @@ impl Bench {
     }
 
     /// Opens the device.
-    pub fn transport(&self) -> PciTransport {
-        PciTransport::open(claim(&self.device), &Mapper(self.device.clone())).expect("a sound device opens")
+    pub fn transport(&self) -> Pci {
+        Pci::open(claim(&self.device), &Mapper(self.device.clone())).expect("a sound device opens")
     }
 
     /// Brings the device up to where queues are installed.
@@ -125,7 +124,7 @@ pub struct RingBench<T: Payload + 'static> {
     /// Memory.
     pub hal: TestHal,
     /// The driver's control path.
-    pub running: Running<PciTransport, Features>,
+    pub running: Running<Pci, Features>,
     /// The driver's side of the queue.
     pub queue: Queue<T>,
     /// The device's side of it.

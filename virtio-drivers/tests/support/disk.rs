@@ -3,12 +3,11 @@
 use virtio_guest::device::block::{Block, Settings, StartError, Storage};
 use virtio_guest::hal::Attempts;
 use virtio_guest::lifecycle::Wants;
-use virtio_guest::transport::pci::PciTransport;
 use virtio_guest::wire::block::BlockFeatures;
 use virtio_model::Disk as ModelDisk;
 use virtio_model::pci::PciDevice;
 
-use super::{Bench, TestHal};
+use super::{Bench, Pci, TestHal};
 
 const SIZE_MAX: u128 = 1 << 1;
 const SEG_MAX: u128 = 1 << 2;
@@ -81,7 +80,7 @@ impl Config {
 }
 
 /// A driver on a bench.
-pub type Disk<'s> = Block<'s, PciTransport, TestHal>;
+pub type Disk<'s> = Block<'s, Pci, TestHal>;
 
 /// A disk, the function that it is behind, and the driver's memory.
 pub struct DiskBench {

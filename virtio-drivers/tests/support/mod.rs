@@ -13,4 +13,7 @@ mod disk;
 pub use altered::Altered;
 pub use bench::{Bench, DEVICE_TYPE, Device, Queue, RING_SETTINGS, Ring, RingBench};
 pub use disk::{Config, Disk, DiskBench};
-pub use virtio_test_hal::{Mapper, TestHal, claim};
+pub use virtio_test_hal::{ConfigSpace, Mapper, TestHal, claim};
+
+/// The transport of a modelled function.
+pub type Pci = virtio_guest::transport::pci::PciTransport<ConfigSpace>;

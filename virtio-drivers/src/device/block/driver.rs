@@ -15,7 +15,7 @@ use crate::hal::{Hal, Patience};
 use crate::lifecycle::{ConfigError, Running};
 use crate::raw::Tag;
 use crate::ring::{QueueStatistics, Virtqueue};
-use crate::transport::{InterruptCause, Transport};
+use crate::transport::{InterruptCause, InterruptLine, Transport};
 use crate::wire::block::{BlockFeatures, DEVICE_ID_BYTES, config, request};
 use crate::wire::features::CommonFeatures;
 
@@ -37,6 +37,8 @@ pub(super) struct Live<'s, T: Transport, H: Hal> {
     pub(super) calls: u64,
     pub(super) capacity_sectors: u64,
     pub(super) block_bytes: Option<u32>,
+    /// Whether calls that wait are woken.
+    pub(super) notified: bool,
 }
 
 impl<T: Transport, H: Hal> Block<'_, T, H> {
@@ -74,9 +76,17 @@ impl<T: Transport, H: Hal> Block<'_, T, H> {
             requests: slots.count(),
             request_bytes: limits.request_bytes,
             ring: queue.active_path(),
+            vectors: device.vector_routing(),
             access_platform: common.contains(CommonFeatures::ACCESS_PLATFORM),
             features: device.features().device,
         }
+    }
+
+    /// Allows the disk to use its interrupt line, and gives what a handler of that line needs. `None` if vectors are used, or there is no line.
+    ///
+    /// Who knows beforehand that there will be no vectors asks the transport, before the disk is started.
+    pub fn use_interrupt_line(&mut self) -> Option<InterruptLine> {
+        self.live.device.use_interrupt_line()
     }
 
     /// What the request queue has done since the disk was started.

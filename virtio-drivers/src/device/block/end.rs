@@ -37,10 +37,10 @@ impl<'s, T: Transport, H: Hal> Block<'s, T, H> {
     /// - [`CloseFailed`]: the device does not answer. The driver comes back, to try again; dropping it leaks memory that the device may still use.
     #[allow(clippy::result_large_err, reason = "the driver itself comes back, once in its life")]
     pub fn close(self, patience: impl Patience) -> Result<Closed<'s, T>, CloseFailed<'s, T, H>> {
-        let Live { device, mut queue, slots, limits, calls, capacity_sectors, block_bytes } =
+        let Live { device, mut queue, slots, limits, calls, capacity_sectors, block_bytes, notified } =
             ScopeGuard::into_inner(self.live);
         let alive = |device, queue, slots| {
-            let live = Live { device, queue, slots, limits, calls, capacity_sectors, block_bytes };
+            let live = Live { device, queue, slots, limits, calls, capacity_sectors, block_bytes, notified };
             Self { live: scopeguard::guard(live, Live::tear_down) }
         };
         let (transport, reset) = match device.reset(patience) {

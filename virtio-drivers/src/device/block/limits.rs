@@ -19,14 +19,21 @@ pub struct Settings {
     pub request_bytes: u32,
     /// Most descriptors of the request queue, even if storage and device allow more.
     pub queue_size_max: u16,
+    /// Whether the disk is to interrupt while a call waits: for a [`Patience`](crate::hal::Patience) that sleeps. Without, calls look at the ring again and again, and no vector is used.
+    pub notifications: bool,
     /// How often a drop looks at the status of the device that it resets, before it leaks what the device may still use.
     pub drop_attempts: Attempts,
 }
 
 impl Default for Settings {
-    /// 4096 bytes per request, as many descriptors as there is storage for, 100,000 attempts.
+    /// 4096 bytes per request, as many descriptors as there is storage for, no notifications, 100,000 attempts.
     fn default() -> Self {
-        Self { request_bytes: 4096, queue_size_max: u16::MAX, drop_attempts: Attempts(100_000) }
+        Self {
+            request_bytes: 4096,
+            queue_size_max: u16::MAX,
+            notifications: false,
+            drop_attempts: Attempts(100_000),
+        }
     }
 }
 

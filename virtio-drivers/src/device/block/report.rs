@@ -4,6 +4,7 @@
 
 use core::fmt;
 
+use crate::lifecycle::VectorRouting;
 use crate::ring::ActivePath;
 use crate::wire::block::{BlockFeatures, DEVICE_ID_BYTES};
 
@@ -18,6 +19,8 @@ pub struct ActivePaths {
     pub request_bytes: usize,
     /// What the ring makes use of.
     pub ring: ActivePath,
+    /// How the device's interrupt vectors were dealt out.
+    pub vectors: VectorRouting,
     /// The device's memory accesses go through the platform's translation.
     pub access_platform: bool,
     /// What was agreed of the device's own features.

@@ -17,7 +17,7 @@ use crate::lifecycle::{
     ConfigError, InstallError, InstallFailed, Installing, NegotiateError, Negotiating, ResetError, Wants,
 };
 use crate::ring::{self, QueueSettings, Returned};
-use crate::transport::{QueueError, Transport};
+use crate::transport::Transport;
 use crate::wire::block::{BlockFeatures, SECTOR_BYTES, config};
 use crate::wire::device_type::DeviceType;
 use crate::wire::features::CommonFeatures;
@@ -130,6 +130,7 @@ struct Agreed<T: Transport> {
     limits: Limits,
     capacity_sectors: u64,
     block_bytes: Option<u32>,
+    notified: bool,
 }
 
 impl<T: Transport> Agreed<T> {
@@ -161,19 +162,19 @@ impl<T: Transport> Agreed<T> {
 
         let sizes =
             QueueSettings { size_max: settings.queue_size_max, indirect_segments: 0, memory_bytes: 0 };
-        let queue_size = device.queue_size_for(REQUEST_QUEUE, &sizes, slots);
-        if queue_size == 0 {
-            let index = REQUEST_QUEUE;
-            return Err(InstallError::Queue { index, error: QueueError::Absent }.into());
-        }
+        let queue_size = device.queue_size_for(REQUEST_QUEUE, &sizes, slots)?;
         let limits = Limits::new(settings, size_max, seg_max, queue_size)
             .ok_or(StartError::LimitsTooSmall { queue_size })?;
-        Ok(Self { device, queue_size, limits, capacity_sectors, block_bytes })
+        let notified = settings.notifications;
+        if notified {
+            device.route_vectors(REQUEST_QUEUE + 1);
+        }
+        Ok(Self { device, queue_size, limits, capacity_sectors, block_bytes, notified })
     }
 
     /// Installs the request queue, and tells the device that its driver is ready.
     fn install<'s, H: Hal>(self, hal: &H, storage: Slots<'s>) -> Result<Block<'s, T, H>, StartFailed<'s>> {
-        let Self { mut device, queue_size, limits, capacity_sectors, block_bytes } = self;
+        let Self { mut device, queue_size, limits, capacity_sectors, block_bytes, notified } = self;
         let Slots { ring, free } = storage;
         let indirect = device.features().common.contains(CommonFeatures::INDIRECT_DESC);
         let slots = RequestSlots::new(free, queue_size, indirect, &limits);
@@ -200,8 +201,10 @@ impl<T: Transport> Agreed<T> {
 
         let device = device.start();
         let mut queue = device.activate(queue);
-        queue.suppress_notifications();
-        let live = Live { device, queue, slots, limits, calls: 0, capacity_sectors, block_bytes };
+        if !notified {
+            queue.suppress_notifications();
+        }
+        let live = Live { device, queue, slots, limits, calls: 0, capacity_sectors, block_bytes, notified };
         Ok(Block { live: scopeguard::guard(live, Live::tear_down) })
     }
 }

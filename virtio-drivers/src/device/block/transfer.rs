@@ -12,7 +12,7 @@ use super::request::{Request, RequestError, outcome};
 use super::slots::RequestSlots;
 use crate::hal::{Hal, Patience};
 use crate::raw::{OutOfBounds, Tag};
-use crate::ring::{Chain, Portion, RefusedReason, Used};
+use crate::ring::{Chain, Portion, Rearmed, RefusedReason, Used};
 use crate::transport::Transport;
 use crate::wire::block::{REQUEST_HEADER_BYTES, RequestHeader, SECTOR_BYTES, request_status};
 
@@ -61,6 +61,8 @@ impl<T: Transport, H: Hal> Live<'_, T, H> {
         let bytes = call.data.bytes();
         let (mut sent, mut outstanding, mut all_sent) = (0usize, 0usize, false);
         let mut result = Ok(());
+        // A device that shows a completion and takes it back is looked at once more before the call waits, and not for ever.
+        let mut looked_again = false;
         loop {
             while !all_sent && result.is_ok() {
                 let Some(slot) = self.slots.take() else { break };
@@ -87,7 +89,10 @@ impl<T: Transport, H: Hal> Live<'_, T, H> {
                     self.slots.put(used.payload.0.slot);
                 }
                 Some(left_behind) => self.slots.put(left_behind.payload.0.slot),
-                None if patience.keep_waiting() => {}
+                None if self.notified && !looked_again && self.queue.rearm() == Rearmed::MoreWaiting => {
+                    looked_again = true;
+                }
+                None if patience.keep_waiting() => looked_again = false,
                 None => return Err(self.out_of_patience()),
             }
         }

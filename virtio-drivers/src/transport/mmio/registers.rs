@@ -6,10 +6,13 @@
 use super::legacy;
 use crate::hal::{AccessWidth, DeviceAddress};
 use crate::raw::{AreaPlacement, Doorbell, Notification, Registers};
-use crate::transport::{Interface, InterruptCause, QueueError, QueueSetup, SharedMemory, Transport};
+use crate::transport::{
+    Interface, InterruptCause, InterruptLine, QueueError, QueueSetup, SharedMemory, Transport, bytewise,
+    legacy_page,
+};
 use crate::wire::device_type::DeviceType;
 use crate::wire::features::CommonFeatures;
-use crate::wire::mmio::{InterruptStatus, register};
+use crate::wire::mmio::register;
 use crate::wire::status::Status;
 
 /// A word of features.
@@ -21,11 +24,13 @@ pub struct MmioTransport {
     device_type: DeviceType,
     interface: Interface,
     registers: Registers,
+    line: InterruptLine,
 }
 
 impl MmioTransport {
     pub(super) const fn new(device_type: DeviceType, interface: Interface, registers: Registers) -> Self {
-        Self { device_type, interface, registers }
+        let line = InterruptLine::mmio(registers.share());
+        Self { device_type, interface, registers, line }
     }
 
     pub(super) fn read(&self, register: usize) -> u32 {
@@ -123,7 +128,7 @@ unsafe impl Transport for MmioTransport {
         let offset = offset.saturating_add(register::CONFIG);
         match self.interface {
             Interface::Modern => self.registers.read(offset, width),
-            Interface::Legacy => legacy::read_config(&self.registers, offset, width),
+            Interface::Legacy => bytewise::read(&self.registers, offset, width),
         }
     }
 
@@ -131,7 +136,7 @@ unsafe impl Transport for MmioTransport {
         let offset = offset.saturating_add(register::CONFIG);
         match self.interface {
             Interface::Modern => self.registers.write(offset, width, value),
-            Interface::Legacy => legacy::write_config(&self.registers, offset, width, value),
+            Interface::Legacy => bytewise::write(&self.registers, offset, width, value),
         }
     }
 
@@ -144,7 +149,7 @@ unsafe impl Transport for MmioTransport {
     fn area_placement(&self) -> AreaPlacement {
         match self.interface {
             Interface::Modern => AreaPlacement::Separate,
-            Interface::Legacy => AreaPlacement::Contiguous { align: legacy::PAGE_BYTES },
+            Interface::Legacy => AreaPlacement::Contiguous { align: legacy_page::BYTES },
         }
     }
 
@@ -178,20 +183,12 @@ unsafe impl Transport for MmioTransport {
         self.read(register::QUEUE_RESET) == 0 && self.read(register::QUEUE_READY) == 0
     }
 
-    /// Only what is handled is acknowledged (§4.2.3.4.1).
     fn acknowledge_interrupt(&self) -> InterruptCause {
-        let bits = self.read(register::INTERRUPT_STATUS);
-        let handled = InterruptStatus::from_bits_retain(bits)
-            & (InterruptStatus::USED_BUFFER | InterruptStatus::CONFIGURATION_CHANGE);
-        if bits == u32::MAX || handled.is_empty() {
-            // The device is gone, and its reason with it; or it was not this device.
-            return InterruptCause::default();
-        }
-        self.write(register::INTERRUPT_ACK, handled.bits());
-        InterruptCause {
-            used_buffer: handled.contains(InterruptStatus::USED_BUFFER),
-            configuration_change: handled.contains(InterruptStatus::CONFIGURATION_CHANGE),
-        }
+        self.line.acknowledge()
+    }
+
+    fn use_interrupt_line(&mut self) -> Option<InterruptLine> {
+        Some(InterruptLine::mmio(self.registers.share()))
     }
 
     fn shared_memory(&mut self, id: u8) -> Option<SharedMemory> {

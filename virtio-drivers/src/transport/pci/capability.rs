@@ -6,8 +6,11 @@
 use pci_types::ConfigRegionAccess;
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::raw::PciFunction;
-use crate::wire::pci::{CAPABILITY_BYTES, CAPABILITY_ID, Capability, NOTIFY_CAPABILITY_BYTES, structure};
+use crate::raw::{MemoryBar, PciFunction};
+use crate::wire::pci::{
+    CAPABILITY_BYTES, CAPABILITY_ID, CONFIG_ACCESS_CAPABILITY_BYTES, Capability, NOTIFY_CAPABILITY_BYTES,
+    SHARED_MEMORY_CAPABILITY_BYTES, structure,
+};
 
 /// Offset of the first capability's pointer.
 const CAPABILITIES_POINTER: u8 = 0x34;
@@ -36,23 +39,30 @@ pub enum CapabilityError {
     },
 }
 
+/// A function's memory BARs, by number.
+pub(super) type Bars = [Option<MemoryBar>];
+
 /// Where a virtio structure is said to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Location {
+    /// One of the numbers in [`structure`].
     pub(super) structure: u8,
+    /// 0 to 5.
     pub(super) bar: u8,
-    pub(super) offset: u32,
-    pub(super) length: u32,
+    /// Tells several structures of one kind apart.
+    pub(super) id: u8,
+    pub(super) offset: u64,
+    pub(super) length: u64,
     /// Of a notification structure: bytes between the places of two queues.
     pub(super) notify_multiplier: Option<u32>,
+    /// Where the capability itself is.
+    pub(super) at: u8,
 }
 
-/// Calls `found` for each sound virtio capability, in the order of the list.
-///
-/// Skipped: capabilities of other kinds, structures with reserved BARs, capabilities too short for what they announce.
+/// Calls `found` with kind, offset and claimed length of each capability, in the order of the list. (Only virtio's own have a length there.)
 pub(super) fn walk<A: ConfigRegionAccess>(
     function: &PciFunction<A>,
-    mut found: impl FnMut(Location),
+    mut found: impl FnMut(u8, u8, u8),
 ) -> Result<(), CapabilityError> {
     if function.read(0x04) & STATUS_HAS_CAPABILITIES == 0 {
         return Err(CapabilityError::NoList);
@@ -70,41 +80,61 @@ pub(super) fn walk<A: ConfigRegionAccess>(
         }
         visited |= bit;
         let [id, next, length, _] = function.read(offset).to_le_bytes();
-        if id == CAPABILITY_ID
-            && let Some(location) = location(function, offset, length)
-        {
-            found(location);
-        }
+        found(id, offset, length);
         offset = next & !3;
     }
     Ok(())
 }
 
-fn location<A: ConfigRegionAccess>(function: &PciFunction<A>, offset: u8, length: u8) -> Option<Location> {
-    // The whole capability must be inside of configuration space, or reading it would wrap around.
-    let last = offset.checked_add(length.checked_sub(1)?)?;
-    if length < CAPABILITY_BYTES || last < offset {
-        return None;
-    }
-    let words = [0u8, 4, 8, 12].map(|word| function.read(offset.wrapping_add(word)).to_le_bytes());
-    let capability = Capability::read_from_bytes(words.as_bytes()).ok()?;
-    let known = matches!(
-        capability.structure,
-        structure::COMMON_CONFIG | structure::NOTIFY | structure::ISR | structure::DEVICE_CONFIG
-    );
-    if !known || capability.bar > 5 {
-        return None;
-    }
-    let notify_multiplier = match capability.structure {
-        structure::NOTIFY if length < NOTIFY_CAPABILITY_BYTES => return None,
-        structure::NOTIFY => Some(function.read(offset.checked_add(CAPABILITY_BYTES)?)),
-        _ => None,
-    };
-    Some(Location {
-        structure: capability.structure,
-        bar: capability.bar,
-        offset: capability.structure_offset.get(),
-        length: capability.structure_length.get(),
-        notify_multiplier,
+/// The same for sound virtio capabilities only.
+///
+/// Skipped: capabilities of other kinds, structures of unknown kinds (vendors' own among them) or with reserved BARs, capabilities too short for what they announce.
+pub(super) fn walk_structures<A: ConfigRegionAccess>(
+    function: &PciFunction<A>,
+    mut found: impl FnMut(Location),
+) -> Result<(), CapabilityError> {
+    walk(function, |id, offset, length| {
+        if id == CAPABILITY_ID
+            && let Some(location) = location(function, offset, length)
+        {
+            found(location);
+        }
     })
+}
+
+/// The length that a sound capability for a structure has at least; `None` for structures that are not known here.
+const fn bytes_min(kind: u8) -> Option<u8> {
+    match kind {
+        structure::COMMON_CONFIG | structure::ISR | structure::DEVICE_CONFIG => Some(CAPABILITY_BYTES),
+        structure::NOTIFY => Some(NOTIFY_CAPABILITY_BYTES),
+        structure::PCI_CONFIG_ACCESS => Some(CONFIG_ACCESS_CAPABILITY_BYTES),
+        structure::SHARED_MEMORY => Some(SHARED_MEMORY_CAPABILITY_BYTES),
+        _ => None,
+    }
+}
+
+fn location<A: ConfigRegionAccess>(function: &PciFunction<A>, at: u8, length: u8) -> Option<Location> {
+    // The whole capability must be inside of configuration space, or reading it would wrap around.
+    at.checked_add(length.checked_sub(1)?)?;
+    if length < CAPABILITY_BYTES {
+        return None;
+    }
+    let words = [0u8, 4, 8, 12].map(|word| function.read(at.wrapping_add(word)).to_le_bytes());
+    let capability = Capability::read_from_bytes(words.as_bytes()).ok()?;
+    if length < bytes_min(capability.structure)? || capability.bar > 5 {
+        return None;
+    }
+    let word = |behind: u8| Some(function.read(at.checked_add(CAPABILITY_BYTES)?.checked_add(behind)?));
+    let (offset, length) = (capability.structure_offset.get(), capability.structure_length.get());
+    let (mut offset, mut length, mut notify_multiplier) = (u64::from(offset), u64::from(length), None);
+    match capability.structure {
+        structure::NOTIFY => notify_multiplier = Some(word(0)?),
+        structure::SHARED_MEMORY => {
+            offset |= u64::from(word(0)?) << 32;
+            length |= u64::from(word(4)?) << 32;
+        }
+        _ => {}
+    }
+    let Capability { structure, bar, id, .. } = capability;
+    Some(Location { structure, bar, id, offset, length, notify_multiplier, at })
 }

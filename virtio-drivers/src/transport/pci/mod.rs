@@ -1,4 +1,4 @@
-//! Modern virtio over PCI.
+//! Virtio over PCI: modern devices, and legacy ones.
 //!
 //! Spec: §4.1 Virtio Over PCI Bus.
 //!
@@ -16,9 +16,16 @@
 //! space is used after that.
 
 mod capability;
+mod endpoint;
+mod legacy;
+mod msi_x;
 mod open;
 mod registers;
+mod shared_memory;
 
 pub use capability::CapabilityError;
+pub use legacy::LegacyPciTransport;
+pub use msi_x::MsiXError;
 pub use open::OpenError;
+pub(super) use open::has_modern_interface;
 pub use registers::PciTransport;

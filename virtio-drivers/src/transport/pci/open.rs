@@ -4,14 +4,14 @@
 
 use pci_types::ConfigRegionAccess;
 
-use super::capability::{CapabilityError, Location, walk};
+use super::capability::{Bars, CapabilityError, Location, walk_structures};
+use super::endpoint::{Endpoint, MEMORY_SPACE};
 use super::registers::{PciTransport, Windows};
+use super::shared_memory::Regions;
 use crate::hal::MapMmio;
 use crate::raw::{MemoryBar, PciFunction, Registers, memory_bars};
+use crate::wire::device_type::DeviceType;
 use crate::wire::pci::{common, device_type, structure};
-
-/// Command register: the function answers memory accesses, and may access memory itself.
-const MEMORY_SPACE_AND_BUS_MASTER: u16 = 0b110;
 
 /// A function could not be opened as a modern virtio device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +35,9 @@ pub enum OpenError {
         /// The structure's number: 1 common configuration, 2 notification, 3 ISR.
         structure: u8,
     },
+    /// The function has no legacy interface: its id is a modern one, or its first BAR is none of ports, or has no address.
+    #[error("the function has no legacy interface")]
+    NotLegacy,
     /// The kernel could not map a structure's registers.
     #[error("the kernel cannot map the registers at {physical_address:#x}")]
     NotMapped {
@@ -46,13 +49,17 @@ pub enum OpenError {
 /// What a structure must satisfy to be used, and how much of it is mapped at most: no device has more registers than that, whatever it says.
 struct Rule {
     structure: u8,
-    align: u32,
-    bytes_min: u32,
+    align: u64,
+    bytes_min: u64,
     bytes_max: u32,
 }
 
-const COMMON_CONFIG: Rule =
-    Rule { structure: structure::COMMON_CONFIG, align: 4, bytes_min: common::BASE_BYTES, bytes_max: 4096 };
+const COMMON_CONFIG: Rule = Rule {
+    structure: structure::COMMON_CONFIG,
+    align: 4,
+    bytes_min: common::BASE_BYTES as u64,
+    bytes_max: 4096,
+};
 const NOTIFY: Rule = Rule { structure: structure::NOTIFY, align: 2, bytes_min: 2, bytes_max: 16 << 20 };
 const ISR: Rule = Rule { structure: structure::ISR, align: 1, bytes_min: 1, bytes_max: 4 };
 const DEVICE_CONFIG: Rule =
@@ -62,13 +69,28 @@ const DEVICE_CONFIG: Rule =
 #[derive(Clone, Copy)]
 struct Placed<'b> {
     bar: &'b MemoryBar,
-    offset: u32,
+    offset: u64,
     bytes: u32,
     notify_multiplier: Option<u32>,
 }
 
-impl PciTransport {
-    /// Opens a claimed function: finds its structures, checks them, has them mapped, and lets the function access memory.
+/// What a claimed function says it is.
+pub(super) fn identify<A: ConfigRegionAccess>(function: &PciFunction<A>) -> Result<DeviceType, OpenError> {
+    let id = function.read(0);
+    let (vendor_id, device_id) = ((id & 0xffff) as u16, (id >> 16) as u16);
+    device_type(vendor_id, device_id).ok_or(OpenError::NotVirtio { vendor_id, device_id })
+}
+
+/// Whether a function has a usable capability for the first structure that a modern device needs. What is wrong with the others is for opening to say.
+pub(in crate::transport) fn has_modern_interface<A: ConfigRegionAccess>(
+    function: &mut PciFunction<A>,
+) -> bool {
+    let bars = memory_bars(function);
+    Structures::find(function, &bars).is_ok_and(|structures| structures.common.is_some())
+}
+
+impl<A: ConfigRegionAccess> PciTransport<A> {
+    /// Opens a claimed function: finds its structures, checks them, has them mapped, and lets the function access memory. It does not interrupt yet.
     ///
     /// Of several capabilities for one structure the first sound one counts. The function's BARs must have addresses.
     ///
@@ -76,34 +98,15 @@ impl PciTransport {
     /// See [`OpenError`]; the device was not touched beyond its configuration space.
     ///
     /// Spec: §4.1.4 Virtio Structure PCI Capabilities.
-    pub fn open<A: ConfigRegionAccess>(
-        mut function: PciFunction<A>,
-        mapper: &impl MapMmio,
-    ) -> Result<Self, OpenError> {
-        let id = function.read(0);
-        let (vendor_id, device_id) = ((id & 0xffff) as u16, (id >> 16) as u16);
-        let device_type =
-            device_type(vendor_id, device_id).ok_or(OpenError::NotVirtio { vendor_id, device_id })?;
-
+    pub fn open(mut function: PciFunction<A>, mapper: &impl MapMmio) -> Result<Self, OpenError> {
+        let device_type = identify(&function)?;
         let bars = memory_bars(&mut function);
         let structures = Structures::find(&function, &bars)?;
-        let map = |placed: Placed<'_>| -> Result<Registers, OpenError> {
-            let Placed { bar, offset, bytes, .. } = placed;
-            let not_mapped = OpenError::NotMapped { physical_address: bar.physical_address(offset) };
-            bar.map(mapper, offset, bytes).ok_or(not_mapped)
-        };
-        let common = structures.common.ok_or(missing(&COMMON_CONFIG))?;
-        let notify = structures.notify.ok_or(missing(&NOTIFY))?;
-        let isr = structures.isr.ok_or(missing(&ISR))?;
-        let windows = Windows {
-            common: map(common)?,
-            notify: map(notify)?,
-            notify_multiplier: notify.notify_multiplier.unwrap_or(0),
-            isr: map(isr)?,
-            device: structures.device.map(map).transpose()?,
-        };
-        function.set_command(function.command() | MEMORY_SPACE_AND_BUS_MASTER);
-        Ok(Self::new(device_type, windows))
+        let windows = structures.map(mapper)?;
+        let regions = structures.regions;
+        let mut endpoint = Endpoint::new(function, &bars, mapper);
+        endpoint.switch_on(MEMORY_SPACE);
+        Ok(Self::new(device_type, endpoint, windows, regions))
     }
 }
 
@@ -118,37 +121,56 @@ struct Structures<'b> {
     notify: Option<Placed<'b>>,
     isr: Option<Placed<'b>>,
     device: Option<Placed<'b>>,
+    regions: Regions,
 }
 
 impl<'b> Structures<'b> {
-    fn find<A: ConfigRegionAccess>(
-        function: &PciFunction<A>,
-        bars: &'b [Option<MemoryBar>],
-    ) -> Result<Self, OpenError> {
+    fn find<A: ConfigRegionAccess>(function: &PciFunction<A>, bars: &'b Bars) -> Result<Self, OpenError> {
         let mut found = Self::default();
-        walk(function, |location| {
+        walk_structures(function, |location| {
+            let bar = bars.get(usize::from(location.bar)).and_then(Option::as_ref);
             let (rule, place) = match location.structure {
                 structure::COMMON_CONFIG => (COMMON_CONFIG, &mut found.common),
                 structure::NOTIFY => (NOTIFY, &mut found.notify),
                 structure::ISR => (ISR, &mut found.isr),
-                _ => (DEVICE_CONFIG, &mut found.device),
+                structure::DEVICE_CONFIG => (DEVICE_CONFIG, &mut found.device),
+                structure::SHARED_MEMORY => return found.regions.add(&location, bar),
+                _ => return,
             };
             if place.is_none() {
-                let bar = bars.get(usize::from(location.bar)).and_then(Option::as_ref);
                 *place = bar.and_then(|bar| rule.place(&location, bar));
             }
         })?;
         Ok(found)
     }
+
+    /// Has the kernel map what is needed.
+    fn map(&self, mapper: &impl MapMmio) -> Result<Windows, OpenError> {
+        let map = |placed: Placed<'_>| -> Result<Registers, OpenError> {
+            let Placed { bar, offset, bytes, .. } = placed;
+            let not_mapped = OpenError::NotMapped { physical_address: bar.physical_address(offset) };
+            bar.map(mapper, offset, bytes).ok_or(not_mapped)
+        };
+        let common = self.common.ok_or(missing(&COMMON_CONFIG))?;
+        let notify = self.notify.ok_or(missing(&NOTIFY))?;
+        let isr = self.isr.ok_or(missing(&ISR))?;
+        Ok(Windows {
+            common: map(common)?,
+            notify: map(notify)?,
+            notify_multiplier: notify.notify_multiplier.unwrap_or(0),
+            isr: map(isr)?,
+            device: self.device.map(map).transpose()?,
+        })
+    }
 }
 
 impl Rule {
-    /// Checks alignment, length and end; the sum cannot wrap, being of two 32-bit numbers in 64 bits.
+    /// Checks alignment, length and end.
     fn place<'b>(&self, location: &Location, bar: &'b MemoryBar) -> Option<Placed<'b>> {
         let Location { offset, length, notify_multiplier, .. } = *location;
-        let end = u64::from(offset) + u64::from(length);
-        let sound = offset.is_multiple_of(self.align) && length >= self.bytes_min && end <= bar.size_bytes();
-        let bytes = length.min(self.bytes_max);
+        let is_inside = offset.checked_add(length).is_some_and(|end| end <= bar.size_bytes());
+        let sound = offset.is_multiple_of(self.align) && length >= self.bytes_min && is_inside;
+        let bytes = u32::try_from(length).unwrap_or(u32::MAX).min(self.bytes_max);
         sound.then_some(Placed { bar, offset, bytes, notify_multiplier })
     }
 }

@@ -3,12 +3,21 @@
 //! Spec: §4.1.4.3 Common configuration structure layout, §4.1.4.4 Notification structure layout, §4.1.4.5 ISR status capability,
 //! §4.1.5 PCI-specific Initialization And Device Operation. Every register is accessed with its own width; 64-bit fields as two halves.
 
-use crate::hal::{AccessWidth, DeviceAddress};
+use core::fmt;
+
+use pci_types::{ConfigRegionAccess, PciAddress};
+
+use super::endpoint::Endpoint;
+use super::msi_x::MsiXError;
+use super::shared_memory::Regions;
+use crate::hal::{AccessWidth, DeviceAddress, MsiMessage};
 use crate::raw::{Doorbell, Notification, Registers};
-use crate::transport::{InterruptCause, QueueError, QueueSetup, Transport};
+use crate::transport::{
+    InterruptCause, InterruptLine, QueueError, QueueSetup, SharedMemory, Transport, VectorRefused,
+};
 use crate::wire::device_type::DeviceType;
 use crate::wire::features::CommonFeatures;
-use crate::wire::pci::{IsrStatus, common};
+use crate::wire::pci::{NO_VECTOR, common};
 use crate::wire::status::Status;
 
 /// The register windows of one device.
@@ -21,16 +30,43 @@ pub(super) struct Windows {
     pub(super) device: Option<Registers>,
 }
 
-/// A modern virtio device behind PCI. [`PciTransport::open`] makes one.
-#[derive(Debug)]
-pub struct PciTransport {
+/// A modern virtio device behind PCI. [`PciTransport::open`] makes one. `A` is how the kernel reaches configuration space.
+pub struct PciTransport<A> {
     device_type: DeviceType,
+    endpoint: Endpoint<A>,
     windows: Windows,
+    regions: Regions,
+    line: InterruptLine,
 }
 
-impl PciTransport {
-    pub(super) const fn new(device_type: DeviceType, windows: Windows) -> Self {
-        Self { device_type, windows }
+impl<A: ConfigRegionAccess> PciTransport<A> {
+    pub(super) const fn new(
+        device_type: DeviceType,
+        endpoint: Endpoint<A>,
+        windows: Windows,
+        regions: Regions,
+    ) -> Self {
+        let line = InterruptLine::pci(windows.isr.share(), 0);
+        Self { device_type, endpoint, windows, regions, line }
+    }
+
+    /// Where the function is on the bus.
+    pub const fn address(&self) -> PciAddress {
+        self.endpoint.address()
+    }
+
+    /// Messages that the function has room for; 0 if it has no MSI-X.
+    pub fn msi_x_entries(&self) -> u16 {
+        self.endpoint.msi_x_entries()
+    }
+
+    /// Has the function send messages instead of using its line. Vector n is the n-th of them. Which are sent when is said while the device
+    /// comes up: [`Installing::route_vectors`](crate::lifecycle::Installing::route_vectors), or a driver's settings.
+    ///
+    /// # Errors
+    /// See [`MsiXError`]; nothing was changed.
+    pub fn enable_msi_x(&mut self, messages: &[MsiMessage]) -> Result<(), MsiXError> {
+        self.endpoint.enable_msi_x(messages)
     }
 
     fn read_word(&self, offset: usize) -> u16 {
@@ -46,6 +82,23 @@ impl PciTransport {
         let high = (address >> 32) as u32;
         self.windows.common.write(offset, AccessWidth::Long, low);
         self.windows.common.write(offset + 4, AccessWidth::Long, high);
+    }
+
+    /// Writes a vector register of the device or of the selected queue; it reads back what the device took.
+    fn set_vector(&self, register: usize, vector: u16) -> Result<(), VectorRefused> {
+        if vector >= self.endpoint.vectors() {
+            return Err(VectorRefused);
+        }
+        self.write_word(register, vector);
+        match self.read_word(register) {
+            NO_VECTOR => Err(VectorRefused),
+            read if read == vector => Ok(()),
+            // Neither what was asked for, nor nothing: what that would send is anyone's guess.
+            _ => {
+                self.write_word(register, NO_VECTOR);
+                Err(VectorRefused)
+            }
+        }
     }
 
     /// Whether the common configuration has the 16-bit field at `offset`: later features added some at its end.
@@ -68,11 +121,22 @@ impl PciTransport {
     }
 }
 
+impl<A: ConfigRegionAccess> fmt::Debug for PciTransport<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PciTransport")
+            .field("address", &self.address())
+            .field("device_type", &self.device_type)
+            .field("vectors", &self.endpoint.vectors())
+            .field("windows", &self.windows)
+            .finish_non_exhaustive()
+    }
+}
+
 #[expect(unsafe_code, reason = "the promise of the trait")]
 // SAFETY: claiming the function made the device behind it ours alone, and all windows are its own, since its BARs decode nothing else. Its status register
 // reads 0 after a reset only when the reset is complete (§4.1.4.3.1), and so do reset and enable of a queue; a removed device reads all ones. A queue's addresses are written
 // to these registers only, and after the last check.
-unsafe impl Transport for PciTransport {
+unsafe impl<A: ConfigRegionAccess> Transport for PciTransport<A> {
     fn device_type(&self) -> DeviceType {
         self.device_type
     }
@@ -164,15 +228,31 @@ unsafe impl Transport for PciTransport {
     }
 
     fn acknowledge_interrupt(&self) -> InterruptCause {
-        let bits = self.windows.isr.read(0, AccessWidth::Byte);
-        let status = IsrStatus::from_bits_retain((bits & 0xff) as u8);
-        if bits == 0xff {
-            // All ones: the device is gone, and so is its reason.
-            return InterruptCause::default();
-        }
-        InterruptCause {
-            used_buffer: status.contains(IsrStatus::QUEUE),
-            configuration_change: status.contains(IsrStatus::CONFIGURATION),
-        }
+        self.line.acknowledge()
+    }
+
+    fn vectors(&self) -> u16 {
+        self.endpoint.vectors()
+    }
+
+    fn set_config_vector(&mut self, vector: u16) -> Result<(), VectorRefused> {
+        self.set_vector(common::CONFIG_MSIX_VECTOR, vector)
+    }
+
+    fn set_queue_vector(&mut self, index: u16, vector: u16) -> Result<(), VectorRefused> {
+        self.write_word(common::QUEUE_SELECT, index);
+        self.set_vector(common::QUEUE_MSIX_VECTOR, vector)
+    }
+
+    fn disable_vectors(&mut self) {
+        self.endpoint.disable_msi_x();
+    }
+
+    fn use_interrupt_line(&mut self) -> Option<InterruptLine> {
+        self.endpoint.use_line(&self.windows.isr, 0)
+    }
+
+    fn shared_memory(&mut self, id: u8) -> Option<SharedMemory> {
+        self.regions.get(id)
     }
 }
