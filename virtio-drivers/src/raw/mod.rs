@@ -19,6 +19,7 @@ mod memory;
 pub(crate) mod order;
 mod pci_bar;
 mod pci_function;
+mod pci_segment;
 mod register_access;
 mod registers;
 #[cfg(virtio_guest_stand_in)]
@@ -35,4 +36,5 @@ pub use mapped::{MapRefused, MappedBuffer, Payload, Segment, SegmentVisitor, Tag
 pub use memory::{DmaMemory, OutOfBounds};
 pub(crate) use pci_bar::{MemoryBar, first_port_bar, memory_bars};
 pub use pci_function::PciFunction;
+pub use pci_segment::{Apertures, PciSegment};
 pub use registers::Registers;

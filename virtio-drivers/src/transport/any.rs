@@ -17,6 +17,10 @@ use crate::wire::features::CommonFeatures;
 use crate::wire::status::Status;
 
 /// A transport of this crate, whichever. `A` is how the kernel reaches PCI configuration space.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a kernel has few devices, and where this is needed it has no heap"
+)]
 pub enum AnyTransport<A> {
     /// A modern device behind PCI.
     Pci(PciTransport<A>),

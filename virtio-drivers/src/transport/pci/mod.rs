@@ -15,6 +15,7 @@
 //! [`PciTransport::open`] walks the capabilities once, checks every structure against its BAR, and has the kernel map them. Nothing in configuration
 //! space is used after that.
 
+pub mod bus;
 mod capability;
 mod endpoint;
 mod legacy;

@@ -1,0 +1,287 @@
+//! Numbers for buses, addresses for BARs, windows for bridges: what firmware does, where there is firmware.
+//!
+//! PCI Local Bus Specification 3.0, §6.2.5; PCI-to-PCI Bridge Architecture Specification 1.2, §3.2.5. Depth first, each address aligned to its size, and nothing kept for what is
+//! plugged in later:
+//!
+//! ```text
+//!   bus 0:  function ─ BARs      bridge ─ BARs ─┬─ window ──────────────────────────┐
+//!                                               │ bus 1:  function ─ BARs    ...    │
+//!                                               └───────────────────────────────────┘
+//! ```
+
+use pci_types::{ConfigRegionAccess, PciAddress};
+
+use super::{Bus, DEVICES, FUNCTIONS, header};
+use crate::raw::{Apertures, PciSegment};
+
+/// BARs of an ordinary function, and of a bridge.
+const BARS: u8 = 6;
+const BRIDGE_BARS: u8 = 2;
+/// Command register: ports, memory, master of the bus.
+const DECODING: u32 = 0b011;
+const BRIDGE_ON: u32 = 0b111;
+/// In a BAR: I/O space; else memory of 64 bits, prefetchable.
+const BAR_IO: u32 = 1;
+const BAR_TYPE: u32 = 0b110;
+const BAR_64: u32 = 0b100;
+const BAR_PREFETCHABLE: u32 = 0b1000;
+/// As many bridges as may be one behind the other: each takes some stack.
+const BRIDGES_MAX: u8 = 32;
+/// A bridge's windows: what they are aligned to, and where they are.
+const MEMORY_WINDOW: u64 = 1 << 20;
+const PORT_WINDOW: u64 = 1 << 12;
+const PORTS: u8 = 0x1c;
+const MEMORY: u8 = 0x20;
+const PREFETCHABLE: u8 = 0x24;
+const PREFETCHABLE_BASE_HIGH: u8 = 0x28;
+const PREFETCHABLE_LIMIT_HIGH: u8 = 0x2c;
+const PORTS_HIGH: u8 = 0x30;
+
+/// What was assigned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Assigned {
+    /// The last bus that got a number.
+    pub last_bus: u8,
+    /// BARs that have an address now.
+    pub bars: usize,
+    /// BARs that have none, since the aperture for them has no room. Their functions cannot be opened.
+    pub left_out: usize,
+}
+
+impl<A: ConfigRegionAccess> Bus<A> {
+    /// Whether some BAR of a virtio function has an address already: then firmware has been there.
+    pub fn is_assigned(&self) -> bool {
+        let has_address = |address, index| {
+            let bar = self.segment.read(address, header::FIRST_BAR + 4 * index);
+            bar & !0xf != 0
+        };
+        let virtio = self.functions().filter(|found| found.device_type().is_some());
+        virtio.into_iter().any(|found| (0..BARS).any(|index| has_address(found.address, index)))
+    }
+
+    /// Numbers the buses behind bridges, gives each BAR an address, and has bridges pass on what is behind them. Functions do not decode their BARs yet: opening one switches that on.
+    ///
+    /// Work: reads and writes configuration space; bounded by 256 functions on each of the buses.
+    pub fn assign(&mut self, apertures: &Apertures) -> Assigned {
+        let (first, last) = (*self.buses.start(), *self.buses.end());
+        let mut assigner = Assigner {
+            segment: &self.segment,
+            apertures,
+            last_bus: last,
+            memory_32: Space::new(apertures.memory_32.start, apertures.memory_32.end.min(1 << 32)),
+            memory_64: Space::new(apertures.memory_64.start, apertures.memory_64.end),
+            // A BAR at port 0 has no address.
+            ports: Space::new(u64::from(apertures.ports.start).max(PORT_WINDOW), apertures.ports.end.into()),
+            assigned: Assigned { last_bus: first, bars: 0, left_out: 0 },
+        };
+        assigner.bus(first, Above { bridges: 0, wide: true });
+        assigner.assigned
+    }
+}
+
+/// Addresses that are left of an aperture.
+#[derive(Clone, Copy, Debug)]
+struct Space {
+    next: u64,
+    end: u64,
+}
+
+impl Space {
+    const fn new(start: u64, end: u64) -> Self {
+        Self { next: start, end }
+    }
+
+    /// So many addresses, a power of two, aligned to their number. The address 0 is none.
+    fn take(&mut self, count: u64) -> Option<u64> {
+        let start = self.next.max(1).checked_next_multiple_of(count)?;
+        let end = start.checked_add(count)?;
+        if end > self.end {
+            return None;
+        }
+        self.next = end;
+        Some(start)
+    }
+
+    /// Goes on to where a window may start or end.
+    fn align(&mut self, to: u64) -> u64 {
+        self.next = self.next.checked_next_multiple_of(to).unwrap_or(self.end).min(self.end);
+        self.next
+    }
+}
+
+/// What is between the root bus and another one.
+#[derive(Clone, Copy, Debug)]
+struct Above {
+    bridges: u8,
+    /// All of them pass prefetchable memory above 4 GiB on.
+    wide: bool,
+}
+
+impl Above {
+    const fn behind(self, is_wide: bool) -> Self {
+        Self { bridges: self.bridges.saturating_add(1), wide: self.wide && is_wide }
+    }
+}
+
+/// Where windows may start or end.
+#[derive(Clone, Copy, Debug)]
+struct Places {
+    memory: u64,
+    prefetchable: u64,
+    ports: u64,
+}
+
+struct Assigner<'b, A> {
+    segment: &'b PciSegment<A>,
+    apertures: &'b Apertures,
+    last_bus: u8,
+    memory_32: Space,
+    memory_64: Space,
+    ports: Space,
+    assigned: Assigned,
+}
+
+impl<A: ConfigRegionAccess> Assigner<'_, A> {
+    fn write(&self, address: PciAddress, offset: u8, value: u32) {
+        self.segment.write(self.apertures, address, offset, value);
+    }
+
+    fn align_for_window(&mut self) -> Places {
+        Places {
+            memory: self.memory_32.align(MEMORY_WINDOW),
+            prefetchable: self.memory_64.align(MEMORY_WINDOW),
+            ports: self.ports.align(PORT_WINDOW),
+        }
+    }
+
+    /// Does everything on a bus.
+    ///
+    /// Each bridge takes a number for the bus behind it, so this ends.
+    fn bus(&mut self, bus: u8, above: Above) {
+        for device in 0..DEVICES {
+            for function in 0..FUNCTIONS {
+                let address = self.segment.address(bus, device, function);
+                if self.segment.read(address, header::ID) & 0xffff == header::NO_FUNCTION.into() {
+                    if function == 0 {
+                        break;
+                    }
+                    continue;
+                }
+                let [_, _, kind, _] = self.segment.read(address, header::KIND).to_le_bytes();
+                match kind & !header::SEVERAL_FUNCTIONS {
+                    0 => self.bars(address, BARS, above.wide),
+                    header::BRIDGE => {
+                        self.bars(address, BRIDGE_BARS, above.wide);
+                        self.bridge(address, bus, above);
+                    }
+                    _ => {}
+                }
+                if function == 0 && kind & header::SEVERAL_FUNCTIONS == 0 {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Gives a function's BARs addresses.
+    fn bars(&mut self, address: PciAddress, count: u8, wide: bool) {
+        let command = self.segment.read(address, header::COMMAND) & 0xffff;
+        self.write(address, header::COMMAND, command & !DECODING);
+        let mut index = 0;
+        while index < count {
+            let offset = header::FIRST_BAR + 4 * index;
+            self.write(address, offset, u32::MAX);
+            let mask = self.segment.read(address, offset);
+            let is_64 = mask & BAR_IO == 0 && mask & BAR_TYPE == BAR_64 && index + 1 < count;
+            index += if is_64 { 2 } else { 1 };
+            if mask == 0 || mask == u32::MAX {
+                continue;
+            }
+            let place = if mask & BAR_IO != 0 {
+                let bytes = (!(mask & !0b11)).wrapping_add(1) & 0xffff;
+                self.ports.take(u64::from(bytes.max(4)))
+            } else {
+                let high = if is_64 {
+                    self.write(address, offset + 4, u32::MAX);
+                    self.segment.read(address, offset + 4)
+                } else {
+                    u32::MAX
+                };
+                let bits = u64::from(high) << 32 | u64::from(mask & !0xf);
+                let bytes = (!bits).wrapping_add(1);
+                let is_wide = is_64 && wide && mask & BAR_PREFETCHABLE != 0;
+                if !bytes.is_power_of_two() {
+                    None
+                } else if is_wide {
+                    self.memory_64.take(bytes).or_else(|| self.memory_32.take(bytes))
+                } else {
+                    self.memory_32.take(bytes)
+                }
+            };
+            match place {
+                Some(_) => self.assigned.bars += 1,
+                None => self.assigned.left_out += 1,
+            }
+            let place = place.unwrap_or(0);
+            self.write(address, offset, (place & 0xffff_ffff) as u32);
+            if is_64 {
+                self.write(address, offset + 4, (place >> 32) as u32);
+            }
+        }
+    }
+
+    /// Numbers the bus behind a bridge, does everything on it, and has the bridge pass that on.
+    fn bridge(&mut self, address: PciAddress, bus: u8, above: Above) {
+        if self.assigned.last_bus >= self.last_bus || above.bridges >= BRIDGES_MAX {
+            // There is no number left, or no end to it. A bridge with number 0 behind it leads nowhere.
+            self.write(address, header::BUSES, 0);
+            return;
+        }
+        let behind = self.assigned.last_bus + 1;
+        self.assigned.last_bus = behind;
+        // Whatever is further behind is reached while it is being numbered.
+        self.write(address, header::BUSES, u32::from_le_bytes([bus, behind, self.last_bus, 0]));
+        let is_wide = self.segment.read(address, PREFETCHABLE) & 0xf == 1;
+
+        let start = self.align_for_window();
+        self.bus(behind, above.behind(is_wide));
+        let end = self.align_for_window();
+
+        self.write(address, header::BUSES, u32::from_le_bytes([bus, behind, self.assigned.last_bus, 0]));
+        let memory = Window::new(start.memory, end.memory);
+        let prefetchable = Window::new(start.prefetchable, end.prefetchable);
+        let ports = Window::new(start.ports, end.ports);
+        self.write(address, MEMORY, memory.in_halves());
+        self.write(address, PREFETCHABLE, prefetchable.in_halves());
+        self.write(address, PREFETCHABLE_BASE_HIGH, (prefetchable.base >> 32) as u32);
+        self.write(address, PREFETCHABLE_LIMIT_HIGH, (prefetchable.limit >> 32) as u32);
+        // The upper half of this word is a status register, whose bits are cleared by ones.
+        self.write(address, PORTS, ports.in_bytes());
+        self.write(address, PORTS_HIGH, 0);
+        let command = self.segment.read(address, header::COMMAND) & 0xffff;
+        self.write(address, header::COMMAND, command | BRIDGE_ON);
+    }
+}
+
+/// Addresses that a bridge passes on: first and last. An empty window has its end before its start.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    base: u64,
+    limit: u64,
+}
+
+impl Window {
+    const fn new(start: u64, end: u64) -> Self {
+        if start < end { Self { base: start, limit: end - 1 } } else { Self { base: 0xfff0_0000, limit: 0 } }
+    }
+
+    /// Memory: bits 20 to 31 of both, each in the upper bits of a half.
+    const fn in_halves(self) -> u32 {
+        (self.base >> 16 & 0xfff0) as u32 | (self.limit & 0xfff0_0000) as u32
+    }
+
+    /// Ports: bits 12 to 15 of both, each in the upper bits of a byte.
+    const fn in_bytes(self) -> u32 {
+        (self.base >> 8 & 0xf0) as u32 | (self.limit & 0xf000) as u32
+    }
+}
