@@ -28,10 +28,11 @@ extern crate alloc;
 mod machine;
 
 pub mod devices;
+pub mod interrupts;
 pub mod pci;
 
 pub use machine::memory::{DMA, Dma, MMIO, Mmio};
-pub use machine::{clock, command_line, console};
+pub use machine::{clock, command_line, console, cpus};
 
 use core::fmt::Display;
 

@@ -1,11 +1,14 @@
-//! What ACPI is needed for: the place of PCI's configuration space.
+//! What ACPI is needed for: the place of PCI's configuration space, processors and I/O APICs.
 
+use alloc::vec::Vec;
 use core::ptr::NonNull;
 
+use acpi::madt::{Madt, MadtEntry};
 use acpi::mcfg::Mcfg;
 use acpi::{AcpiHandler, AcpiTables, PhysicalMapping};
 
 use super::pvh;
+use super::topology::{IoApicPlace, Override, Polarity, Topology};
 
 /// All tables are in identity-mapped memory below 4 GiB.
 #[derive(Clone)]
@@ -21,6 +24,11 @@ impl AcpiHandler for IdentityMapped {
     fn unmap_physical_region<T>(_: &PhysicalMapping<Self, T>) {}
 }
 
+fn tables() -> Option<AcpiTables<IdentityMapped>> {
+    // SAFETY: the loader says that the RSDP is there.
+    unsafe { AcpiTables::from_rsdp(IdentityMapped, pvh::rsdp_address()?) }.ok()
+}
+
 /// A range of buses whose configuration space is memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EcamRange {
@@ -31,13 +39,42 @@ pub(super) struct EcamRange {
 
 /// The first segment's entry of the MCFG table, if there is one (`q35` has it, `pc` does not).
 pub(super) fn ecam() -> Option<EcamRange> {
-    // SAFETY: the loader says that the RSDP is there.
-    let tables = unsafe { AcpiTables::from_rsdp(IdentityMapped, pvh::rsdp_address()?) }.ok()?;
-    let mcfg = tables.find_table::<Mcfg>().ok()?;
+    let mcfg = tables()?.find_table::<Mcfg>().ok()?;
     let entry = mcfg.entries().iter().find(|entry| { entry.pci_segment_group } == 0)?;
     Some(EcamRange {
         base: entry.base_address,
         first_bus: entry.bus_number_start,
         last_bus: entry.bus_number_end,
     })
+}
+
+/// In a processor's flags: it can be used.
+const PROCESSOR_ENABLED: u32 = 1;
+
+/// What the MADT lists. Processors with numbers beyond 254 are left out: an xAPIC does not reach them.
+pub(super) fn topology() -> Option<Topology> {
+    let madt = tables()?.find_table::<Madt>().ok()?;
+    let mut topology = Topology { processors: Vec::new(), io_apics: Vec::new(), overrides: Vec::new() };
+    for entry in madt.get().entries() {
+        match entry {
+            MadtEntry::LocalApic(processor) if processor.flags & PROCESSOR_ENABLED != 0 => {
+                topology.processors.push(processor.apic_id);
+            }
+            MadtEntry::IoApic(io_apic) => topology.io_apics.push(IoApicPlace {
+                address: u64::from(io_apic.io_apic_address),
+                first_pin: io_apic.global_system_interrupt_base,
+            }),
+            MadtEntry::InterruptSourceOverride(moved) => topology.overrides.push(Override {
+                isa_interrupt: moved.irq,
+                pin: moved.global_system_interrupt,
+                polarity: match moved.flags & 0b11 {
+                    0b01 => Polarity::High,
+                    0b11 => Polarity::Low,
+                    _ => Polarity::OfBus,
+                },
+            }),
+            _ => {}
+        }
+    }
+    Some(topology)
 }

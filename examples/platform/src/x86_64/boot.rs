@@ -52,7 +52,11 @@ pvh_start:
     mov dword ptr [boot_level_2], offset boot_level_1 + 3
     mov dword ptr [boot_level_2 + 8], 0x200081      // text and constants: not writable
     mov dword ptr [boot_level_2 + 16], 0            // the stack's guard
+    mov esi, offset machine_main
 
+    // Other processors come here, too. esp: the stack; ebp: an argument; esi: what to call with it.
+    .global enter_long_mode
+enter_long_mode:
     mov eax, offset boot_level_4
     mov cr3, eax
     mov eax, cr4
@@ -63,7 +67,7 @@ pvh_start:
     or eax, 0x100               // long mode
     wrmsr
     mov eax, cr0
-    and eax, 0xfffffffb         // no floating-point emulation
+    and eax, 0x9ffffffb         // caches are used; no floating-point emulation
     or eax, 0x80010003          // paging, write protection, monitor coprocessor, protection
     mov cr0, eax
     lgdt [boot_gdt_pointer]
@@ -80,20 +84,23 @@ long_mode:
     mov fs, ax
     mov gs, ax
     mov ss, ax
+    mov esp, esp                // stack and function are below 4 GiB: the upper halves become zero
     mov edi, ebp
-    mov rsp, offset boot_stack_top
+    mov esi, esi
     xor ebp, ebp
-    call machine_main
+    call rsi
     ud2
 
     .section .rodata
     .align 8
+    .global boot_gdt
 boot_gdt:
     .quad 0
     .quad 0x00af9b000000ffff    // code, 64 bit; accessed already, for this memory is read-only
     .quad 0x00cf93000000ffff    // data; the same
+    .quad 0x00cf9b000000ffff    // code, 32 bit: for processors on their way to 64 bit
 boot_gdt_pointer:
-    .word 23
+    .word 31
     .quad boot_gdt
 
     .section .bss

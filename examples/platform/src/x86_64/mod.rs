@@ -9,12 +9,17 @@ mod acpi;
 mod boot;
 pub mod clock;
 pub mod console;
+pub mod cpus;
+mod descriptors;
 mod exceptions;
 pub(crate) mod exit;
+pub(crate) mod interrupts;
 pub(crate) mod memory;
+mod mp_table;
 pub(crate) mod pci_access;
 mod ports;
 mod pvh;
+mod topology;
 
 pub use pvh::command_line;
 
@@ -27,10 +32,11 @@ unsafe extern "C" {
 #[unsafe(no_mangle)]
 extern "C" fn machine_main(start_info: usize) -> ! {
     console::init();
-    exceptions::init();
+    descriptors::init();
     // SAFETY: the boot code passes on the address that the loader left in a register, once.
     unsafe { pvh::init(start_info) };
     memory::init(pvh::memory_map());
     clock::init();
+    interrupts::init();
     kernel_main()
 }

@@ -3,6 +3,7 @@
 //! Layout: `struct hvm_start_info`, version 1, little-endian, physical addresses.
 
 use core::ffi::CStr;
+use core::ops::Range;
 use core::slice;
 
 use spin::Once;
@@ -82,8 +83,8 @@ struct Module {
     reserved: u64,
 }
 
-/// Where the loader put things that must not be overwritten: their first bytes.
-pub(super) fn loaded_at() -> impl Iterator<Item = u64> {
+/// Where the loader put things that must not be overwritten.
+pub(super) fn loaded() -> impl Iterator<Item = Range<u64>> {
     let info = start_info();
     let modules: &'static [Module] = if info.modules_address == 0 {
         &[]
@@ -91,9 +92,30 @@ pub(super) fn loaded_at() -> impl Iterator<Item = u64> {
         // SAFETY: the loader put that many entries there, and nobody overwrites them.
         unsafe { slice::from_raw_parts(info.modules_address as *const Module, info.modules as usize) }
     };
-    let own =
-        [&raw const *info as u64, info.modules_address, info.command_line_address, info.memory_map_address];
-    own.into_iter().chain(modules.iter().flat_map(|module| [module.address, module.command_line_address]))
+    let own = [
+        range(&raw const *info as u64, size_of::<StartInfo>()),
+        range(info.modules_address, size_of_val(modules)),
+        range(info.memory_map_address, size_of_val(memory_map())),
+        text(info.command_line_address),
+    ];
+    let of_modules = modules
+        .iter()
+        .flat_map(|module| [range(module.address, module.bytes as usize), text(module.command_line_address)]);
+    own.into_iter().chain(of_modules)
+}
+
+fn range(address: u64, bytes: usize) -> Range<u64> {
+    address..address + bytes as u64
+}
+
+/// Where a command line is, with the zero at its end; nowhere, if its address is 0.
+fn text(address: u64) -> Range<u64> {
+    if address == 0 {
+        return 0..0;
+    }
+    // SAFETY: the loader put a terminated string there, and nobody overwrites it.
+    let text = unsafe { CStr::from_ptr(address as *const _) };
+    range(address, text.count_bytes() + 1)
 }
 
 /// All ranges of physical memory.

@@ -19,6 +19,8 @@ mod paging;
 
 pub use dma::{DMA, Dma, MMIO, Mmio};
 
+use core::alloc::Layout;
+
 use linked_list_allocator::LockedHeap;
 
 use super::pvh::{self, MemoryRange};
@@ -27,6 +29,10 @@ use crate::println;
 /// What the boot code mapped.
 const MAPPED_END: u64 = 1 << 32;
 const HEAP_BYTES: usize = 8 << 20;
+/// Bytes of a page of the smallest size.
+pub(super) const PAGE_BYTES: u64 = 4096;
+/// Where the memory ends that processors can start in.
+const LOW_END: u64 = 640 << 10;
 
 #[global_allocator]
 static HEAP: LockedHeap = LockedHeap::empty();
@@ -43,10 +49,11 @@ unsafe extern "C" {
 pub(super) fn init(map: &[MemoryRange]) {
     let kernel = &raw const kernel_end as u64;
     let behind_kernel = |range: &MemoryRange| {
-        let start = range.address.max(kernel).next_multiple_of(4096);
+        let start = range.address.max(kernel).next_multiple_of(PAGE_BYTES);
         let end = range.address.saturating_add(range.bytes).min(MAPPED_END);
         // What the loader left is below the kernel, or at the top of memory: stay below that.
-        let end = pvh::loaded_at().filter(|address| *address >= start).fold(end, u64::min);
+        let end =
+            pvh::loaded().map(|loaded| loaded.start).filter(|first| *first >= start).fold(end, u64::min);
         (start, end.saturating_sub(start) as usize)
     };
     let largest =
@@ -66,4 +73,25 @@ pub(super) fn init(map: &[MemoryRange]) {
     // SAFETY: the rest of the range, handed out here once.
     unsafe { DMA_POOL.lock().init(pool, bytes - HEAP_BYTES) };
     println!("memory: {} MiB for programs and devices", bytes >> 20);
+}
+
+/// A stack for a processor, with a page below it that is not mapped, so that its overflow is noticed. Gives its top; it is never taken back.
+pub(super) fn new_stack(bytes: usize) -> Option<u64> {
+    let guard_bytes = PAGE_BYTES as usize;
+    let layout = Layout::from_size_align(guard_bytes + bytes, guard_bytes).ok()?;
+    let guard = DMA_POOL.lock().allocate_first_fit(layout).ok()?.addr().get();
+    paging::unmap_guard(guard as u64)?;
+    Some((guard + guard_bytes + bytes) as u64)
+}
+
+/// The number of a page of low memory that is usable, and that nothing is in: the lowest but for the first.
+pub(super) fn low_page() -> Option<u64> {
+    let is_free = |page: &u64| {
+        let (start, end) = (page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
+        let holds =
+            |range: &MemoryRange| range.address <= start && end <= range.address.saturating_add(range.bytes);
+        let is_usable = pvh::memory_map().iter().any(|range| range.is_usable() && holds(range));
+        is_usable && pvh::loaded().all(|loaded| loaded.end <= start || end <= loaded.start)
+    };
+    (1..LOW_END / PAGE_BYTES).find(is_free)
 }
