@@ -51,3 +51,14 @@ pub unsafe fn open_first(wanted: DeviceType) -> Result<Option<Device>, String> {
     }
     Ok(None)
 }
+
+/// A place where virtio over MMIO may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    /// Where its registers are.
+    pub physical_address: u64,
+    /// Bytes of them.
+    pub size_bytes: u64,
+    /// Its interrupt line.
+    pub line: crate::interrupts::Line,
+}

@@ -27,9 +27,17 @@ extern crate alloc;
 #[path = "x86_64/mod.rs"]
 mod machine;
 
+#[cfg(target_arch = "aarch64")]
+#[path = "aarch64/mod.rs"]
+mod machine;
+
+#[cfg(target_arch = "aarch64")]
+mod device_tree;
 pub mod devices;
 pub mod interrupts;
 pub mod pci;
+#[cfg(target_arch = "aarch64")]
+mod time;
 
 pub use machine::memory::{DMA, Dma, MMIO, Mmio};
 pub use machine::{clock, command_line, console, cpus};

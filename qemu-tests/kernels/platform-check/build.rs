@@ -2,7 +2,9 @@
 
 fn main() {
     let directory = env!("CARGO_MANIFEST_DIR");
-    println!("cargo:rustc-link-arg-bins=-T{directory}/../../../examples/platform/link.ld");
+    let architecture = std::env::var("CARGO_CFG_TARGET_ARCH").expect("set by cargo");
+    let script = format!("../../../examples/platform/link/{architecture}.ld");
+    println!("cargo:rustc-link-arg-bins=-T{directory}/{script}");
     println!("cargo:rustc-link-arg-bins=--no-pie");
-    println!("cargo:rerun-if-changed=../../../examples/platform/link.ld");
+    println!("cargo:rerun-if-changed={script}");
 }

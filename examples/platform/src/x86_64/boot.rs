@@ -2,7 +2,7 @@
 //!
 //! The entry is PVH's: an ELF note names a 32-bit address, and `ebx` holds the physical address of the start information. The first 4 GiB are
 //! mapped with 2 MiB pages (some hypervisors fault on 1 GiB pages); memory and BARs further up are mapped when they are needed. Three pages are special,
-//! as `link.ld` places the kernel: the first 4 KiB are read-only, and so are text and constants at 2 MiB, and the 2 MiB below the stack are not mapped.
+//! as `link/x86_64.ld` places the kernel: the first 4 KiB are read-only, and so are text and constants at 2 MiB, and the 2 MiB below the stack are not mapped.
 
 use core::arch::global_asm;
 

@@ -1,0 +1,101 @@
+//! Other processors: started and stopped by the firmware.
+//!
+//! Arm Power State Coordination Interface 1.3, §5.1 (`CPU_ON`, `CPU_OFF`). Each has a stack of its own, another for exceptions, and the first processor's tables. Interrupts stay
+//! with the first one.
+
+use alloc::boxed::Box;
+use alloc::vec;
+
+use aarch64_cpu::asm::barrier;
+use aarch64_cpu::registers::{MPIDR_EL1, Readable};
+use smccc::psci::error::Error;
+use smccc::{Hvc, Smc, psci};
+
+use super::{exceptions, exit};
+use crate::device_tree;
+
+/// Bytes of a usual stack, and of one for exceptions.
+const STACK_BYTES: usize = 128 << 10;
+const EXCEPTION_STACK_BYTES: usize = 16 << 10;
+
+/// What of `MPIDR_EL1` says which processor this is.
+const AFFINITY: u64 = 0xff_00ff_ffff;
+
+/// What a new processor is given. The boot code reads the first two.
+#[repr(C)]
+struct Stacks {
+    usual_top: usize,
+    exceptions_top: usize,
+    index: usize,
+    entry: fn(usize),
+}
+
+unsafe extern "C" {
+    /// The boot code's, where a new processor begins.
+    safe static boot_other: u8;
+}
+
+/// How the firmware is called.
+#[derive(Clone, Copy)]
+enum Conduit {
+    Hypervisor,
+    SecureMonitor,
+}
+
+fn conduit() -> Option<Conduit> {
+    let node = ["arm,psci-1.0", "arm,psci-0.2"].into_iter().find_map(device_tree::compatible)?;
+    match device_tree::text(node, "method")? {
+        "hvc" => Some(Conduit::Hypervisor),
+        "smc" => Some(Conduit::SecureMonitor),
+        _ => None,
+    }
+}
+
+/// How many processors there are, with the one that runs this.
+pub fn count() -> usize {
+    device_tree::processors().count().max(1)
+}
+
+/// Starts another processor, `1..count()`, which runs `entry(index)` and then halts for good.
+///
+/// # Errors
+/// There is no such processor, or it cannot be started, or it was before.
+pub fn start(index: usize, entry: fn(usize)) -> Result<(), &'static str> {
+    let conduit = conduit().ok_or("the device tree names no firmware that starts processors")?;
+    let own = MPIDR_EL1.get() & AFFINITY;
+    let mut others = device_tree::processors().filter(|processor| *processor != own);
+    let processor = index.checked_sub(1).and_then(|nth| others.nth(nth)).ok_or("there is no such processor")?;
+    let stacks =
+        Stacks { usual_top: stack(STACK_BYTES), exceptions_top: stack(EXCEPTION_STACK_BYTES), index, entry };
+    let stacks = &raw const *Box::leak(Box::new(stacks)) as u64;
+    let begin = &raw const boot_other as u64;
+    // The other processor sees what was written so far.
+    barrier::dsb(barrier::ISH);
+    let started = match conduit {
+        Conduit::Hypervisor => psci::cpu_on::<Hvc>(processor, begin, stacks),
+        Conduit::SecureMonitor => psci::cpu_on::<Smc>(processor, begin, stacks),
+    };
+    started.map_err(|error| match error {
+        Error::AlreadyOn | Error::OnPending => "the processor was started before",
+        _ => "the firmware refuses to start the processor",
+    })
+}
+
+/// The top of a new stack, which is never given back.
+fn stack(bytes: usize) -> usize {
+    Box::leak(vec![0u128; bytes / size_of::<u128>()].into_boxed_slice()).as_ptr_range().end as usize
+}
+
+/// The first Rust code on another processor.
+#[unsafe(no_mangle)]
+extern "C" fn other_main(stacks: &Stacks) -> ! {
+    exceptions::init();
+    (stacks.entry)(stacks.index);
+    // It does not come back, unless it is refused.
+    let _ = match conduit() {
+        Some(Conduit::Hypervisor) => psci::cpu_off::<Hvc>(),
+        Some(Conduit::SecureMonitor) => psci::cpu_off::<Smc>(),
+        None => Ok(()),
+    };
+    exit::halt()
+}

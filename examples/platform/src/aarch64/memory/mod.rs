@@ -1,0 +1,76 @@
+//! Physical memory: a heap for the program, a pool for devices, and mappings of device registers.
+//!
+//! All of memory is mapped at its physical address, so pointers and physical addresses are the same numbers. The range that the kernel is in is cut up like this:
+//!
+//! ```text
+//!   1 GiB       2 MiB             4 MiB        6 MiB         8 MiB at most
+//!   ┌───────────┬─────────────────┬────────────┬─────────────┬─────────────┬───────────────────────────┐
+//!   │ device    │ text, constants │ not mapped │ stack, data │ heap, 8 MiB │ DMA pool: the rest of it  │
+//!   │ tree      │ (read-only)     │ (guard)    │             │             │                           │
+//!   └───────────┴─────────────────┴────────────┴─────────────┴─────────────┴───────────────────────────┘
+//! ```
+//!
+//! Nothing is mapped at address 0, the device tree is read-only, too: writes through null pointers, overflowing stacks and writes to constants end in an exception that says
+//! so.
+
+mod dma;
+mod paging;
+
+pub use dma::{DMA, Dma, MMIO, Mmio};
+
+use core::ptr::NonNull;
+
+use linked_list_allocator::LockedHeap;
+use paging::{BLOCK, Kind};
+
+use crate::device_tree::{self, Range};
+use crate::println;
+
+const HEAP_BYTES: usize = 8 << 20;
+
+#[global_allocator]
+static HEAP: LockedHeap = LockedHeap::empty();
+
+/// Contiguous physical memory for devices.
+static DMA_POOL: LockedHeap = LockedHeap::empty();
+
+unsafe extern "C" {
+    /// The linker script's: the first byte behind the kernel.
+    safe static kernel_end: u8;
+}
+
+/// Hands the machine's memory to the heap and the pool.
+pub(super) fn init() {
+    let kernel = &raw const kernel_end as u64;
+    let behind_kernel = |range: Range| {
+        let start = range.address.max(kernel).next_multiple_of(4096);
+        // Below whatever the loader left there. Only whole blocks are mapped.
+        let reserved = device_tree::reserved().map(|reserved| (reserved.address, reserved.end()));
+        let end = reserved.filter(|(_, end)| *end > start).map(|(address, _)| address).fold(range.end(), u64::min);
+        (start, (end / BLOCK * BLOCK).saturating_sub(start) as usize)
+    };
+    let largest = device_tree::memory().map(behind_kernel).max_by_key(|(_, bytes)| *bytes);
+    let (start, bytes) = largest.unwrap_or((0, 0));
+    assert!(
+        bytes >= 2 * HEAP_BYTES,
+        "the machine has too little memory: {} MiB behind the kernel, {} are the least",
+        bytes >> 20,
+        (2 * HEAP_BYTES) >> 20
+    );
+    paging::map(start, start + bytes as u64, Kind::Memory).expect("memory can be mapped");
+    let start = start as *mut u8;
+    // SAFETY: usable memory that nothing else lies in, mapped, handed out here once.
+    unsafe { HEAP.lock().init(start, HEAP_BYTES) };
+    // SAFETY: the heap's bytes are inside of the range.
+    let pool = unsafe { start.add(HEAP_BYTES) };
+    // SAFETY: the rest of the range, handed out here once.
+    unsafe { DMA_POOL.lock().init(pool, bytes - HEAP_BYTES) };
+    println!("memory: {} MiB for programs and devices", bytes >> 20);
+}
+
+/// Maps registers, uncached, at their physical addresses. `None` if they cannot be: never where memory is mapped.
+pub(super) fn map_registers(range: Range) -> Option<NonNull<u8>> {
+    let end = range.address.checked_add(range.bytes)?;
+    paging::map(range.address, end, Kind::Registers)?;
+    NonNull::new(range.address as *mut u8)
+}
