@@ -19,7 +19,7 @@ const STACK_BYTES: usize = 128 << 10;
 const EXCEPTION_STACK_BYTES: usize = 16 << 10;
 
 /// What of `MPIDR_EL1` says which processor this is.
-const AFFINITY: u64 = 0xff_00ff_ffff;
+pub(super) const AFFINITY: u64 = 0xff_00ff_ffff;
 
 /// What a new processor is given. The boot code reads the first two.
 #[repr(C)]

@@ -11,6 +11,7 @@ pub mod console;
 pub mod cpus;
 mod exceptions;
 pub(crate) mod exit;
+pub(crate) mod interrupts;
 pub(crate) mod memory;
 pub(crate) mod pci_access;
 
@@ -29,5 +30,6 @@ extern "C" fn machine_main(device_tree: usize) -> ! {
     unsafe { crate::device_tree::init(device_tree) };
     console::init();
     memory::init();
+    interrupts::init();
     kernel_main()
 }

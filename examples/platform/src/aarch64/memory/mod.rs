@@ -69,7 +69,7 @@ pub(super) fn init() {
 }
 
 /// Maps registers, uncached, at their physical addresses. `None` if they cannot be: never where memory is mapped.
-pub(super) fn map_registers(range: Range) -> Option<NonNull<u8>> {
+pub(crate) fn map_registers(range: Range) -> Option<NonNull<u8>> {
     let end = range.address.checked_add(range.bytes)?;
     paging::map(range.address, end, Kind::Registers)?;
     NonNull::new(range.address as *mut u8)

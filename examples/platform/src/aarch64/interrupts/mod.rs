@@ -1,0 +1,128 @@
+//! Interrupts: lines and messages of devices, and the timer that ends a wait.
+//!
+//! Arm Generic Interrupt Controller Architecture Specification, versions 2 and 3. Interrupts are never taken as exceptions: they stay masked at the processor, which wakes from
+//! `wfi` all the same, and [`wait`] then asks the interrupt controller which ones there are. So none is lost between a look and the sleep, and no handler runs beside
+//! other code.
+//!
+//! ```text
+//!   device ─ line ──────────────────────────▶ distributor ─▶ processor      version 2 and 3
+//!   device ─ message ─▶ MSI frame ──────────▶ distributor ─▶ processor      version 2
+//!   device ─ message ─▶ translation (ITS) ─▶ redistributor ─▶ processor     version 3
+//! ```
+
+mod its;
+mod lpi;
+mod timer;
+mod v2;
+mod v3;
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use aarch64_cpu::asm;
+use arm_gic::{IntId, Trigger};
+use pci_types::PciAddress;
+use spin::Mutex;
+use virtio_guest::hal::MsiMessage;
+
+use super::clock;
+use crate::device_tree;
+use crate::interrupts::{Line, arrived};
+
+/// An interrupt controller. All processors but the first are none of its business.
+trait Controller: Send {
+    /// Lets an interrupt through to this processor.
+    fn enable(&mut self, interrupt: IntId, trigger: Trigger);
+
+    /// A message for a source, from the device that is the requester with this number; and the interrupt which it becomes, enabled.
+    fn message(&mut self, source: usize, requester: u16) -> Option<(IntId, MsiMessage)>;
+
+    /// Takes an interrupt that has arrived, if one has.
+    fn acknowledge(&mut self) -> Option<IntId>;
+
+    /// Says that it was handled.
+    fn end(&mut self, interrupt: IntId);
+}
+
+/// The machine's controller, and which source each interrupt is for. Lines may be shared.
+struct State {
+    controller: alloc::boxed::Box<dyn Controller>,
+    timer: IntId,
+    routes: Vec<(IntId, usize)>,
+}
+
+static STATE: Mutex<Option<State>> = Mutex::new(None);
+
+/// Finds the interrupt controller, and masks all interrupts but the timer's. Without one, nothing ever interrupts.
+pub(super) fn init() {
+    let controller = v3::find().or_else(v2::find).zip(timer::find());
+    *STATE.lock() = controller.map(|(mut controller, timer)| {
+        controller.enable(timer, Trigger::Level);
+        State { controller, timer, routes: Vec::new() }
+    });
+}
+
+/// A message which, when a device sends it, is counted for a source.
+pub(crate) fn message(source: usize, function: PciAddress) -> Option<MsiMessage> {
+    let requester =
+        u16::from(function.bus()) << 8 | u16::from(function.device()) << 3 | u16::from(function.function());
+    let mut state = STATE.lock();
+    let state = state.as_mut()?;
+    let (interrupt, message) = state.controller.message(source, requester)?;
+    state.routes.push((interrupt, source));
+    Some(message)
+}
+
+/// Routes a line, and lets its interrupts through.
+pub(crate) fn connect(source: usize, line: Line) -> Option<()> {
+    let cells = match line {
+        Line::Cells(cells) => cells,
+        Line::Pci { root_device, root_pin, .. } => device_tree::pci_host()?.line(root_device, root_pin)?,
+    };
+    let (interrupt, trigger) = decode(cells)?;
+    let mut state = STATE.lock();
+    let state = state.as_mut()?;
+    state.routes.push((interrupt, source));
+    state.controller.enable(interrupt, trigger);
+    Some(())
+}
+
+/// What the cells of an interrupt specifier say (Linux's binding `arm,gic`): shared or private, the number, and flags.
+fn decode([kind, number, flags]: [u32; 3]) -> Option<(IntId, Trigger)> {
+    let interrupt = match kind {
+        0 if number < IntId::MAX_SPI_COUNT => IntId::spi(number),
+        1 if number < 16 => IntId::ppi(number),
+        _ => return None,
+    };
+    let is_edge = matches!(flags & 0xf, 1 | 2);
+    Some((interrupt, if is_edge { Trigger::Edge } else { Trigger::Level }))
+}
+
+/// Sleeps until at least one interrupt was handled, or until that moment.
+pub(crate) fn wait(until: Duration) {
+    let mut state = STATE.lock();
+    let Some(state) = state.as_mut() else { return };
+    timer::start(until);
+    while !state.handle_all() && clock::now() < until {
+        asm::wfi();
+    }
+    timer::stop();
+}
+
+impl State {
+    /// Handles what has arrived, and says whether anything has.
+    fn handle_all(&mut self) -> bool {
+        let mut any = false;
+        while let Some(interrupt) = self.controller.acknowledge() {
+            if interrupt == self.timer {
+                timer::stop();
+            }
+            for (_, source) in self.routes.iter().filter(|(routed, _)| *routed == interrupt) {
+                arrived(*source);
+            }
+            self.controller.end(interrupt);
+            any = true;
+        }
+        any
+    }
+}
