@@ -10,12 +10,13 @@ extern crate alloc;
 mod fat;
 
 use alloc::string::{String, ToString};
-use core::cell::RefCell;
 use core::ops::ControlFlow;
 
 use embedded_sdmmc::{Mode, VolumeIdx, VolumeManager};
+use example_platform::devices::Interrupts;
 use example_platform::{DMA, clock, devices, println};
-use virtio_guest::device::block::{Block, RequestError, Storage};
+use virtio_guest::device::block::{Block, HANDLED, RequestError, Settings, Storage};
+use virtio_guest::lifecycle::Wants;
 use virtio_guest::wire::device_type::DeviceType;
 
 use fat::{Blocks, Clock};
@@ -31,19 +32,24 @@ example_platform::entry!(run);
 fn run() -> Result<(), String> {
     // SAFETY: this program is all there is, and it opens the disk once.
     let device = unsafe { devices::open_first(DeviceType::BLOCK) }?;
-    let devices::Device { place, transport } = device.ok_or(
-        "no virtio block device found, neither on the PCI bus nor by the command line: start QEMU with -device virtio-blk-pci,drive=... and a matching -drive",
+    let mut device = device.ok_or(
+        "no virtio block device found, neither on the PCI bus nor behind MMIO: start QEMU with -device virtio-blk-pci,drive=... (or virtio-blk-device) and a matching -drive",
     )?;
-    println!("disk at {place}");
+    println!("disk at {}", device.place);
+    let wiring = device.connect(Interrupts::asked_for()?)?;
 
-    let mut storage = Storage::<64>::new();
-    let disk = Block::start(transport, DMA, &mut storage, clock::within_millis(1000))
+    // As many descriptors as a legacy device of QEMU's has, which does not do with fewer.
+    let mut storage = Storage::<256>::new();
+    let settings = Settings { notifications: wiring.kind != Interrupts::None, ..Settings::default() };
+    let (wants, patience) = (Wants::features(HANDLED), wiring.patience(1000));
+    let disk = Block::start_with(device.transport, DMA, &mut storage, &settings, wants, patience)
         .map_err(|error| error.to_string())?;
+    println!("interrupts: {} ({:?})", wiring.kind.name(), disk.active_paths().vectors);
     let sectors = disk.capacity_sectors();
     println!("capacity: {sectors} sectors of 512 bytes ({} MiB)", sectors >> 11);
     println!("paths: {:?}", disk.active_paths());
 
-    use_files(Blocks(RefCell::new(disk)), sectors).map_err(|error| match error {
+    use_files(Blocks::new(disk, wiring), sectors).map_err(|error| match error {
         embedded_sdmmc::Error::DeviceError(error) => alloc::format!("the disk failed: {error}"),
         error @ (embedded_sdmmc::Error::FormatError(_) | embedded_sdmmc::Error::NoSuchVolume) => alloc::format!(
             "no FAT file system in the disk's first partition ({error:?}): `scripts/image.sh IMAGE FOLDER` makes an image with one"
@@ -99,6 +105,7 @@ fn use_files(blocks: Blocks<'_>, sectors: u64) -> Result<(), embedded_sdmmc::Err
     root.close()?;
     volume.close()?;
     manager.device(|blocks| blocks.flush()).map_err(embedded_sdmmc::Error::DeviceError)?;
+    println!("interrupts that arrived: {}", manager.device(|blocks| blocks.interrupts()));
     println!("wrote {NEW_FILE} ({} bytes) in {} ms", text.len(), clock::since(start).as_millis());
     Ok(())
 }

@@ -1,64 +1,44 @@
-//! The PCI bus: which functions there are, behind bridges too.
+//! The PCI buses: found through the machine's host bridge, and set up if no firmware did it.
 //!
-//! PCI Local Bus Specification 3.0, chapter 6. Firmware has numbered the buses and given addresses to BARs before we run.
+//! The walk along the buses, behind bridges too, is the library's ([`bus`](virtio_guest::transport::pci::bus)).
 
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
-use pci_types::{PciAddress, PciHeader, PciPciBridgeHeader};
-use virtio_guest::raw::PciFunction;
-use virtio_guest::wire::device_type::DeviceType;
-use virtio_guest::wire::pci::device_type;
+use spin::Once;
+use virtio_guest::raw::{Apertures, PciSegment};
+use virtio_guest::transport::pci::bus::{Bus, Found};
+
+use crate::{machine, println};
 
 pub use crate::machine::pci_access::PciAccess;
 
-/// A function on the bus.
-#[derive(Clone, Copy, Debug)]
-pub struct Found {
-    /// Where it is.
-    pub address: PciAddress,
-    /// What it says it is.
-    pub vendor_id: u16,
-    /// As above.
-    pub device_id: u16,
+/// Where PCI begins.
+#[derive(Clone, Debug)]
+pub struct PciHost {
+    /// The numbers that its buses can have; the first is its own bus's.
+    pub buses: RangeInclusive<u8>,
+    /// Addresses for BARs, where no firmware has given any.
+    pub apertures: Option<Apertures>,
 }
 
-/// Lists every function on bus 0 and behind its bridges. (Machines with several root buses name them in ACPI's tables, which is more than the programs here need.)
-pub fn functions() -> Vec<Found> {
-    let mut found = Vec::new();
-    let mut buses = alloc::vec![0u8];
-    let mut next = 0;
-    while let Some(&bus) = buses.get(next) {
-        next += 1;
-        for (device, function) in (0..32).flat_map(|device| (0..8).map(move |function| (device, function))) {
-            let address = PciAddress::new(0, bus, device, function);
-            let header = PciHeader::new(address);
-            let (vendor_id, device_id) = header.id(PciAccess);
-            if vendor_id == 0xffff || (function > 0 && !has_several_functions(bus, device)) {
-                continue;
-            }
-            found.push(Found { address, vendor_id, device_id });
-            if let Some(bridge) = PciPciBridgeHeader::from_header(header, PciAccess) {
-                let behind = bridge.secondary_bus_number(PciAccess);
-                if !buses.contains(&behind) {
-                    buses.push(behind);
-                }
-            }
+/// All functions on the machine's PCI buses; none if it has no PCI.
+pub fn functions() -> &'static [Found] {
+    static FOUND: Once<Vec<Found>> = Once::new();
+    FOUND.call_once(|| {
+        let Some(host) = machine::pci_host() else { return Vec::new() };
+        // SAFETY: this is the machine's configuration space.
+        let segment = unsafe { PciSegment::new(PciAccess, 0) };
+        let mut bus = Bus::new(segment, host.buses);
+        if let Some(apertures) = &host.apertures
+            && !bus.is_assigned()
+        {
+            let assigned = bus.assign(apertures);
+            println!(
+                "PCI: addresses for {} BARs, buses up to {}; {} BARs without",
+                assigned.bars, assigned.last_bus, assigned.left_out
+            );
         }
-    }
-    found
-}
-
-fn has_several_functions(bus: u8, device: u8) -> bool {
-    PciHeader::new(PciAddress::new(0, bus, device, 0)).has_multiple_functions(PciAccess)
-}
-
-/// Claims the first virtio device of a type.
-///
-/// # Safety
-/// Nobody else drives that device.
-pub unsafe fn claim_first(wanted: DeviceType) -> Option<PciFunction<PciAccess>> {
-    let is_wanted = |found: &Found| device_type(found.vendor_id, found.device_id) == Some(wanted);
-    let found = functions().into_iter().find(is_wanted)?;
-    // SAFETY: the function is on this machine's bus, firmware gave it its addresses, and the caller promised the rest.
-    Some(unsafe { PciFunction::claim(PciAccess, found.address) })
+        bus.functions().collect()
+    })
 }

@@ -47,7 +47,8 @@ pub struct Date {
 impl Date {
     /// The date of a number of seconds since 1970, in the Gregorian calendar.
     pub(crate) fn at_seconds_since_1970(seconds: u64) -> Self {
-        let is_leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+        let is_leap =
+            |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
         let (mut year, mut month) = (1970, 1);
         let mut days = seconds / 86_400;
         loop {

@@ -59,8 +59,7 @@ fn uart() -> Option<Uart<'static>> {
     // SAFETY: the registers are mapped for good, and nobody else has them.
     let registers = unsafe { UniqueMmioPointer::new(registers) };
     let mut uart = Uart::new(registers);
-    let line =
-        LineConfig { data_bits: DataBits::Bits8, parity: Parity::None, stop_bits: StopBits::One };
+    let line = LineConfig { data_bits: DataBits::Bits8, parity: Parity::None, stop_bits: StopBits::One };
     let clock = device_tree::cells(node, "clocks").and_then(|mut clocks| clocks.next());
     let clock = clock.and_then(device_tree::with_handle);
     let clock_hz = clock.and_then(|clock| device_tree::number(clock, "clock-frequency"));

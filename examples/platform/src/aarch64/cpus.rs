@@ -64,7 +64,8 @@ pub fn start(index: usize, entry: fn(usize)) -> Result<(), &'static str> {
     let conduit = conduit().ok_or("the device tree names no firmware that starts processors")?;
     let own = MPIDR_EL1.get() & AFFINITY;
     let mut others = device_tree::processors().filter(|processor| *processor != own);
-    let processor = index.checked_sub(1).and_then(|nth| others.nth(nth)).ok_or("there is no such processor")?;
+    let processor =
+        index.checked_sub(1).and_then(|nth| others.nth(nth)).ok_or("there is no such processor")?;
     let stacks =
         Stacks { usual_top: stack(STACK_BYTES), exceptions_top: stack(EXCEPTION_STACK_BYTES), index, entry };
     let stacks = &raw const *Box::leak(Box::new(stacks)) as u64;

@@ -73,7 +73,8 @@ impl PciHostNode {
     /// The largest window of a kind whose addresses are the same on both sides, so that BARs hold the processor's addresses.
     fn memory(self, space: u32) -> Option<Range> {
         let windows = self.windows();
-        let same = windows.filter(|window| window.space == space && window.bus_address == window.range.address);
+        let same =
+            windows.filter(|window| window.space == space && window.bus_address == window.range.address);
         same.map(|window| window.range).max_by_key(|range| range.bytes)
     }
 
@@ -139,5 +140,6 @@ impl Ports {
 
 /// Whether two addresses are the same where the mask has ones.
 fn matches_masked(one: &[u32], other: &[u32], mask: &[u32]) -> bool {
-    mask.len() == one.len() && one.iter().zip(other).zip(mask).all(|((one, other), mask)| (one ^ other) & mask == 0)
+    mask.len() == one.len()
+        && one.iter().zip(other).zip(mask).all(|((one, other), mask)| (one ^ other) & mask == 0)
 }

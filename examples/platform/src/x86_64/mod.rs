@@ -21,7 +21,31 @@ mod ports;
 mod pvh;
 mod topology;
 
+use alloc::vec::Vec;
+
+use virtio_guest::transport::mmio::command_line::{self as words, slots as slots_named};
+
+use crate::devices::Slot;
+use crate::interrupts::Line;
+use crate::pci::PciHost;
+
 pub use pvh::command_line;
+
+/// Where virtio over MMIO may be: what the command line names.
+pub(crate) fn slots() -> Vec<Slot> {
+    let slots = slots_named(command_line());
+    let slot = |slot: words::Slot| Slot {
+        physical_address: slot.physical_address,
+        size_bytes: slot.size_bytes,
+        line: Line::Cells([slot.interrupt, 0, 0]),
+    };
+    slots.map(slot).collect()
+}
+
+/// PCI's host bridge: buses as ACPI has them, else all that ports reach. Firmware has given addresses to BARs.
+pub(crate) fn pci_host() -> Option<PciHost> {
+    pci_access::buses().map(|buses| PciHost { buses, apertures: None })
+}
 
 unsafe extern "C" {
     /// What the program's `entry!` made.

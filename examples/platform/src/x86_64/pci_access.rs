@@ -2,6 +2,8 @@
 //!
 //! PCI Express Base Specification, §7.2 (ECAM); PCI Local Bus Specification 3.0, §3.2.2.3.2 (configuration mechanism 1).
 
+use core::ops::RangeInclusive;
+
 use pci_types::{ConfigRegionAccess, PciAddress};
 use spin::{Mutex, Once};
 use virtio_guest::hal::MapMmio;
@@ -22,6 +24,20 @@ static ECAM: Once<Option<EcamRange>> = Once::new();
 /// This machine's configuration space.
 #[derive(Clone, Copy, Debug)]
 pub struct PciAccess;
+
+/// The buses of the machine's host bridge: what ECAM reaches, or all that ports do. `None` if there is no PCI at all: then nobody answers at the ports.
+pub(super) fn buses() -> Option<RangeInclusive<u8>> {
+    if let Some(ecam) = PciAccess::ecam() {
+        return Some(ecam.first_bus..=ecam.last_bus);
+    }
+    let _ports = PORTS.lock();
+    let enable = port_address(PciAddress::new(0, 0, 0, 0), 0);
+    // SAFETY: the ports are ours while the lock is held.
+    unsafe { ports::write_u32(ADDRESS_PORT, enable) };
+    // SAFETY: as above; where PCI is, the port reads what was written.
+    let answer = unsafe { ports::read_u32(ADDRESS_PORT) };
+    (answer == enable).then_some(0..=u8::MAX)
+}
 
 impl PciAccess {
     /// How configuration space is reached.

@@ -3,7 +3,7 @@
 //! On the first virtio disk.
 //!
 //! Command line: `seed=N`, the seed of what is written; `requests=N`, how many further requests to send, in bursts; `queue=N`, the
-//! most descriptors to use.
+//! most descriptors to use; `interrupts=msi-x|line|polling`, how to learn of what is done (polling, unless it says otherwise).
 
 #![no_std]
 #![no_main]
@@ -14,23 +14,32 @@ extern crate alloc;
 #[path = "../../pattern.rs"]
 mod pattern;
 
-use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec;
 
-use example_platform::{DMA, Dma, clock, command_line, devices, println};
+use example_platform::devices::{Interrupts, Waiting, Wiring};
+use example_platform::pci::PciAccess;
+use example_platform::{DMA, Dma, command_line, devices, println};
 use pattern::SECTOR;
+use spin::Once;
 use virtio_guest::device::block::{Block, HANDLED, RequestError, Sector, Settings, Storage};
-use virtio_guest::lifecycle::Wants;
-use virtio_guest::transport::Transport;
+use virtio_guest::lifecycle::{VectorRouting, Wants};
+use virtio_guest::transport::AnyTransport;
 use virtio_guest::wire::device_type::DeviceType;
 
-type Disk<'s> = Block<'s, Box<dyn Transport>, Dma>;
+type Disk<'s> = Block<'s, AnyTransport<PciAccess>, Dma>;
 
 example_platform::entry!(run);
 
-fn patience() -> clock::Deadline {
-    clock::within_millis(10_000)
+/// The wiring of the disk, from when it is connected on.
+static WIRING: Once<Wiring> = Once::new();
+
+fn wiring() -> &'static Wiring {
+    WIRING.get().expect("the disk is connected")
+}
+
+fn patience() -> Waiting {
+    wiring().patience(10_000)
 }
 
 fn ensure(holds: bool, promise: &str) -> Result<(), String> {
@@ -46,17 +55,26 @@ fn run() -> Result<(), String> {
     let seed = argument("seed").ok_or("no seed= on the command line")?;
     // SAFETY: this program is all there is, and it opens the disk once.
     let device = unsafe { devices::open_first(DeviceType::BLOCK) }?;
-    let devices::Device { place, transport } = device.ok_or("no virtio block device")?;
-    println!("disk at {place}");
+    let mut device = device.ok_or("no virtio block device")?;
+    println!("disk at {}", device.place);
+    let wiring = device.connect(Some(Interrupts::asked_for()?.unwrap_or(Interrupts::None)))?;
+    let notifications = wiring.kind != Interrupts::None;
+    WIRING.call_once(|| wiring);
     let mut storage = Storage::<1024>::new();
     // Small requests, where many are wanted.
     let request_bytes = if argument("requests").is_some() { SECTOR as u32 } else { 4096 };
     let queue_size_max = argument("queue").map_or(u16::MAX, |size| size as u16);
-    let settings = Settings { request_bytes, queue_size_max, ..Settings::default() };
+    let settings = Settings { request_bytes, queue_size_max, notifications, ..Settings::default() };
 
-    let mut disk =
-        Block::start_with(transport, DMA, &mut storage, &settings, Wants::features(HANDLED), patience())
-            .map_err(|error| error.to_string())?;
+    let mut disk = Block::start_with(
+        device.transport,
+        DMA,
+        &mut storage,
+        &settings,
+        Wants::features(HANDLED),
+        patience(),
+    )
+    .map_err(|error| error.to_string())?;
     describe(&mut disk);
     refusals(&mut disk)?;
     reads(&mut disk).map_err(|error| error.to_string())?;
@@ -71,6 +89,7 @@ fn run() -> Result<(), String> {
     if let Some(requests) = argument("requests") {
         bursts(&mut disk, requests)?;
     }
+    interrupts(&disk)?;
 
     let closed = disk.close(patience()).map_err(|failed| failed.error.to_string())?;
     let again = Block::start(closed.transport, DMA, closed.storage, patience());
@@ -99,6 +118,22 @@ fn bursts(disk: &mut Disk<'_>, requests: u64) -> Result<(), String> {
         statistics.notifications_sent
     );
     Ok(())
+}
+
+/// Whoever sleeps until it is interrupted was interrupted; and most of what was sent was waited for.
+fn interrupts(disk: &Disk<'_>) -> Result<(), String> {
+    let (wiring, vectors) = (wiring(), disk.active_paths().vectors);
+    let (arrived, calls) = (wiring.arrived(), disk.statistics().notifications_sent);
+    println!(
+        "interrupts: {} vectors={vectors:?} arrived={arrived} notifications={calls}",
+        wiring.kind.name()
+    );
+    let expected = match wiring.kind {
+        Interrupts::Messages => vectors != VectorRouting::NoVectors && arrived > 0,
+        Interrupts::Line => vectors == VectorRouting::NoVectors && arrived > 0,
+        Interrupts::None => arrived == 0,
+    };
+    ensure(expected, "the disk interrupts in the way that was asked for")
 }
 
 fn describe(disk: &mut Disk<'_>) {

@@ -68,8 +68,7 @@ impl MessageFrame {
     fn find() -> Option<Self> {
         let range = device_tree::registers(device_tree::compatible("arm,gic-v2m-frame")?)?;
         // SAFETY: the device tree says that the frame's registers are there, and nobody else uses them.
-        let registers =
-            unsafe { Registers::map(&MMIO, range.address, usize::try_from(range.bytes).ok()?) }?;
+        let registers = unsafe { Registers::map(&MMIO, range.address, usize::try_from(range.bytes).ok()?) }?;
         let typer = registers.read(TYPER, AccessWidth::Long);
         let first = typer >> 16 & 0x3ff;
         let end = (first + (typer & 0x3ff)).min(32 + IntId::MAX_SPI_COUNT);

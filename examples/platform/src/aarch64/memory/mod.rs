@@ -46,7 +46,8 @@ pub(super) fn init() {
         let start = range.address.max(kernel).next_multiple_of(4096);
         // Below whatever the loader left there. Only whole blocks are mapped.
         let reserved = device_tree::reserved().map(|reserved| (reserved.address, reserved.end()));
-        let end = reserved.filter(|(_, end)| *end > start).map(|(address, _)| address).fold(range.end(), u64::min);
+        let end =
+            reserved.filter(|(_, end)| *end > start).map(|(address, _)| address).fold(range.end(), u64::min);
         (start, (end / BLOCK * BLOCK).saturating_sub(start) as usize)
     };
     let largest = device_tree::memory().map(behind_kernel).max_by_key(|(_, bytes)| *bytes);
