@@ -11,7 +11,7 @@ use virtio_guest::hal::{
 };
 
 use super::DMA_POOL;
-use crate::device_tree::Range;
+use crate::device_tree::{self, Range};
 
 /// This kernel's memory, as devices see it.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ unsafe impl Hal for Dma {
     unsafe fn unmap(&self, _: DeviceAddress, _: NonNull<[u8]>, _: Direction) {}
 }
 
-/// Maps device registers, uncached, at their physical addresses.
+/// Maps device registers at their physical addresses, and I/O ports where the PCI host has them in memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Mmio;
 
@@ -54,5 +54,11 @@ unsafe impl MapMmio for Mmio {
     unsafe fn map_mmio(&self, physical_address: u64, size_bytes: usize) -> Option<RegisterWindow> {
         let range = Range { address: physical_address, bytes: size_bytes as u64 };
         super::map_registers(range).map(RegisterWindow::Memory)
+    }
+
+    unsafe fn map_ports(&self, port: u32, size_bytes: usize) -> Option<RegisterWindow> {
+        let bytes = size_bytes as u64;
+        let address = device_tree::pci_host()?.ports()?.memory_address(port.into(), bytes)?;
+        super::map_registers(Range { address, bytes }).map(RegisterWindow::Memory)
     }
 }

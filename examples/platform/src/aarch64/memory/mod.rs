@@ -58,7 +58,7 @@ pub(super) fn init() {
         bytes >> 20,
         (2 * HEAP_BYTES) >> 20
     );
-    paging::map(start, start + bytes as u64, Kind::Memory).expect("memory can be mapped");
+    paging::map(start, start + bytes as u64, Kind::MEMORY).expect("memory can be mapped");
     let start = start as *mut u8;
     // SAFETY: usable memory that nothing else lies in, mapped, handed out here once.
     unsafe { HEAP.lock().init(start, HEAP_BYTES) };
@@ -72,6 +72,6 @@ pub(super) fn init() {
 /// Maps registers, uncached, at their physical addresses. `None` if they cannot be: never where memory is mapped.
 pub(crate) fn map_registers(range: Range) -> Option<NonNull<u8>> {
     let end = range.address.checked_add(range.bytes)?;
-    paging::map(range.address, end, Kind::Registers)?;
+    paging::map(range.address, end, Kind::REGISTERS)?;
     NonNull::new(range.address as *mut u8)
 }

@@ -3,8 +3,6 @@
 //! Arm Architecture Reference Manual, D8.3 (descriptors, pages of 4 KiB). An address is mapped once and for good, and never as two kinds of memory, which the
 //! architecture forbids. Tables come from a small reserve in the kernel's data, so that nothing else has to be there before.
 
-use core::ptr::addr_of_mut;
-
 use aarch64_cpu::asm::barrier;
 use spin::Mutex;
 
@@ -23,13 +21,15 @@ const INNER_SHAREABLE: u64 = 3 << 8;
 const NEVER_EXECUTED: u64 = 3 << 53;
 const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
 
-/// What is at an address: the boot code's `MAIR_EL1` gives each a number.
-#[derive(Clone, Copy)]
-pub(super) enum Kind {
+/// What is at an address: the boot code's `MAIR_EL1` gives each kind a number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kind(u64);
+
+impl Kind {
     /// Cached, shared by all processors.
-    Memory = (ACCESSED | INNER_SHAREABLE | NEVER_EXECUTED | VALID) as isize,
+    pub(super) const MEMORY: Self = Self(ACCESSED | INNER_SHAREABLE | NEVER_EXECUTED | VALID);
     /// Each access happens once, in order, with its own width; writes are acknowledged early.
-    Registers = (1 << 2 | ACCESSED | NEVER_EXECUTED | VALID) as isize,
+    pub(super) const REGISTERS: Self = Self(1 << 2 | ACCESSED | NEVER_EXECUTED | VALID);
 }
 
 #[repr(C, align(4096))]
@@ -73,10 +73,10 @@ fn map_block(used: &mut usize, address: u64, end: u64, kind: Kind) -> Option<u64
         let fits = level == 2 || level == 1 && address.is_multiple_of(1 << shift) && block_end <= end;
         match (*entry & VALID != 0, *entry & TABLE != 0) {
             (true, true) => table = (*entry & ADDRESS) as *mut Table,
-            (true, false) if *entry & !ADDRESS == kind as u64 => return Some(block_end),
+            (true, false) if *entry & !ADDRESS == kind.0 => return Some(block_end),
             (true, false) => return None,
             (false, _) if fits => {
-                *entry = address | kind as u64;
+                *entry = address | kind.0;
                 return Some(block_end);
             }
             (false, _) => {
@@ -93,8 +93,7 @@ fn new_table(used: &mut usize) -> Option<*mut Table> {
     if *used == TABLES_MAX {
         return None;
     }
-    // SAFETY: the index is inside of the reserve.
-    let table = unsafe { addr_of_mut!(RESERVE).cast::<Table>().add(*used) };
+    let table = (&raw mut RESERVE).cast::<Table>().wrapping_add(*used);
     *used += 1;
     Some(table)
 }
