@@ -31,12 +31,16 @@ mod machine;
 #[path = "aarch64/mod.rs"]
 mod machine;
 
-#[cfg(target_arch = "aarch64")]
+#[cfg(target_arch = "riscv64")]
+#[path = "riscv64/mod.rs"]
+mod machine;
+
+#[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
 mod device_tree;
 pub mod devices;
 pub mod interrupts;
 pub mod pci;
-#[cfg(target_arch = "aarch64")]
+#[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
 mod time;
 
 pub use machine::memory::{DMA, Dma, MMIO, Mmio};

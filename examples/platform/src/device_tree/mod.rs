@@ -134,7 +134,7 @@ pub(crate) fn with_handle(handle: u32) -> Option<TreeNode> {
 }
 
 /// The first node for which `is_it` says so, among all whose registers have the processor's addresses.
-fn find(is_it: &mut dyn FnMut(TreeNode) -> bool) -> Option<TreeNode> {
+pub(crate) fn find(is_it: &mut dyn FnMut(TreeNode) -> bool) -> Option<TreeNode> {
     tree().root().children().find_map(|node| find_from(node, is_it))
 }
 

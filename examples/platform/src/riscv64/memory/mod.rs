@@ -1,0 +1,88 @@
+//! Physical memory: a heap for the program, a pool for devices, and mappings of device registers.
+//!
+//! What is mapped is mapped at its physical address, so pointers and physical addresses are the same numbers.
+//!
+//! ```text
+//!   2 GiB      + 2 MiB           + 4 MiB      + 6 MiB
+//!   ┌──────────┬─────────────────┬────────────┬──────────────┬─────────────┬───────────────────────────┬──────────────────┐
+//!   │ firmware │ text, constants │ not mapped │ stack, data  │ heap, 8 MiB │ DMA pool: up to what the  │ device tree ...  │
+//!   │ (nobody) │ (read-only)     │ (guard)    │              │             │ firmware left             │                  │
+//!   └──────────┴─────────────────┴────────────┴──────────────┴─────────────┴───────────────────────────┴──────────────────┘
+//! ```
+//!
+//! Below 2 GiB only registers are mapped, each when somebody asks for it: writes through null pointers, overflowing stacks and writes to constants end
+//! in an exception that says so.
+
+mod dma;
+pub(super) mod paging;
+
+pub use dma::{DMA, Dma, MMIO, Mmio};
+
+use linked_list_allocator::LockedHeap;
+
+use super::{console, exit};
+use crate::{device_tree, println};
+use paging::{EXECUTABLE, WRITABLE};
+
+const HEAP_BYTES: usize = 8 << 20;
+
+#[global_allocator]
+static HEAP: LockedHeap = LockedHeap::empty();
+
+/// Contiguous physical memory for devices and page tables.
+static DMA_POOL: LockedHeap = LockedHeap::empty();
+
+unsafe extern "C" {
+    /// The linker script's: the first byte of text and constants, and the first behind them.
+    safe static text_start: u8;
+    safe static text_end: u8;
+    /// The first byte of stack and data, and the first behind them.
+    safe static data_start: u8;
+    safe static kernel_end: u8;
+}
+
+/// Hands the machine's memory to the heap and the pool, and starts to translate addresses.
+pub(super) fn init() {
+    let kernel = &raw const kernel_end as u64;
+    let ours = device_tree::memory().find(|range| (range.address..range.end()).contains(&kernel));
+    let memory_end = ours.expect("the kernel is in memory that the device tree names").end();
+    let start = kernel.next_multiple_of(4096);
+    let reserved = device_tree::reserved().map(|range| range.address).filter(|address| *address >= start);
+    let end = reserved.fold(memory_end, u64::min);
+    let bytes = end.saturating_sub(start) as usize;
+    assert!(
+        bytes >= 2 * HEAP_BYTES,
+        "the machine has too little memory: {} MiB behind the kernel, {} are the least",
+        bytes >> 20,
+        (2 * HEAP_BYTES) >> 20
+    );
+    let start = start as *mut u8;
+    // SAFETY: memory that nothing else lies in, handed out here once.
+    unsafe { HEAP.lock().init(start, HEAP_BYTES) };
+    // SAFETY: the heap's bytes are inside of the range.
+    let pool = unsafe { start.add(HEAP_BYTES) };
+    // SAFETY: the rest of the range, handed out here once.
+    unsafe { DMA_POOL.lock().init(pool, bytes - HEAP_BYTES) };
+
+    start_paging(memory_end).expect("there is memory for page tables");
+    println!("memory: {} MiB for programs and devices", bytes >> 20);
+}
+
+/// Maps the kernel, all memory behind it, and the registers that are in use already.
+fn start_paging(memory_end: u64) -> Option<()> {
+    paging::map(&raw const text_start as u64, &raw const text_end as u64, EXECUTABLE)?;
+    paging::map(&raw const data_start as u64, memory_end, WRITABLE)?;
+    let console = console::registers().map(|range| (range.address, range.end()));
+    let exit = exit::register().map(|address| (address, address + 4));
+    for (start, end) in [console, exit].into_iter().flatten() {
+        paging::map(start, end, WRITABLE)?;
+    }
+    // SAFETY: all that is in use was just mapped, where it is.
+    unsafe { paging::start() };
+    Some(())
+}
+
+/// Whether a range has no memory in it.
+fn is_no_memory(start: u64, end: u64) -> bool {
+    device_tree::memory().all(|range| end <= range.address || start >= range.end())
+}
