@@ -12,6 +12,7 @@ use virtio_guest::hal::{
 
 use super::DMA_POOL;
 use super::paging::{self, WRITABLE};
+use crate::device_tree;
 
 /// This kernel's memory, as devices see it.
 #[derive(Clone, Copy, Debug)]
@@ -59,5 +60,13 @@ unsafe impl MapMmio for Mmio {
         }
         paging::map(physical_address, end, WRITABLE)?;
         NonNull::new(physical_address as *mut u8).map(RegisterWindow::Memory)
+    }
+
+    /// Ports are behind a window of memory here.
+    unsafe fn map_ports(&self, port: u32, size_bytes: usize) -> Option<RegisterWindow> {
+        let ports = device_tree::pci_host()?.ports()?;
+        let physical_address = ports.memory_address(port.into(), size_bytes as u64)?;
+        // SAFETY: the caller's promise.
+        unsafe { self.map_mmio(physical_address, size_bytes) }
     }
 }
