@@ -62,8 +62,8 @@ pub(super) fn take_stopei() -> u64 {
 pub(super) unsafe fn set_satp(satp: u64) {
     // SAFETY: the caller's promise.
     unsafe {
-        asm!("sfence.vma", "csrw satp, {}", "sfence.vma", in(reg) satp, options(nostack, preserves_flags))
-    };
+        asm!("sfence.vma", "csrw satp, {}", "sfence.vma", in(reg) satp, options(nostack, preserves_flags));
+    }
 }
 
 /// Makes changed page tables count on this hart.

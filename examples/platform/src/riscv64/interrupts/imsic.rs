@@ -82,14 +82,6 @@ impl Imsic {
         Some(())
     }
 
-    pub(super) fn claim(&self) -> Option<Arrived> {
-        let identity = (csr::take_stopei() >> 16) as u32;
-        match identity.checked_sub(FIRST_LINE) {
-            Some(line) => Some(Arrived::Line(line)),
-            None => Some(Arrived::Message(identity.checked_sub(FIRST_MESSAGE)? as usize)),
-        }
-    }
-
     pub(super) fn complete(&self, line: u32) {
         if let Some(lines) = &self.lines {
             lines.look_again(line);
@@ -100,4 +92,13 @@ impl Imsic {
 fn write(register: u64, value: u64) {
     csr::set_siselect(register);
     csr::set_sireg(value);
+}
+
+/// Asks for an interrupt that is pending for our hart.
+pub(super) fn claim() -> Option<Arrived> {
+    let identity = (csr::take_stopei() >> 16) as u32;
+    match identity.checked_sub(FIRST_LINE) {
+        Some(line) => Some(Arrived::Line(line)),
+        None => Some(Arrived::Message(identity.checked_sub(FIRST_MESSAGE)? as usize)),
+    }
 }

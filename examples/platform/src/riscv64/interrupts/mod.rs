@@ -48,15 +48,16 @@ static LINES: Mutex<[Option<u32>; SOURCES_MAX]> = Mutex::new([None; SOURCES_MAX]
 
 /// Finds the interrupt controller, and lets nothing through yet.
 pub(crate) fn init() {
-    let found = || {
-        let own = own_handle()?;
-        imsic::Imsic::find(own)
-            .map(Controller::Imsic)
-            .or_else(|| aplic::Direct::find(own).map(Controller::Aplic))
-            .or_else(|| plic::Plic::find(own).map(Controller::Plic))
-    };
-    *CONTROLLER.lock() = found();
+    *CONTROLLER.lock() = find();
     csr::wake_on_interrupts();
+}
+
+fn find() -> Option<Controller> {
+    let own = own_handle()?;
+    imsic::Imsic::find(own)
+        .map(Controller::Imsic)
+        .or_else(|| aplic::Direct::find(own).map(Controller::Aplic))
+        .or_else(|| plic::Plic::find(own).map(Controller::Plic))
 }
 
 /// The message which, when a device sends it, is counted for a source. `None` if the machine has no such thing.
@@ -119,7 +120,7 @@ impl Controller {
         match self {
             Self::Plic(plic) => plic.claim().map(Arrived::Line),
             Self::Aplic(aplic) => aplic.claim().map(Arrived::Line),
-            Self::Imsic(imsic) => imsic.claim(),
+            Self::Imsic(_) => imsic::claim(),
         }
     }
 
