@@ -3,28 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::disk::{DiskDevice, on_off, option_value};
 use crate::image::Image;
+use crate::kernel;
+use crate::machine::{Architecture, Connection, Machine};
 use crate::run::{Ended, Running};
-
-/// A machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Machine {
-    /// PCI Express, with memory-mapped configuration space.
-    Q35,
-    /// Conventional PCI, with I/O ports.
-    Pc,
-    /// No PCI and no ACPI: devices behind MMIO, which the kernel's command line names.
-    Microvm,
-    /// The same, with the legacy interface of before version 1.
-    MicrovmLegacy,
-}
-
-impl Machine {
-    /// Whether its virtio devices are behind MMIO.
-    const fn has_mmio(self) -> bool {
-        matches!(self, Self::Microvm | Self::MicrovmLegacy)
-    }
-}
 
 /// Who executes the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,92 +16,6 @@ pub enum Accelerator {
     Tcg,
     /// The host's processor.
     Kvm,
-}
-
-/// Properties of a virtio disk, and of the drive behind it.
-#[derive(Clone, Debug)]
-pub struct DiskDevice {
-    /// No legacy interface (`disable-legacy`; PCI only).
-    pub modern_only: bool,
-    /// Offer `EVENT_IDX`.
-    pub event_idx: bool,
-    /// Offer `INDIRECT_DESC`.
-    pub indirect_desc: bool,
-    /// Offer `RING_PACKED` (`packed`).
-    pub packed: bool,
-    /// Offer `IN_ORDER` (`in_order`).
-    pub in_order: bool,
-    /// Offer, and insist on, `ACCESS_PLATFORM` (`iommu_platform`).
-    pub iommu_platform: bool,
-    /// It is on a bus behind a PCI Express port.
-    pub behind_bridge: bool,
-    /// The drive fails when it is to be flushed.
-    pub flush_fails: bool,
-    /// Descriptors of each queue.
-    pub queue_size: Option<u16>,
-    /// The drive is read-only.
-    pub read_only: bool,
-    /// The id string.
-    pub serial: Option<String>,
-}
-
-impl Default for DiskDevice {
-    /// Modern only, with everything offered that QEMU offers.
-    fn default() -> Self {
-        Self {
-            modern_only: true,
-            event_idx: true,
-            indirect_desc: true,
-            packed: false,
-            in_order: false,
-            iommu_platform: false,
-            behind_bridge: false,
-            flush_fails: false,
-            queue_size: None,
-            read_only: false,
-            serial: None,
-        }
-    }
-}
-
-fn on_off(on: bool) -> &'static str {
-    if on { "on" } else { "off" }
-}
-
-/// A path as a part of an option: a comma there is written twice.
-fn option_value(path: &Path) -> String {
-    path.display().to_string().replace(',', ",,")
-}
-
-impl DiskDevice {
-    fn properties(&self, machine: Machine, drive: &str) -> String {
-        let device = if machine.has_mmio() {
-            "virtio-blk-device".into()
-        } else {
-            format!("virtio-blk-pci,disable-legacy={}", on_off(self.modern_only))
-        };
-        let mut properties = format!(
-            "{device},drive={drive},event_idx={},indirect_desc={},packed={},in_order={},iommu_platform={}",
-            on_off(self.event_idx),
-            on_off(self.indirect_desc),
-            on_off(self.packed),
-            on_off(self.in_order),
-            on_off(self.iommu_platform)
-        );
-        if self.in_order {
-            properties += ",request-merging=off";
-        }
-        if self.behind_bridge {
-            properties += ",bus=bridge";
-        }
-        if let Some(size) = self.queue_size {
-            properties += &format!(",queue-size={size}");
-        }
-        if let Some(serial) = &self.serial {
-            properties += &format!(",serial={serial}");
-        }
-        properties
-    }
 }
 
 /// A virtual machine to be.
@@ -131,20 +28,27 @@ pub struct Qemu {
     disks: Vec<(PathBuf, DiskDevice)>,
     paused: bool,
     memory_mib: u32,
+    processors: u32,
+    more: Vec<String>,
     limit: Duration,
 }
 
 impl Qemu {
-    /// A machine with 256 MiB that runs a kernel, within a minute.
-    pub fn new(machine: Machine, kernel: &Path) -> Self {
+    /// A machine with one processor and 256 MiB that runs a kernel, by the name of its package, within a minute.
+    ///
+    /// # Panics
+    /// If the kernel does not build.
+    pub fn new(machine: Machine, package: &str) -> Self {
         Self {
             machine,
             accelerator: Accelerator::Tcg,
-            kernel: kernel.into(),
+            kernel: kernel(package, machine.architecture()),
             command_line: String::new(),
             disks: Vec::new(),
             paused: false,
             memory_mib: 256,
+            processors: 1,
+            more: Vec::new(),
             limit: Duration::from_mins(1),
         }
     }
@@ -184,11 +88,30 @@ impl Qemu {
         self
     }
 
+    /// Sets how many processors the machine has.
+    #[must_use]
+    pub fn processors(mut self, processors: u32) -> Self {
+        self.processors = processors;
+        self
+    }
+
+    /// Adds arguments for QEMU, before those for disks.
+    #[must_use]
+    pub fn with(mut self, arguments: &[&str]) -> Self {
+        self.more.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
     /// Sets how long the machine may run.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
+    }
+
+    /// The program that runs it.
+    pub(crate) const fn emulator(&self) -> &'static str {
+        self.machine.architecture().emulator()
     }
 
     pub(crate) fn time_limit(&self) -> Duration {
@@ -197,38 +120,38 @@ impl Qemu {
 
     /// The arguments, with QMP on a socket.
     pub(crate) fn arguments(&self, qmp: &Path) -> Vec<String> {
-        let machine = match self.machine {
-            Machine::Q35 => "q35",
-            Machine::Pc => "pc",
-            Machine::Microvm | Machine::MicrovmLegacy => "microvm,acpi=off",
-        };
-        let (accelerator, processor) = match self.accelerator {
-            Accelerator::Tcg => ("tcg", "qemu64"),
-            Accelerator::Kvm => ("kvm", "host"),
+        let (accelerator, processor) = match (self.accelerator, self.machine.architecture()) {
+            (Accelerator::Tcg, Architecture::X86_64) => ("tcg", "qemu64"),
+            (Accelerator::Tcg, Architecture::Aarch64) => ("tcg", "cortex-a72"),
+            (Accelerator::Tcg, Architecture::Riscv64) => ("tcg", "rv64"),
+            (Accelerator::Kvm, _) => ("kvm", "host"),
         };
         let mut arguments: Vec<String> = [
-            ["-machine", machine],
+            ["-machine", self.machine.option()],
             ["-accel", accelerator],
             ["-cpu", processor],
             ["-display", "none"],
             ["-monitor", "none"],
             ["-serial", "stdio"],
-            ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"],
         ]
         .concat()
-        .into_iter()
-        .map(str::to_owned)
+        .iter()
+        .chain(self.machine.exit_arguments())
+        .map(|argument| (*argument).to_owned())
         .collect();
         arguments.extend(["-no-reboot".into(), "-nodefaults".into()]);
         arguments.extend(["-m".into(), self.memory_mib.to_string()]);
+        arguments.extend(["-smp".into(), self.processors.to_string()]);
+        arguments.extend(self.more.iter().cloned());
         arguments.extend(["-qmp".into(), format!("unix:{},server=on,wait=off", option_value(qmp))]);
         if self.disks.iter().any(|(_, device)| device.behind_bridge) {
-            arguments.extend(["-device".into(), "pcie-root-port,id=bridge,chassis=1".into()]);
+            arguments.extend(["-device".into(), self.machine.bridge().into()]);
         }
-        if self.machine.has_mmio() {
-            let force_legacy = on_off(self.machine == Machine::MicrovmLegacy);
-            arguments.extend(["-global".into(), format!("virtio-mmio.force-legacy={force_legacy}")]);
-        }
+        let has_legacy_mmio = |(_, device): &(PathBuf, DiskDevice)| {
+            device.connection_on(self.machine) == Connection::MmioLegacy
+        };
+        let force_legacy = on_off(self.disks.iter().any(has_legacy_mmio));
+        arguments.extend(["-global".into(), format!("virtio-mmio.force-legacy={force_legacy}")]);
         if self.paused {
             arguments.push("-S".into());
         }
@@ -239,17 +162,7 @@ impl Qemu {
         for (index, (path, device)) in self.disks.iter().enumerate() {
             let drive = format!("disk{index}");
             let read_only = on_off(device.read_only);
-            let file = option_value(path);
-            let backend = if device.flush_fails {
-                format!(
-                    "driver=raw,file.driver=blkdebug,file.image.driver=file,file.image.filename={file},\
-                     file.inject-error.0.event=flush_to_disk,file.inject-error.0.errno=5"
-                )
-            } else {
-                // Through io_uring requests complete in order; QEMU 10.0.2 loses some that do not (see the guide's page on testing).
-                let order = if device.in_order { ",aio=io_uring" } else { "" };
-                format!("format=raw,file={file}{order}")
-            };
+            let backend = device.drive(path);
             arguments.extend([
                 "-drive".into(),
                 format!("id={drive},if=none,{backend},readonly={read_only}"),

@@ -6,24 +6,28 @@
 //! power-off, or a hang is a failure, shown with QEMU's command line and everything that the guest printed.
 //!
 //! ```no_run
-//! use qemu_tests::{DiskDevice, Image, Machine, Qemu, kernel};
+//! use qemu_tests::{DiskDevice, Image, Machine, Qemu};
 //!
 //! let image = Image::blank(64);
-//! let qemu = Qemu::new(Machine::Q35, &kernel("example-block")).disk(&image, DiskDevice::default());
+//! let qemu = Qemu::new(Machine::Q35, "example-block").disk(&image, DiskDevice::default());
 //! let output = qemu.run_to("block example: done");
 //! assert!(output.contains("capacity: 64 sectors"));
 //! ```
 
 mod command;
+mod disk;
 mod image;
+mod machine;
 #[path = "../kernels/pattern.rs"]
 pub mod pattern;
 mod qmp;
 mod run;
 mod version;
 
-pub use command::{Accelerator, DiskDevice, Machine, Qemu};
+pub use command::{Accelerator, Qemu};
+pub use disk::DiskDevice;
 pub use image::Image;
+pub use machine::{Architecture, Connection, Machine};
 pub use qmp::Qmp;
 pub use run::{Ended, Running};
 pub use version::check_qemu;
@@ -34,25 +38,23 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{LazyLock, Mutex};
 
-/// The target that kernels are built for.
-const TARGET: &str = "x86_64-unknown-none";
-
 /// Builds a kernel, once per process, and says where it is.
 ///
 /// # Panics
 /// If it does not build.
-pub fn kernel(package: &str) -> PathBuf {
-    static BUILT: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
+pub fn kernel(package: &str, architecture: Architecture) -> PathBuf {
+    static BUILT: LazyLock<Mutex<HashMap<(String, Architecture), PathBuf>>> = LazyLock::new(Mutex::default);
     let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some(path) = built.get(package) {
+    if let Some(path) = built.get(&(package.into(), architecture)) {
         return path.clone();
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    println!("building {package} for {TARGET}");
+    let target = architecture.target();
+    println!("building {package} for {target}");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .current_dir(&root)
-        .args(["build", "-q", "--release", "--target", TARGET, "-p", package])
+        .args(["build", "-q", "--release", "--target", target, "-p", package])
         .args(["--message-format", "json-render-diagnostics"])
         .stderr(Stdio::inherit())
         .output()
@@ -60,7 +62,7 @@ pub fn kernel(package: &str) -> PathBuf {
     assert!(output.status.success(), "{package} does not build");
     let path = executable(&String::from_utf8_lossy(&output.stdout));
     let path = path.unwrap_or_else(|| panic!("cargo does not say where {package} is"));
-    built.insert(package.into(), path.clone());
+    built.insert((package.into(), architecture), path.clone());
     path
 }
 

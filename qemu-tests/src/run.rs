@@ -40,13 +40,13 @@ pub struct Running {
 
 impl Running {
     pub(crate) fn start(qemu: &Qemu) -> Self {
-        let version = check_qemu().unwrap_or_else(|problem| panic!("{problem}"));
+        let version = check_qemu(qemu.emulator()).unwrap_or_else(|problem| panic!("{problem}"));
         // In /tmp, for the path of a socket may not be long.
         let folder = tempfile::tempdir_in("/tmp").expect("a temporary folder");
         let arguments = qemu.arguments(&folder.path().join("qmp"));
         let quoted: Vec<String> = arguments.iter().map(|argument| format!("'{argument}'")).collect();
-        let command = format!("(QEMU {version}) qemu-system-x86_64 {}", quoted.join(" "));
-        let mut child = tied_to_this_process("qemu-system-x86_64")
+        let command = format!("(QEMU {version}) {} {}", qemu.emulator(), quoted.join(" "));
+        let mut child = tied_to_this_process(qemu.emulator())
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,24 +1,28 @@
 //! Which QEMU there is, and whether it will do.
 
+use std::collections::HashMap;
 use std::process::Command;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// The oldest major version that will do.
 static OLDEST: LazyLock<u32> = LazyLock::new(|| {
     include_str!("../../scripts/qemu-version").trim().parse().expect("scripts/qemu-version holds a number")
 });
 
-/// Checks, once per process, that QEMU is there and new enough.
+/// Checks, once per process, that an emulator is there and new enough.
 ///
 /// # Errors
 /// What is wrong, and the next step.
-pub fn check_qemu() -> Result<&'static str, String> {
-    static VERSION: LazyLock<Result<String, String>> = LazyLock::new(|| {
-        let output = Command::new("qemu-system-x86_64").arg("--version").output();
-        let output = output.map_err(|_| "qemu-system-x86_64 was not found: run `make setup`".to_owned())?;
+pub fn check_qemu(emulator: &'static str) -> Result<String, String> {
+    static VERSIONS: LazyLock<Mutex<HashMap<&'static str, Result<String, String>>>> =
+        LazyLock::new(Mutex::default);
+    let mut versions = VERSIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let version = versions.entry(emulator).or_insert_with(|| {
+        let output = Command::new(emulator).arg("--version").output();
+        let output = output.map_err(|_| format!("{emulator} was not found: run `make setup`"))?;
         judge(&String::from_utf8_lossy(&output.stdout))
     });
-    VERSION.as_deref().map_err(Clone::clone)
+    version.clone()
 }
 
 fn judge(printed: &str) -> Result<String, String> {

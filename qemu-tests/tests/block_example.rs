@@ -1,29 +1,28 @@
 //! What the block example shows a person, on the serial line and on the image.
 
-use qemu_tests::{Accelerator, DiskDevice, Ended, Image, Machine, Qemu, kernel, random_seed};
+use qemu_tests::{Accelerator, Connection, DiskDevice, Ended, Image, Machine, Qemu, random_seed};
 use std::path::Path;
 use std::time::Duration;
 
 const CLOSING_LINE: &str = "block example: done";
 
 fn run(machine: Machine, accelerator: Accelerator, device: DiskDevice) {
-    let mechanism = match machine {
-        Machine::Q35 => "PCI configuration through ECAM",
-        Machine::Pc => "PCI configuration through ports 0xcf8 and 0xcfc",
-        Machine::Microvm => "MMIO, Modern interface",
-        Machine::MicrovmLegacy => "MMIO, Legacy interface",
+    let place = match (machine, device.connection_on(machine)) {
+        (_, Connection::Mmio) => "(MMIO, Modern interface)",
+        (_, Connection::MmioLegacy) => "(MMIO, Legacy interface)",
+        (Machine::Pc, _) => "configuration through ports 0xcf8 and 0xcfc)",
+        _ => "configuration through ECAM)",
     };
     let seed = random_seed();
     let (name, text) =
         (format!("F{:07X}.TXT", seed & 0x0fff_ffff), format!("random text {seed:x}\nsecond line\n"));
     let image = Image::fat(&[(name.as_str(), text.as_str()), ("DATA.BIN", "x")]);
-    let qemu =
-        Qemu::new(machine, &kernel("example-block")).accelerator(accelerator).limit(Duration::from_mins(2));
+    let qemu = Qemu::new(machine, "example-block").accelerator(accelerator).limit(Duration::from_mins(2));
 
     let output = qemu.disk(&image, device).run_to(CLOSING_LINE);
 
     for expected in
-        [mechanism, name.as_str(), "DATA.BIN", text.trim_end(), "capacity: 65536 sectors", "wrote GUEST.TXT"]
+        [place, name.as_str(), "DATA.BIN", text.trim_end(), "capacity: 65536 sectors", "wrote GUEST.TXT"]
     {
         assert!(output.contains(expected), "no {expected:?} in:\n{output}");
     }
@@ -46,7 +45,20 @@ fn a_file_written_by_the_guest_is_on_the_image_pc() {
 #[test]
 fn a_file_written_by_the_guest_is_on_the_image_microvm() {
     run(Machine::Microvm, Accelerator::Tcg, DiskDevice::default());
-    run(Machine::MicrovmLegacy, Accelerator::Tcg, DiskDevice::default());
+    let legacy = DiskDevice { connection: Some(Connection::MmioLegacy), ..DiskDevice::default() };
+    run(Machine::Microvm, Accelerator::Tcg, legacy);
+}
+
+#[test]
+fn a_file_written_by_the_guest_is_on_the_image_aarch64_and_riscv64() {
+    for machine in
+        [Machine::Aarch64Virt, Machine::Aarch64VirtGic2, Machine::Riscv64Virt, Machine::Riscv64VirtAia]
+    {
+        for connection in [Connection::Pci, Connection::Mmio] {
+            let device = DiskDevice { connection: Some(connection), ..DiskDevice::default() };
+            run(machine, Accelerator::Tcg, device);
+        }
+    }
 }
 
 #[test]
@@ -66,9 +78,8 @@ fn under_kvm_the_example_does_the_same() {
         println!("no /dev/kvm on this host");
         return;
     }
-    let silent = Qemu::new(Machine::Q35, &kernel("example-block"))
-        .accelerator(Accelerator::Kvm)
-        .limit(Duration::from_mins(1));
+    let silent =
+        Qemu::new(Machine::Q35, "example-block").accelerator(Accelerator::Kvm).limit(Duration::from_mins(1));
     let runs = std::panic::catch_unwind(|| silent.run_to_failure("error: no virtio block device"));
     if runs.is_err() {
         println!("this host's KVM does not run the platform");
@@ -79,8 +90,7 @@ fn under_kvm_the_example_does_the_same() {
 
 #[test]
 fn without_a_disk_the_guest_says_what_to_add_and_fails() {
-    let output =
-        Qemu::new(Machine::Q35, &kernel("example-block")).run_to_failure("error: no virtio block device");
+    let output = Qemu::new(Machine::Q35, "example-block").run_to_failure("error: no virtio block device");
 
     assert!(output.contains("-device virtio-blk-pci"), "{output}");
 }
@@ -90,7 +100,7 @@ fn an_unformatted_disk_is_named_as_such_and_left_alone() {
     let image = Image::random(4096, random_seed());
     let before = image.bytes();
 
-    let output = Qemu::new(Machine::Q35, &kernel("example-block"))
+    let output = Qemu::new(Machine::Q35, "example-block")
         .disk(&image, DiskDevice::default())
         .run_to_failure("error: no FAT file system");
 
@@ -102,7 +112,7 @@ fn an_unformatted_disk_is_named_as_such_and_left_alone() {
 fn the_example_flushes_and_says_when_that_fails() {
     let image = Image::fat(&[("A.TXT", "text")]);
 
-    Qemu::new(Machine::Q35, &kernel("example-block"))
+    Qemu::new(Machine::Q35, "example-block")
         .disk(&image, DiskDevice { flush_fails: true, ..DiskDevice::default() })
         .run_to_failure("error: the disk failed: the device reports an input/output error");
 }
@@ -113,9 +123,8 @@ fn a_long_text_is_shown_in_part() {
     let text = "0123456789abcdef".repeat(1000);
     let image = Image::fat(&[("LONG.TXT", text.as_str())]);
 
-    let output = Qemu::new(Machine::Q35, &kernel("example-block"))
-        .disk(&image, DiskDevice::default())
-        .run_to(CLOSING_LINE);
+    let output =
+        Qemu::new(Machine::Q35, "example-block").disk(&image, DiskDevice::default()).run_to(CLOSING_LINE);
 
     assert!(output.contains("--- 4096 of 16000 bytes"), "{output}");
 }
@@ -123,7 +132,7 @@ fn a_long_text_is_shown_in_part() {
 /// The harness itself: a paused machine waits for QMP, and runs when told to.
 #[test]
 fn a_paused_machine_runs_when_qmp_says_so() {
-    let mut machine = Qemu::new(Machine::Q35, &kernel("example-block")).paused().boot();
+    let mut machine = Qemu::new(Machine::Q35, "example-block").paused().boot();
     let mut qmp = machine.qmp();
     let nothing = serde_json::json!({});
     assert_eq!(qmp.execute("query-status", &nothing)["status"], "prelaunch");

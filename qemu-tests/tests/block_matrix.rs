@@ -5,7 +5,7 @@
 mod common;
 
 use common::{SECTORS, TERA_SECTORS};
-use qemu_tests::{DiskDevice, Machine};
+use qemu_tests::{Connection, DiskDevice, Machine};
 
 /// Makes a module of tests for each machine: one test per line, with the device and what the guest must say of it.
 macro_rules! matrix {
@@ -26,7 +26,7 @@ macro_rules! matrix {
 
             #[test]
             fn a_transitional_device_serves_every_request() {
-                check(SECTORS, DiskDevice { modern_only: false, ..DiskDevice::default() });
+                check(SECTORS, DiskDevice { connection: Some(Connection::PciTransitional), ..DiskDevice::default() });
             }
 
             #[test]

@@ -5,20 +5,21 @@
 mod common;
 
 use common::{SECTORS, check, check_with};
-use qemu_tests::{DiskDevice, Machine};
+use qemu_tests::{Connection, DiskDevice, Machine};
 
-fn check_on(machine: Machine, device: &DiskDevice, interface: &str, paths: &str) {
-    let output = check(machine, SECTORS, device);
+fn check_through(connection: Connection, device: &DiskDevice, interface: &str, paths: &str) {
+    let device = DiskDevice { connection: Some(connection), ..device.clone() };
+    let output = check(Machine::Microvm, SECTORS, &device);
     assert!(output.contains(&format!("(MMIO, {interface} interface)")), "{output}");
     assert!(output.contains(paths), "{output}");
 }
 
 fn modern(device: &DiskDevice, paths: &str) {
-    check_on(Machine::Microvm, device, "Modern", paths);
+    check_through(Connection::Mmio, device, "Modern", paths);
 }
 
 fn legacy(device: &DiskDevice, paths: &str) {
-    check_on(Machine::MicrovmLegacy, device, "Legacy", paths);
+    check_through(Connection::MmioLegacy, device, "Legacy", paths);
 }
 
 #[test]

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use qemu_tests::{DiskDevice, Image, Machine, Qemu, kernel, random_seed};
+use qemu_tests::{DiskDevice, Image, Machine, Qemu, random_seed};
 
 fn platform_check(action: &str) -> Qemu {
-    Qemu::new(Machine::Q35, &kernel("kernel-platform-check"))
+    Qemu::new(Machine::Q35, "kernel-platform-check")
         .append(format!("do={action}"))
         .limit(Duration::from_secs(30))
 }
@@ -57,7 +57,7 @@ fn a_disk_behind_a_bridge_with_registers_far_above_4_gib_is_found() {
     let (old, new) = (random_seed(), random_seed());
     let image = Image::random(64, old);
 
-    let output = Qemu::new(Machine::Q35, &kernel("kernel-block-check"))
+    let output = Qemu::new(Machine::Q35, "kernel-block-check")
         .memory_mib(5 << 10)
         .append(format!("seed={new}"))
         .disk(&image, DiskDevice { behind_bridge: true, ..DiskDevice::default() })

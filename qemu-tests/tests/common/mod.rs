@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use qemu_tests::pattern::{SECTOR, checksum, fill, ranges_read, ranges_written};
-use qemu_tests::{DiskDevice, Image, Machine, Qemu, kernel, random_seed};
+use qemu_tests::{DiskDevice, Image, Machine, Qemu, random_seed};
 
 /// 8 MiB: small enough to be compared in full.
 pub const SECTORS: u64 = 16384;
@@ -23,7 +23,7 @@ pub fn check_with(machine: Machine, sectors: u64, device: &DiskDevice, more: &st
         .map(|(first, count)| format!("read {first} {count} {:016x}", checksum(&image.read(first, count))))
         .collect();
 
-    let output = Qemu::new(machine, &kernel("kernel-block-check"))
+    let output = Qemu::new(machine, "kernel-block-check")
         .append(format!("seed={new}{more}"))
         .disk(&image, device.clone())
         .run_to("block check: done");
