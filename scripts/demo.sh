@@ -1,35 +1,76 @@
 #!/usr/bin/env bash
 # Boots the block example under QEMU on a disk image with a FAT file system, then looks at the image from outside.
-# Usage: scripts/demo.sh          (DISK=path uses an image of your own: an MBR with a FAT partition from 1 MiB on)
+# Usage: scripts/demo.sh
+#   ARCH=x86_64|aarch64|riscv64                 the guest's processor (default x86_64)
+#   TRANSPORT=pci|pci-legacy|mmio|mmio-legacy   how the disk is connected (default pci)
+#   RING=split|packed                           the virtqueue's layout (default split)
+#   INTERRUPTS=msi-x|line|polling               how the guest learns that a request is done (default: the best there is)
+#   MACHINE=...                                 QEMU's machine (default q35, microvm for MMIO on x86_64, virt elsewhere)
+#   DISK=path                                   an image of your own: an MBR with a FAT partition from 1 MiB on
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fail() { printf 'demo: %s\n' "$@" >&2; exit 1; }
 
+arch=${ARCH:-x86_64} transport=${TRANSPORT:-pci} ring=${RING:-split} interrupts=${INTERRUPTS:-}
+known() { # name, value, choices
+  [[ " $3 " == *" $2 "* ]] || fail "$1=$2 is not known." "Next step: take one of: $3."
+}
+known ARCH "$arch" "x86_64 aarch64 riscv64"
+known TRANSPORT "$transport" "pci pci-legacy mmio mmio-legacy"
+known RING "$ring" "split packed"
+[ -z "$interrupts" ] || known INTERRUPTS "$interrupts" "msi-x line polling"
+if [[ $transport == *legacy && $ring == packed ]]; then
+  fail "a legacy device has no packed ring: it has 32 features, and the packed ring's has number 34." "Next step: leave out RING=packed, or take TRANSPORT=${transport%-legacy}."
+fi
+if [[ $transport == mmio* && $interrupts == msi-x ]]; then
+  fail "virtio over MMIO has no messages (MSI-X)." "Next step: take INTERRUPTS=line, or TRANSPORT=pci."
+fi
 if [ -n "${DISK:-}" ]; then
   [ -f "$DISK" ] || fail "there is no disk image $DISK." "Next step: name one that exists, or run 'make demo' without DISK to have one made."
   [ -s "$DISK" ] || fail "the disk image $DISK is empty." "Next step: 'scripts/image.sh $DISK FOLDER' makes it one with a FAT file system, holding the files of FOLDER."
 fi
-scripts/setup.sh demo
+
+case $arch-$transport in
+  x86_64-mmio*) machine=microvm,acpi=off ;;
+  x86_64-*) machine=q35 ;;
+  aarch64-*) machine=virt,gic-version=3 ;;
+  # Messages need the Advanced Interrupt Architecture there.
+  riscv64-*) machine=virt; [[ $transport != pci* || $interrupts == line ]] || machine=virt,aia=aplic-imsic ;;
+esac
+machine=${MACHINE:-$machine}
+case $arch in
+  x86_64) target=x86_64-unknown-none guest=(-device isa-debug-exit,iobase=0xf4,iosize=0x04) ;;
+  aarch64) target=aarch64-unknown-none guest=(-cpu cortex-a72 -semihosting-config enable=on,target=native) ;;
+  riscv64) target=riscv64gc-unknown-none-elf guest=() ;;
+esac
+packed=off; [ "$ring" = split ] || packed=on
+case $transport in
+  pci) disk=(-device "virtio-blk-pci,drive=disk,disable-legacy=on,packed=$packed") ;;
+  pci-legacy) disk=(-device virtio-blk-pci,drive=disk,disable-legacy=off,disable-modern=on) ;;
+  mmio) disk=(-global virtio-mmio.force-legacy=false -device "virtio-blk-device,drive=disk,packed=$packed") ;;
+  mmio-legacy) disk=(-global virtio-mmio.force-legacy=true -device virtio-blk-device,drive=disk) ;;
+esac
+
+scripts/setup.sh demo "$arch"
 # Wherever cargo puts things.
-target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-mkdir -p "$target/demo/files"
-image=${DISK:-$target/demo/disk.img}
+folder=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+mkdir -p "$folder/demo/files"
+image=${DISK:-$folder/demo/disk.img}
 if [ -z "${DISK:-}" ]; then
   echo "demo: making the disk image $image"
-  printf 'Hello from the host.\nThis file was put on the disk before the guest was started.\n' >"$target/demo/files/HELLO.TXT"
-  printf 'The guest reads this disk through virtio-guest.\n' >"$target/demo/files/ABOUT.TXT"
-  scripts/image.sh "$image" "$target/demo/files"
+  printf 'Hello from the host.\nThis file was put on the disk before the guest was started.\n' >"$folder/demo/files/HELLO.TXT"
+  printf 'The guest reads this disk through virtio-guest.\n' >"$folder/demo/files/ABOUT.TXT"
+  scripts/image.sh "$image" "$folder/demo/files"
 fi
 
-echo "demo: building the guest"
-cargo build -q --release --target x86_64-unknown-none -p example-block
-echo "demo: booting it"
-log=$target/demo/serial.log
+echo "demo: building the guest for $target"
+cargo build -q --release --target "$target" -p example-block
+echo "demo: booting it on $arch ($machine), disk through $transport, $ring ring"
+log=$folder/demo/serial.log
 status=0
-timeout 60 qemu-system-x86_64 -machine q35 -m 256 -display none -no-reboot -serial stdio -monitor none \
-  -device isa-debug-exit,iobase=0xf4,iosize=0x04 \
-  -drive "file=${image//,/,,},format=raw,if=none,id=disk" -device virtio-blk-pci,drive=disk,disable-legacy=on \
-  -kernel "$target/x86_64-unknown-none/release/example-block" </dev/null 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
+timeout 60 "qemu-system-$arch" -machine "$machine" "${guest[@]}" -m 256 -display none -no-reboot -nodefaults -serial stdio -monitor none \
+  -drive "file=${image//,/,,},format=raw,if=none,id=disk" "${disk[@]}" \
+  -kernel "$folder/$target/release/example-block" -append "${interrupts:+interrupts=$interrupts}" </dev/null 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
 # The guest says through QEMU's exit status how it ended: 33 for success, 35 for failure.
 case $status in
   33) ;;

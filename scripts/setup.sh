@@ -1,14 +1,22 @@
 #!/usr/bin/env bash
 # Makes this machine ready: installs what is missing, and says so before it does.
-# Usage: scripts/setup.sh demo|fuzz|test|bench|mutants     (demo: toolchain, C linker, QEMU, mtools; fuzz: toolchains, C++ compiler,
-#        cargo-fuzz; test: all of these, a disassembler, and miri; bench: toolchain, C linker, valgrind; mutants: toolchain, C linker,
-#        cargo-mutants)
+# Usage: scripts/setup.sh demo [ARCH]|fuzz|test|bench|mutants     (demo: toolchain, C linker, mtools, QEMU for one architecture; fuzz:
+#        toolchains, C++ compiler, cargo-fuzz; test: all of these, QEMU for all three, a disassembler, and miri; bench: toolchain,
+#        C linker, valgrind; mutants: toolchain, C linker, cargo-mutants)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-test}
 qemu_needed=$(cat scripts/qemu-version)
 
-case $purpose in demo|fuzz|test|bench|mutants) ;; *) echo "usage: scripts/setup.sh demo|fuzz|test|bench|mutants" >&2; exit 2 ;; esac
+usage() { echo "usage: scripts/setup.sh demo [x86_64|aarch64|riscv64]|fuzz|test|bench|mutants" >&2; exit 2; }
+case $purpose in demo|fuzz|test|bench|mutants) ;; *) usage ;; esac
+architectures=(x86_64 aarch64 riscv64)
+[ "$purpose" != demo ] || architectures=("${2:-x86_64}")
+# The package that has QEMU for an architecture.
+qemu_package() {
+  case $1 in x86_64) echo qemu-system-x86 ;; aarch64) echo qemu-system-arm ;; riscv64) echo qemu-system-riscv ;; *) usage ;; esac
+}
+for architecture in "${architectures[@]}"; do qemu_package "$architecture" >/dev/null; done
 needs_qemu() { [ "$purpose" != fuzz ]; }
 needs_fuzzer() { [ "$purpose" != demo ]; }
 
@@ -22,9 +30,9 @@ as_root() {
   fi
 }
 
-qemu_version() { qemu-system-x86_64 --version 2>/dev/null | sed -n 's/.*version \([0-9]*\).*/\1/p' | head -1; }
+qemu_version() { "qemu-system-$1" --version 2>/dev/null | sed -n 's/.*version \([0-9]*\).*/\1/p' | head -1; }
 
-qemu_is_new_enough() { local found; found=$(qemu_version); [ -n "$found" ] && [ "$found" -ge "$qemu_needed" ]; }
+qemu_is_new_enough() { local found; found=$(qemu_version "$1"); [ -n "$found" ] && [ "$found" -ge "$qemu_needed" ]; }
 
 pinned_channel() { sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml; }
 
@@ -85,15 +93,17 @@ install_miri() {
 
 # What a person without apt, or without the right to use it, is told.
 by_hand() {
-  fail "$1" "Needed: qemu-system-x86_64 $qemu_needed or newer, mtools, and a C linker (cc); for the fuzzers a C++ compiler (c++)." \
+  local architecture qemu_packages=
+  for architecture in "${architectures[@]}"; do qemu_packages+="${qemu_packages:+ }$(qemu_package "$architecture")"; done
+  fail "$1" "Needed: ${architectures[*]/#/qemu-system-} $qemu_needed or newer, mtools, and a C linker (cc); for the fuzzers a C++ compiler (c++)." \
     "Next step: install them with your system's package manager, for example" \
     "  Debian 12:      add bookworm-backports to apt's sources, then (as root)" \
-    "                  apt-get install -t bookworm-backports qemu-system-x86 && apt-get install mtools g++ libc6-dev" \
+    "                  apt-get install -t bookworm-backports $qemu_packages && apt-get install mtools g++ libc6-dev" \
     "  Debian 13, Ubuntu 25.10 and newer:" \
-    "                  apt-get install qemu-system-x86 mtools g++ libc6-dev" \
+    "                  apt-get install $qemu_packages mtools g++ libc6-dev" \
     "  older Ubuntu:   build QEMU $qemu_needed from source (its packages are older); apt-get install mtools g++ libc6-dev" \
-    "  Fedora:         dnf install qemu-system-x86-core mtools gcc-c++" \
-    "  Arch:           pacman -S qemu-system-x86 mtools gcc" \
+    "  Fedora:         dnf install ${architectures[*]/#/qemu-system-} mtools gcc-c++" \
+    "  Arch:           pacman -S ${architectures[*]/#/qemu-system-} mtools gcc" \
     "then run 'make setup' again."
 }
 
@@ -121,7 +131,13 @@ install_bench_packages() {
 
 install_packages() {
   local packages=()
-  ! needs_qemu || qemu_is_new_enough || packages+=(qemu-system-x86)
+  local architecture qemu=()
+  if needs_qemu; then
+    for architecture in "${architectures[@]}"; do
+      qemu_is_new_enough "$architecture" || qemu+=("$(qemu_package "$architecture")")
+    done
+  fi
+  packages+=(${qemu[@]+"${qemu[@]}"})
   ! needs_qemu || command -v mformat >/dev/null || packages+=(mtools)
   ! needs_fuzzer || command -v c++ >/dev/null || packages+=(g++)
   command -v cc >/dev/null || packages+=(gcc libc6-dev)
@@ -130,7 +146,7 @@ install_packages() {
   as_root true 2>/dev/null || by_hand "missing or too old: ${packages[*]}, and no permission to install (not root, no sudo)."
 
   local from=()
-  if [[ " ${packages[*]} " == *" qemu-system-x86 "* ]] && grep -qs '^VERSION_CODENAME=bookworm' /etc/os-release; then
+  if [ ${#qemu[@]} -gt 0 ] && grep -qs '^VERSION_CODENAME=bookworm' /etc/os-release; then
     if ! grep -rqsE '^[^#]*bookworm-backports' /etc/apt/sources.list /etc/apt/sources.list.d; then
       # Wherever this machine's other packages come from, the backports are there, too.
       local mirror; mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' 'Component: main' | head -1)
@@ -143,13 +159,15 @@ install_packages() {
   fi
   say "installing ${packages[*]} with apt"
   as_root apt-get update -qq || by_hand "apt-get update failed."
-  if [[ " ${packages[*]} " == *" qemu-system-x86 "* ]]; then
-    local offered; offered=$(apt-cache "${from[@]}" policy qemu-system-x86 | sed -n 's/ *Candidate: \([0-9]*:\)\?\([0-9]*\).*/\2/p')
+  if [ ${#qemu[@]} -gt 0 ]; then
+    local offered; offered=$(apt-cache "${from[@]}" policy "${qemu[0]}" | sed -n 's/ *Candidate: \([0-9]*:\)\?\([0-9]*\).*/\2/p')
     [ "${offered:-0}" -ge "$qemu_needed" ] || by_hand "this system's packages have QEMU ${offered:-none}; that is too old, and nothing was installed."
   fi
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${from[@]}" "${packages[@]}" >/dev/null \
     || by_hand "apt-get install failed."
-  ! needs_qemu || qemu_is_new_enough || by_hand "QEMU $(qemu_version) is what this system's packages have; that is too old."
+  for architecture in $(needs_qemu && echo "${architectures[@]}"); do
+    qemu_is_new_enough "$architecture" || by_hand "QEMU $(qemu_version "$architecture") is what this system's packages have; that is too old."
+  done
 }
 
 install_rust
@@ -166,6 +184,6 @@ fi
 install_packages
 ! needs_fuzzer || { install_nightly; install_cargo_fuzz; }
 [ "$purpose" != test ] || { install_disassembler; install_miri; }
-! needs_qemu || ready=("$(qemu-system-x86_64 --version | head -1)")
+! needs_qemu || ready=("$("qemu-system-${architectures[0]}" --version | head -1) for ${architectures[*]}")
 ! needs_fuzzer || ready+=("$(cargo fuzz --version)")
 say "ready: $(printf '%s, ' "${ready[@]}")$(rustc --version)"

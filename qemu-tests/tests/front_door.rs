@@ -147,3 +147,25 @@ fn a_disk_image_that_is_not_there_is_named() {
 
     assert!(fails(&output).contains("there is no disk image /nowhere/disk.img"));
 }
+
+fn demo_with(name: &str, value: &str) -> String {
+    let mut command = script("demo.sh");
+    command.env(name, value);
+    fails(&command.output().unwrap())
+}
+
+#[test]
+fn what_the_demo_does_not_know_is_named_with_what_it_knows() {
+    assert!(demo_with("ARCH", "sparc").contains("take one of: x86_64 aarch64 riscv64"));
+    assert!(demo_with("TRANSPORT", "isa").contains("take one of: pci pci-legacy mmio mmio-legacy"));
+    assert!(demo_with("RING", "round").contains("take one of: split packed"));
+    assert!(demo_with("INTERRUPTS", "nmi").contains("take one of: msi-x line polling"));
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_the_reason() {
+    let legacy = script("demo.sh").env("TRANSPORT", "pci-legacy").env("RING", "packed").output().unwrap();
+    assert!(fails(&legacy).contains("a legacy device has no packed ring"));
+    let messages = script("demo.sh").env("TRANSPORT", "mmio").env("INTERRUPTS", "msi-x").output().unwrap();
+    assert!(fails(&messages).contains("virtio over MMIO has no messages"));
+}
