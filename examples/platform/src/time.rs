@@ -46,6 +46,10 @@ pub struct Date {
 
 impl Date {
     /// The date of a number of seconds since 1970, in the Gregorian calendar.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "clocks of machines end before the year 65536, and months have 31 days"
+    )]
     pub(crate) fn at_seconds_since_1970(seconds: u64) -> Self {
         let is_leap =
             |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));

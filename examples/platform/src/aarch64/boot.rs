@@ -1,7 +1,7 @@
 //! From the loader to Rust: exception level 1, with the memory management unit on.
 //!
 //! Arm Architecture Reference Manual, D8 (translation), D24.2 (registers). QEMU enters an ELF file at its entry point, at level 1, or at level 2 (with
-//! `virtualization=on`), which is left for level 1 at once. Memory is mapped at its physical addresses, in blocks of 2 MiB: here only the device tree and the
+//! `virtualization=on`), which is left for level 1 at once; level 3 (`secure=on`) is not for kernels like this one. Memory is mapped at its physical addresses, in blocks of 2 MiB: here only the device tree and the
 //! kernel, as `link/aarch64.ld` places them; the rest when the device tree was read. The tables are made by the assembler, so that all of Rust runs with caches on,
 //! as atomic operations ask for.
 //!

@@ -6,7 +6,7 @@
 use core::arch::global_asm;
 
 use aarch64_cpu::asm::barrier;
-use aarch64_cpu::registers::{ELR_EL1, ESR_EL1, FAR_EL1, Readable, VBAR_EL1, Writeable};
+use aarch64_cpu::registers::{DAIF, ELR_EL1, ESR_EL1, FAR_EL1, ReadWriteable, Readable, VBAR_EL1, Writeable};
 
 use super::exit::{self, Status};
 use crate::println;
@@ -62,8 +62,9 @@ extern "C" fn other_exception() -> ! {
     exit::exit(Status::Failure)
 }
 
-/// Has this processor find the entry points.
+/// Has this processor find the entry points, and take system errors, which the boot code has masked with everything else.
 pub(super) fn init() {
     VBAR_EL1.set(&raw const exception_vectors as u64);
     barrier::isb(barrier::SY);
+    DAIF.modify(DAIF::A::Unmasked);
 }

@@ -15,7 +15,8 @@ pub(crate) mod interrupts;
 pub(crate) mod memory;
 pub(crate) mod pci_access;
 
-pub use crate::device_tree::{command_line, slots};
+pub use crate::device_tree::command_line;
+pub(crate) use crate::device_tree::{pci_buses as pci_host, slots};
 
 unsafe extern "C" {
     /// What the program's `entry!` made.

@@ -15,7 +15,7 @@ use dtoolkit::standard::NodeStandard;
 use dtoolkit::{Node, Property};
 use spin::Once;
 
-pub(crate) use pci::{PciHostNode, pci_host};
+pub(crate) use pci::{pci_buses, pci_host};
 
 use crate::devices::Slot;
 use crate::interrupts::Line;
@@ -56,7 +56,7 @@ fn tree() -> Fdt<'static> {
 /// Usable memory, as the tree has it: what the kernel, the tree and others occupy is not taken out.
 pub(crate) fn memory() -> impl Iterator<Item = Range> {
     let is_memory = |node: &TreeNode| text(*node, "device_type") == Some("memory");
-    tree().root().children().filter(is_memory).flat_map(all_registers)
+    tree().root().children().filter(is_memory).filter(is_usable).flat_map(all_registers)
 }
 
 /// What is not to be overwritten in memory: the tree itself, the initial RAM disk, and what the tree reserves.
@@ -93,13 +93,12 @@ pub(crate) fn console() -> Option<TreeNode> {
 /// Processors' identities, in the tree's order: affinities on Arm, hart numbers on RISC-V.
 pub(crate) fn processors() -> impl Iterator<Item = u64> {
     let is_processor = |node: &TreeNode| text(*node, "device_type") == Some("cpu");
-    let is_usable = |node: &TreeNode| matches!(text(*node, "status"), None | Some("okay"));
     let processors = node("/cpus").into_iter().flat_map(|node| node.children());
     processors.filter(is_processor).filter(is_usable).filter_map(|node| number(node, "reg"))
 }
 
 /// Where virtio over MMIO may be, the lowest address first.
-pub fn slots() -> Vec<Slot> {
+pub(crate) fn slots() -> Vec<Slot> {
     let mut slots = Vec::new();
     find(&mut |node| {
         slots.extend(slot(node));
@@ -133,12 +132,20 @@ pub(crate) fn with_handle(handle: u32) -> Option<TreeNode> {
     find(&mut |node| node.phandle() == Ok(Some(handle)))
 }
 
-/// The first node for which `is_it` says so, among all whose registers have the processor's addresses.
+/// Whether a device is there to be used.
+fn is_usable(node: &TreeNode) -> bool {
+    matches!(text(*node, "status"), None | Some("okay"))
+}
+
+/// The first node for which `is_it` says so, among all that are usable and whose registers have the processor's addresses.
 pub(crate) fn find(is_it: &mut dyn FnMut(TreeNode) -> bool) -> Option<TreeNode> {
     tree().root().children().find_map(|node| find_from(node, is_it))
 }
 
 fn find_from(node: TreeNode, is_it: &mut dyn FnMut(TreeNode) -> bool) -> Option<TreeNode> {
+    if !is_usable(&node) {
+        return None;
+    }
     if is_it(node) {
         return Some(node);
     }

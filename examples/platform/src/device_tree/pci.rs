@@ -11,7 +11,10 @@
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
+use virtio_guest::raw::Apertures;
+
 use super::{Range, TreeNode, cells, compatible, number, registers, specifier, with_handle};
+use crate::pci::PciHost;
 
 /// Cells of an address on a PCI bus, and of the number of a pin.
 const ADDRESS_CELLS: usize = 3;
@@ -45,6 +48,20 @@ pub(crate) fn pci_host() -> Option<PciHostNode> {
     Some(PciHostNode { node, ecam: registers(node)? })
 }
 
+/// Its buses, and the addresses that it has for BARs.
+pub(crate) fn pci_buses() -> Option<PciHost> {
+    let host = pci_host()?;
+    let [memory_32, memory_64] = [SPACE_MEMORY_32, SPACE_MEMORY_64].map(|space| {
+        let range = host.memory(space);
+        range.map_or(0..0, |range| range.address..range.end())
+    });
+    let ports =
+        host.ports().and_then(|ports| Some(u32::try_from(ports.first).ok()?..u32::try_from(ports.end).ok()?));
+    // SAFETY: the device tree says that these addresses are for what is on the buses; no driver is there before the machine is up.
+    let apertures = unsafe { Apertures::new(memory_32, memory_64, ports.unwrap_or(0..0)) };
+    Some(PciHost { buses: host.buses(), apertures: Some(apertures) })
+}
+
 impl PciHostNode {
     /// The numbers that its buses can have.
     pub(crate) fn buses(self) -> RangeInclusive<u8> {
@@ -58,16 +75,6 @@ impl PciHostNode {
         let window = self.windows().find(|window| window.space == SPACE_PORTS)?;
         let end = window.bus_address.checked_add(window.range.bytes)?;
         Some(Ports { first: window.bus_address, end, memory_address: window.range.address })
-    }
-
-    /// The window for memory below 4 GiB on the bus.
-    pub(crate) fn memory_32(self) -> Option<Range> {
-        self.memory(SPACE_MEMORY_32)
-    }
-
-    /// The window for memory above.
-    pub(crate) fn memory_64(self) -> Option<Range> {
-        self.memory(SPACE_MEMORY_64)
     }
 
     /// The largest window of a kind whose addresses are the same on both sides, so that BARs hold the processor's addresses.
@@ -100,7 +107,8 @@ impl PciHostNode {
             let (from, behind) = rest.split_at_checked(ADDRESS_CELLS + PIN_CELLS)?;
             let (handle, behind) = behind.split_first()?;
             let controller = with_handle(*handle)?;
-            let count = |property| number(controller, property).unwrap_or(0) as usize;
+            let count =
+                |property| usize::try_from(number(controller, property).unwrap_or(0)).unwrap_or(usize::MAX);
             // Controllers without children need not say how many cells an address has: none.
             let (_, behind) = behind.split_at_checked(count("#address-cells"))?;
             let (line, behind) = behind.split_at_checked(count("#interrupt-cells"))?;
@@ -112,6 +120,7 @@ impl PciHostNode {
     }
 
     /// The number by which the controller of message-signalled interrupts knows the function with this requester number (bus, device, function).
+    #[cfg(target_arch = "aarch64")]
     pub(crate) fn message_requester(self, requester: u16) -> Option<u32> {
         let map: Vec<u32> = cells(self.node, "msi-map")?.collect();
         map.chunks_exact(4).find_map(|entry| {
@@ -125,8 +134,8 @@ impl PciHostNode {
 /// I/O ports, as the processor reaches them: through memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ports {
-    pub(crate) first: u64,
-    pub(crate) end: u64,
+    first: u64,
+    end: u64,
     memory_address: u64,
 }
 

@@ -19,7 +19,8 @@ pub(crate) mod memory;
 pub(crate) mod pci_access;
 mod traps;
 
-pub use crate::device_tree::{command_line, slots};
+pub use crate::device_tree::command_line;
+pub(crate) use crate::device_tree::{pci_buses as pci_host, slots};
 
 use crate::device_tree;
 

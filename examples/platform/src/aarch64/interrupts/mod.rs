@@ -16,6 +16,7 @@ mod timer;
 mod v2;
 mod v3;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -46,14 +47,14 @@ trait Controller: Send {
 
 /// The machine's controller, and which source each interrupt is for. Lines may be shared.
 struct State {
-    controller: alloc::boxed::Box<dyn Controller>,
+    controller: Box<dyn Controller>,
     timer: IntId,
     routes: Vec<(IntId, usize)>,
 }
 
 static STATE: Mutex<Option<State>> = Mutex::new(None);
 
-/// Finds the interrupt controller, and masks all interrupts but the timer's. Without one, nothing ever interrupts.
+/// Finds the interrupt controller, and masks all interrupts but the timer's. Without one, nothing ever interrupts, and no wait lasts.
 pub(super) fn init() {
     let controller = v3::find().or_else(v2::find).zip(timer::find());
     *STATE.lock() = controller.map(|(mut controller, timer)| {
@@ -98,7 +99,7 @@ fn decode([kind, number, flags]: [u32; 3]) -> Option<(IntId, Trigger)> {
     Some((interrupt, if is_edge { Trigger::Edge } else { Trigger::Level }))
 }
 
-/// Sleeps until at least one interrupt was handled, or until that moment.
+/// Sleeps until at least one interrupt was handled, or until that moment. For the first processor only.
 pub(crate) fn wait(until: Duration) {
     let mut state = STATE.lock();
     let Some(state) = state.as_mut() else { return };

@@ -17,7 +17,7 @@ use core::ptr::NonNull;
 use arm_gic::IntId;
 use arm_gic::gicv3::registers::GicrSgi;
 use safe_mmio::fields::{ReadPure, ReadPureWrite};
-use safe_mmio::{SharedMmioPointer, UniqueMmioPointer, field, field_shared};
+use safe_mmio::{UniqueMmioPointer, field, field_shared};
 use virtio_guest::hal::MsiMessage;
 
 use super::lpi::{self, CACHED, INNER_SHAREABLE};
@@ -86,6 +86,8 @@ impl Typer {
 pub(super) struct Its {
     queue: Queue,
     typer: Typer,
+    /// How commands name the redistributor.
+    target: u64,
     /// Where its registers are.
     address: u64,
     /// Devices that have a translation table.
@@ -112,7 +114,7 @@ impl Its {
         queue.run(Command::map_collection(target))?;
         queue.run(Command::invalidate_all())?;
         queue.run(Command::synchronize(target))?;
-        Some(Self { queue, typer, address: range.address, devices: Vec::new() })
+        Some(Self { queue, typer, target, address: range.address, devices: Vec::new() })
     }
 
     /// A message for a source, and the interrupt that it becomes.
@@ -131,6 +133,7 @@ impl Its {
         let interrupt = IntId::lpi(event);
         self.queue.run(Command::map_event(device, event, interrupt))?;
         self.queue.run(Command::invalidate(device, event))?;
+        self.queue.run(Command::synchronize(self.target))?;
         // SAFETY: writing an event's number there raises its interrupt, if the device has that event, and does nothing else.
         Some((interrupt, unsafe { MsiMessage::new(self.address + TRANSLATER, event) }))
     }
@@ -159,14 +162,10 @@ fn install_table(baser: &mut UniqueMmioPointer<'_, ReadPureWrite<u64>>, typer: T
 /// How commands name a redistributor.
 fn target(typer: Typer, redistributor: &UniqueMmioPointer<'_, GicrSgi>) -> u64 {
     if typer.targets_are_addresses() {
-        redistributor_address(redistributor)
+        // Registers are mapped at their physical addresses.
+        redistributor.ptr() as u64
     } else {
-        let registers: SharedMmioPointer<'_, _> = field_shared!(redistributor, gicr);
+        let registers = field_shared!(redistributor, gicr);
         u64::from(field_shared!(registers, typer).read().processor_number()) << 16
     }
-}
-
-/// Registers are mapped at their physical addresses.
-fn redistributor_address(redistributor: &UniqueMmioPointer<'_, GicrSgi>) -> u64 {
-    redistributor.ptr() as u64
 }
