@@ -57,7 +57,7 @@ pub enum RegisterWindow {
 impl fmt::Debug for RegisterWindow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Memory(pointer) => write!(f, "RegisterWindow::Memory({pointer:p})"),
+            Self::Memory(pointer) => write!(f, "RegisterWindow::Memory({:p})", *pointer),
             #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
             Self::Ports(port) => write!(f, "RegisterWindow::Ports({port:#x})"),
             Self::Handler(_) => f.write_str("RegisterWindow::Handler"),

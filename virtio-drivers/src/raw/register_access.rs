@@ -96,7 +96,7 @@ pub(super) unsafe fn write_memory(register: NonNull<u8>, width: AccessWidth, val
     match width {
         AccessWidth::Byte => instruction!(store "strb", register, value),
         AccessWidth::Word => {
-            instruction!(store "strh", register, u32::from(((value & 0xffff) as u16).to_le()))
+            instruction!(store "strh", register, u32::from(((value & 0xffff) as u16).to_le()));
         }
         AccessWidth::Long => instruction!(store "str", register, value.to_le()),
     }
