@@ -55,11 +55,12 @@ pub const MMIO: Mmio = Mmio;
 unsafe impl MapMmio for Mmio {
     unsafe fn map_mmio(&self, physical_address: u64, size_bytes: usize) -> Option<RegisterWindow> {
         let end = physical_address.checked_add(size_bytes as u64)?;
+        let window = NonNull::new(physical_address as *mut u8)?;
         if !super::is_no_memory(physical_address, end) {
             return None;
         }
         paging::map(physical_address, end, WRITABLE)?;
-        NonNull::new(physical_address as *mut u8).map(RegisterWindow::Memory)
+        Some(RegisterWindow::Memory(window))
     }
 
     /// Ports are behind a window of memory here.
