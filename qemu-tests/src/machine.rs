@@ -136,7 +136,7 @@ impl Machine {
     pub const fn lacks(self, connection: Connection) -> Option<&'static str> {
         match (self, connection.is_mmio()) {
             (Self::Q35 | Self::Pc, true) => Some("PCs have no slots for MMIO"),
-            (Self::Microvm, false) => Some("microvm has no PCI"),
+            (Self::Microvm, false) => Some("microvm has no PCI unless it is asked for"),
             _ => None,
         }
     }
