@@ -1,17 +1,20 @@
 //! A test kernel: what the platform promises when a program goes wrong.
 //!
-//! And that its clock goes on.
+//! And that its clock goes on, that it sleeps, and that all processors can be used at once.
 //!
-//! Command line: `do=` and what to do; each but `clock` must end in a message and a failure.
+//! Command line: `do=` and what to do; each but `clock`, `sleep` and `processors` must end in a message and a failure.
 
 #![no_std]
 #![no_main]
 
 use core::fmt;
 use core::hint::black_box;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 
-use example_platform::{clock, command_line, println};
+use example_platform::interrupts::Sleep;
+use example_platform::{clock, command_line, cpus, println};
+use virtio_guest::hal::Patience;
 
 example_platform::entry!(run);
 
@@ -48,6 +51,8 @@ fn run() -> Result<(), &'static str> {
             unsafe { constant.as_ptr().cast_mut().write_volatile(1) };
         }
         "clock" => return clock_goes_on(),
+        "sleep" => return sleep_ends(),
+        "processors" => return processors_run_at_once(),
         _ => return Err("an unknown thing to do"),
     }
     Err("it went through")
@@ -63,6 +68,52 @@ fn clock_goes_on() -> Result<(), &'static str> {
         }
         last = now;
     }
+    println!("platform check: done");
+    Ok(())
+}
+
+/// A sleep that nothing interrupts ends when its time is over, and not before.
+fn sleep_ends() -> Result<(), &'static str> {
+    for _ in 0..10 {
+        let (start, mut sleep) = (clock::now(), Sleep::within_millis(20));
+        while sleep.keep_waiting() {}
+        if clock::since(start) < Duration::from_millis(20) {
+            return Err("a sleep was too short");
+        }
+        if clock::since(start) > Duration::from_millis(1000) {
+            return Err("a sleep was too long");
+        }
+    }
+    println!("platform check: done");
+    Ok(())
+}
+
+/// Processors that are here, and those whose number is what it should be.
+static HERE: AtomicUsize = AtomicUsize::new(0);
+static NUMBERS: AtomicUsize = AtomicUsize::new(0);
+
+/// Each waits for all others: they have to run at the same time.
+fn meet(index: usize) {
+    NUMBERS.fetch_or(1 << index, Ordering::SeqCst);
+    HERE.fetch_add(1, Ordering::SeqCst);
+    while HERE.load(Ordering::SeqCst) < cpus::count() {
+        core::hint::spin_loop();
+    }
+}
+
+fn processors_run_at_once() -> Result<(), &'static str> {
+    let count = cpus::count();
+    for index in 1..count {
+        cpus::start(index, meet)?;
+    }
+    if cpus::start(count, meet).is_ok() {
+        return Err("a processor was started that is not there");
+    }
+    meet(0);
+    if NUMBERS.load(Ordering::SeqCst) != (1 << count) - 1 {
+        return Err("a processor has a number that is not its own");
+    }
+    println!("{count} processors met");
     println!("platform check: done");
     Ok(())
 }
