@@ -11,7 +11,7 @@ use super::csr;
 use super::memory::paging;
 use crate::device_tree;
 
-const STACK_BYTES: usize = 64 << 10;
+const STACK_BYTES: usize = 128 << 10;
 const TRAP_STACK_BYTES: usize = 16 << 10;
 
 /// The number of the hart that the firmware chose to boot.
