@@ -30,6 +30,8 @@ pub struct DiskDevice {
     pub iommu_platform: bool,
     /// It is on a bus behind a PCI Express port.
     pub behind_bridge: bool,
+    /// It is on this bus.
+    pub bus: Option<&'static str>,
     /// The drive fails when it is to be flushed.
     pub flush_fails: bool,
     /// Entries of its MSI-X table (PCI only).
@@ -54,6 +56,7 @@ impl Default for DiskDevice {
             in_order: false,
             iommu_platform: false,
             behind_bridge: false,
+            bus: None,
             flush_fails: false,
             queue_size: None,
             read_only: false,
@@ -86,8 +89,8 @@ impl DiskDevice {
         if self.in_order {
             properties += ",request-merging=off";
         }
-        if self.behind_bridge {
-            properties += ",bus=bridge";
+        if let Some(bus) = self.bus.or(self.behind_bridge.then_some("bridge")) {
+            properties += &format!(",bus={bus}");
         }
         if let Some(vectors) = self.vectors {
             properties += &format!(",vectors={vectors}");

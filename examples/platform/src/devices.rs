@@ -33,7 +33,8 @@ pub struct Device {
     pub place: String,
     /// The way to it.
     pub transport: AnyTransport<PciAccess>,
-    address: Option<PciAddress>,
+    /// Where it is on the PCI bus, if it is.
+    pub address: Option<PciAddress>,
     line: Option<Line>,
 }
 

@@ -96,7 +96,7 @@ pub(super) fn handled() -> u64 {
 extern "C" fn interrupt(vector: u8) {
     if vector != TIMER {
         // A line is quiet again after this, so that ending the interrupt does not raise it once more.
-        arrived(usize::from(vector - FIRST_SOURCE));
+        super::sharing(usize::from(vector - FIRST_SOURCE)).for_each(arrived);
         HANDLED.fetch_add(1, Ordering::Relaxed);
     }
     local_apic::end_of_interrupt();

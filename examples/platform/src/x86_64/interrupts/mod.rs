@@ -19,13 +19,14 @@ use core::arch::asm;
 use core::time::Duration;
 
 use pci_types::PciAddress;
+use spin::Mutex;
 use virtio_guest::hal::MsiMessage;
 
 pub(super) use self::entry::entry_point;
 pub(super) use self::io_apic::Pin;
 use super::{ports, topology};
 use crate::clock;
-use crate::interrupts::Line;
+use crate::interrupts::{Line, SOURCES_MAX};
 
 /// Where messages to local APICs go; the processor's number is in bits 12 to 19.
 const MESSAGE_ADDRESS: u64 = 0xfee0_0000;
@@ -71,7 +72,24 @@ pub(crate) fn connect(source: usize, line: Line) -> Option<()> {
         Line::Pci { line_register, .. } => topology::get().pci_pin(line_register)?,
         Line::Cells([number, ..]) => Pin { number, is_active_low: false },
     };
-    io_apic::route(pin, vector(source)?, local_apic::boot_processor())
+    let mut lines = LINES.lock();
+    // A pin has one vector: that of the first source with this line, for which `sharing` finds the others.
+    let first = lines.iter().position(|number| *number == Some(pin.number)).unwrap_or(source);
+    *lines.get_mut(source)? = Some(pin.number);
+    io_apic::route(pin, vector(first)?, local_apic::boot_processor())
+}
+
+/// Which pin each source has, if it has a line. Several may have the same.
+static LINES: Mutex<[Option<u32>; SOURCES_MAX]> = Mutex::new([None; SOURCES_MAX]);
+
+/// All sources that an interrupt of this one's vector may be for.
+fn sharing(source: usize) -> impl Iterator<Item = usize> {
+    let lines = *LINES.lock();
+    let line = lines.get(source).copied().flatten();
+    let has_line =
+        move |other: &usize| lines.get(*other).is_some_and(|number| number.is_some() && *number == line);
+    let others = (0..SOURCES_MAX).filter(has_line);
+    core::iter::once(source).filter(move |_| line.is_none()).chain(others)
 }
 
 /// Sleeps until at least one interrupt was handled, or until that moment of the clock. One that arrived before is handled at once.
