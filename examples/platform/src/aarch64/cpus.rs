@@ -1,22 +1,21 @@
 //! Other processors: started and stopped by the firmware.
 //!
-//! Arm Power State Coordination Interface 1.3, §5.1 (`CPU_ON`, `CPU_OFF`). Each has a stack of its own, another for exceptions, and the first processor's tables. Interrupts stay
+//! Arm Power State Coordination Interface 1.3, §5.1 (`CPU_ON`, `CPU_OFF`). Each has a stack of its own, another for exceptions, and the first processor's page tables. Interrupts stay
 //! with the first one.
 
 use alloc::boxed::Box;
-use alloc::vec;
+use alloc::vec::Vec;
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{MPIDR_EL1, Readable};
-use smccc::psci::error::Error;
 use smccc::{Hvc, Smc, psci};
+use spin::Mutex;
 
-use super::{exceptions, exit};
+use super::{exceptions, exit, memory};
 use crate::device_tree;
 
-/// Bytes of a usual stack, and of one for exceptions.
-const STACK_BYTES: usize = 128 << 10;
-const EXCEPTION_STACK_BYTES: usize = 16 << 10;
+/// Bytes of a stack for exceptions, above the usual one.
+const EXCEPTION_STACK_BYTES: u64 = 16 << 10;
 
 /// What of `MPIDR_EL1` says which processor this is.
 pub(super) const AFFINITY: u64 = 0xff_00ff_ffff;
@@ -24,8 +23,8 @@ pub(super) const AFFINITY: u64 = 0xff_00ff_ffff;
 /// What a new processor is given. The boot code reads the first two.
 #[repr(C)]
 struct Stacks {
-    usual_top: usize,
-    exceptions_top: usize,
+    usual_top: u64,
+    exceptions_top: u64,
     index: usize,
     entry: fn(usize),
 }
@@ -34,6 +33,9 @@ unsafe extern "C" {
     /// The boot code's, where a new processor begins.
     safe static boot_other: u8;
 }
+
+/// Those that were started.
+static STARTED: Mutex<Vec<u64>> = Mutex::new(Vec::new());
 
 /// How the firmware is called.
 #[derive(Clone, Copy)]
@@ -59,32 +61,31 @@ pub fn count() -> usize {
 /// Starts another processor, `1..count()`, which runs `entry(index)` and then halts for good.
 ///
 /// # Errors
-/// There is no such processor, or it cannot be started, or it was before.
+/// There is no such processor, it was started before, or it cannot be: for lack of memory, or since the firmware says so.
 pub fn start(index: usize, entry: fn(usize)) -> Result<(), &'static str> {
     let conduit = conduit().ok_or("the device tree names no firmware that starts processors")?;
     let own = MPIDR_EL1.get() & AFFINITY;
     let mut others = device_tree::processors().filter(|processor| *processor != own);
     let processor =
         index.checked_sub(1).and_then(|nth| others.nth(nth)).ok_or("there is no such processor")?;
-    let stacks =
-        Stacks { usual_top: stack(STACK_BYTES), exceptions_top: stack(EXCEPTION_STACK_BYTES), index, entry };
-    let stacks = &raw const *Box::leak(Box::new(stacks)) as u64;
+    let mut started = STARTED.lock();
+    if started.contains(&processor) {
+        return Err("the processor was started before");
+    }
+    let stack = memory::guarded_stack().ok_or("there is no memory left for a stack")?;
+    let usual_top = stack.end - EXCEPTION_STACK_BYTES;
+    let stacks = Box::leak(Box::new(Stacks { usual_top, exceptions_top: stack.end, index, entry }));
+    let stacks = &raw const *stacks as u64;
     let begin = &raw const boot_other as u64;
     // The other processor sees what was written so far.
     barrier::dsb(barrier::ISH);
-    let started = match conduit {
+    let answer = match conduit {
         Conduit::Hypervisor => psci::cpu_on::<Hvc>(processor, begin, stacks),
         Conduit::SecureMonitor => psci::cpu_on::<Smc>(processor, begin, stacks),
     };
-    started.map_err(|error| match error {
-        Error::AlreadyOn | Error::OnPending => "the processor was started before",
-        _ => "the firmware refuses to start the processor",
-    })
-}
-
-/// The top of a new stack, which is never given back.
-fn stack(bytes: usize) -> usize {
-    Box::leak(vec![0u128; bytes / size_of::<u128>()].into_boxed_slice()).as_ptr_range().end as usize
+    answer.map_err(|_| "the firmware refuses to start the processor")?;
+    started.push(processor);
+    Ok(())
 }
 
 /// The first Rust code on another processor.

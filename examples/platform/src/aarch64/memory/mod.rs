@@ -18,6 +18,8 @@ mod paging;
 
 pub use dma::{DMA, Dma, MMIO, Mmio};
 
+use core::alloc::Layout;
+use core::ops;
 use core::ptr::NonNull;
 
 use linked_list_allocator::LockedHeap;
@@ -27,6 +29,8 @@ use crate::device_tree::{self, Range};
 use crate::println;
 
 const HEAP_BYTES: usize = 8 << 20;
+/// More is not used: page tables are limited.
+const MEMORY_MAX: u64 = 32 << 30;
 
 #[global_allocator]
 static HEAP: LockedHeap = LockedHeap::empty();
@@ -48,6 +52,7 @@ pub(super) fn init() {
         let reserved = device_tree::reserved().map(|reserved| (reserved.address, reserved.end()));
         let end =
             reserved.filter(|(_, end)| *end > start).map(|(address, _)| address).fold(range.end(), u64::min);
+        let end = end.min(start.saturating_add(MEMORY_MAX));
         (start, (end / BLOCK * BLOCK).saturating_sub(start) as usize)
     };
     let largest = device_tree::memory().map(behind_kernel).max_by_key(|(_, bytes)| *bytes);
@@ -74,4 +79,13 @@ pub(crate) fn map_registers(range: Range) -> Option<NonNull<u8>> {
     let end = range.address.checked_add(range.bytes)?;
     paging::map(range.address, end, Kind::REGISTERS)?;
     NonNull::new(range.address as *mut u8)
+}
+
+/// Memory for another stack, for good: the block below is not mapped, so that it is noticed if it overflows. `None` if there is no memory left.
+pub(super) fn guarded_stack() -> Option<ops::Range<u64>> {
+    let layout = Layout::from_size_align(2 * BLOCK as usize, BLOCK as usize).ok()?;
+    let guard = DMA_POOL.lock().allocate_first_fit(layout).ok()?.addr().get() as u64;
+    // SAFETY: the pool just gave it away, and it is never given back.
+    unsafe { paging::unmap_block(guard) }?;
+    Some(guard + BLOCK..guard + 2 * BLOCK)
 }

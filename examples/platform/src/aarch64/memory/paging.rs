@@ -1,7 +1,9 @@
-//! Page tables: blocks of 1 GiB and 2 MiB at their physical addresses, for memory and for device registers.
+//! Page tables: blocks of 2 MiB at their physical addresses, for memory and for device registers.
 //!
-//! Arm Architecture Reference Manual, D8.3 (descriptors, pages of 4 KiB). An address is mapped once and for good, and never as two kinds of memory, which the
-//! architecture forbids. Tables come from a small reserve in the kernel's data, so that nothing else has to be there before.
+//! Arm Architecture Reference Manual, D8.3 (descriptors, pages of 4 KiB), D8.17 (forgetting translations). No address is ever mapped as two kinds of memory, which the
+//! architecture forbids. Tables come from a reserve in the kernel's data, so that nothing else has to be there before.
+
+use core::arch::asm;
 
 use aarch64_cpu::asm::barrier;
 use spin::Mutex;
@@ -11,8 +13,8 @@ const ENTRIES: usize = 512;
 pub(super) const BLOCK: u64 = 2 << 20;
 /// Addresses have as many bits as the boot code told the processor.
 const ADDRESS_END: u64 = 1 << 48;
-/// As many tables as there can be beside the boot code's: some for memory, two for the buses of PCI, a few for devices.
-const TABLES_MAX: usize = 16;
+/// As many tables as there can be beside the boot code's: one for each GiB of memory, one for the buses of PCI, a few for devices.
+const TABLES_MAX: usize = 64;
 
 const VALID: u64 = 1;
 const TABLE: u64 = 1 << 1;
@@ -51,9 +53,17 @@ pub(super) fn map(start: u64, end: u64, kind: Kind) -> Option<()> {
         return None;
     }
     let mut used = USED.lock();
-    let mut address = start / BLOCK * BLOCK;
-    while address < end {
-        address = map_block(&mut used, address, end, kind)?;
+    let mut block = start / BLOCK * BLOCK;
+    while block < end {
+        let place = place_of(&mut used, block)?;
+        // SAFETY: the place is inside of a table, and the lock is held.
+        let entry = unsafe { &mut *place };
+        match *entry {
+            0 => *entry = block | kind.0,
+            mapped if mapped == block | kind.0 => {}
+            _ => return None,
+        }
+        block += BLOCK;
     }
     // The tables are written before anything is accessed through them.
     barrier::dsb(barrier::ISHST);
@@ -61,31 +71,35 @@ pub(super) fn map(start: u64, end: u64, kind: Kind) -> Option<()> {
     Some(())
 }
 
-/// Maps the largest block that begins at an address and ends up to `end`, and says where it ends.
-fn map_block(used: &mut usize, address: u64, end: u64, kind: Kind) -> Option<u64> {
+/// Takes a block of memory out, on all processors: whoever accesses it has an exception.
+///
+/// # Safety
+/// Nobody has anything there any more.
+pub(super) unsafe fn unmap_block(block: u64) -> Option<()> {
+    let mut used = USED.lock();
+    let place = place_of(&mut used, block)?;
+    // SAFETY: the place is inside of a table, and the lock is held; the caller promised the rest.
+    unsafe { place.write(0) };
+    // SAFETY: forgets the old translation of one address.
+    unsafe {
+        asm!("dsb ishst", "tlbi vaae1is, {}", "dsb ish", "isb", in(reg) block >> 12, options(nostack, preserves_flags));
+    };
+    Some(())
+}
+
+/// Where the entry for a block is: tables on the way to it are made. The lock is held as long as it is used.
+fn place_of(used: &mut usize, block: u64) -> Option<*mut u64> {
+    let index = |level: u32| (block >> (39 - 9 * level)) as usize % ENTRIES;
     let mut table = &raw mut boot_level_0;
-    for level in 0..=2 {
-        let shift = 39 - 9 * level;
-        let index = (address >> shift) as usize % ENTRIES;
+    for level in 0..2 {
         // SAFETY: tables are mapped at their physical addresses, and the lock is held.
-        let entry = unsafe { &mut (*table).0[index] };
-        let block_end = (address >> shift << shift) + (1 << shift);
-        let fits = level == 2 || level == 1 && address.is_multiple_of(1 << shift) && block_end <= end;
-        match (*entry & VALID != 0, *entry & TABLE != 0) {
-            (true, true) => table = (*entry & ADDRESS) as *mut Table,
-            (true, false) if *entry & !ADDRESS == kind.0 => return Some(block_end),
-            (true, false) => return None,
-            (false, _) if fits => {
-                *entry = address | kind.0;
-                return Some(block_end);
-            }
-            (false, _) => {
-                table = new_table(used)?;
-                *entry = table as u64 | TABLE | VALID;
-            }
+        let entry = unsafe { &mut (*table).0[index(level)] };
+        if *entry == 0 {
+            *entry = new_table(used)? as u64 | TABLE | VALID;
         }
+        table = (*entry & ADDRESS) as *mut Table;
     }
-    None
+    Some(table.cast::<u64>().wrapping_add(index(2)))
 }
 
 /// An empty table of the reserve.
