@@ -74,9 +74,12 @@ pub(super) fn init() {
     println!("memory: {} MiB for programs and devices", bytes >> 20);
 }
 
-/// Maps registers, uncached, at their physical addresses. `None` if they cannot be: never where memory is mapped.
+/// Maps registers, uncached, at their physical addresses. `None` if they cannot be, or if memory is there: who says so may be a device.
 pub(crate) fn map_registers(range: Range) -> Option<NonNull<u8>> {
     let end = range.address.checked_add(range.bytes)?;
+    if device_tree::memory().any(|memory| range.address < memory.end() && memory.address < end) {
+        return None;
+    }
     paging::map(range.address, end, Kind::REGISTERS)?;
     NonNull::new(range.address as *mut u8)
 }
