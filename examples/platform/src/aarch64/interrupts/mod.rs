@@ -18,6 +18,7 @@ mod v3;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use aarch64_cpu::asm;
@@ -51,6 +52,9 @@ struct State {
     timer: IntId,
     routes: Vec<(IntId, usize)>,
 }
+
+/// Numbers that are none of an interrupt.
+const SPECIAL: RangeInclusive<IntId> = IntId::SPECIAL_SECURE..=IntId::SPECIAL_NONE;
 
 static STATE: Mutex<Option<State>> = Mutex::new(None);
 
@@ -99,31 +103,31 @@ fn decode([kind, number, flags]: [u32; 3]) -> Option<(IntId, Trigger)> {
     Some((interrupt, if is_edge { Trigger::Edge } else { Trigger::Level }))
 }
 
-/// Sleeps until at least one interrupt was handled, or until that moment. For the first processor only.
+/// Sleeps until an interrupt was handled, or until that moment. For the first processor only.
 pub(crate) fn wait(until: Duration) {
     let mut state = STATE.lock();
     let Some(state) = state.as_mut() else { return };
     timer::start(until);
-    while !state.handle_all() && clock::now() < until {
+    while !state.handle_one() && clock::now() < until {
         asm::wfi();
     }
     timer::stop();
 }
 
 impl State {
-    /// Handles what has arrived, and says whether anything has.
-    fn handle_all(&mut self) -> bool {
-        let mut any = false;
-        while let Some(interrupt) = self.controller.acknowledge() {
-            if interrupt == self.timer {
-                timer::stop();
-            }
-            for (_, source) in self.routes.iter().filter(|(routed, _)| *routed == interrupt) {
-                arrived(*source);
-            }
-            self.controller.end(interrupt);
-            any = true;
+    /// Handles an interrupt that has arrived, if one has. Not all that have: a line that its device never lets go of must not keep us.
+    fn handle_one(&mut self) -> bool {
+        let Some(interrupt) = self.controller.acknowledge().filter(|interrupt| !SPECIAL.contains(interrupt))
+        else {
+            return false;
+        };
+        if interrupt == self.timer {
+            timer::stop();
         }
-        any
+        for (_, source) in self.routes.iter().filter(|(routed, _)| *routed == interrupt) {
+            arrived(*source);
+        }
+        self.controller.end(interrupt);
+        true
     }
 }
