@@ -16,6 +16,9 @@ use crate::{clock, machine};
 /// As many sources as there can be.
 pub(crate) const SOURCES_MAX: usize = 32;
 
+/// How often a device is asked for its cause, at most, until it has none.
+const LOOKS_MAX: usize = 4;
+
 /// What is known of a source.
 struct Entry {
     arrived: AtomicU64,
@@ -78,8 +81,9 @@ impl Source {
 pub(crate) fn arrived(source: usize) {
     let Some(entry) = ENTRIES.get(source) else { return };
     let has_cause = entry.line.get().is_none_or(|line| {
-        let cause = line.acknowledge();
-        cause.used_buffer || cause.configuration_change
+        // Where it is the line's rising that interrupts, it has to fall first: what came while one cause was acknowledged keeps it up.
+        let causes = (0..LOOKS_MAX).map(|_| line.acknowledge());
+        causes.take_while(|cause| cause.used_buffer || cause.configuration_change).count() > 0
     });
     if has_cause {
         entry.arrived.fetch_add(1, Ordering::Release);
