@@ -33,8 +33,8 @@ use crate::interrupts::{Line, arrived};
 
 /// An interrupt controller. All processors but the first are none of its business.
 trait Controller: Send {
-    /// Lets an interrupt through to this processor.
-    fn enable(&mut self, interrupt: IntId, trigger: Trigger);
+    /// Lets an interrupt through to this processor. `None` if there is no such interrupt.
+    fn enable(&mut self, interrupt: IntId, trigger: Trigger) -> Option<()>;
 
     /// A message for a source, from the device that is the requester with this number; and the interrupt which it becomes, enabled.
     fn message(&mut self, source: usize, requester: u16) -> Option<(IntId, MsiMessage)>;
@@ -61,9 +61,9 @@ static STATE: Mutex<Option<State>> = Mutex::new(None);
 /// Finds the interrupt controller, and masks all interrupts but the timer's. Without one, nothing ever interrupts, and no wait lasts.
 pub(super) fn init() {
     let controller = v3::find().or_else(v2::find).zip(timer::find());
-    *STATE.lock() = controller.map(|(mut controller, timer)| {
-        controller.enable(timer, Trigger::Level);
-        State { controller, timer, routes: Vec::new() }
+    *STATE.lock() = controller.and_then(|(mut controller, timer)| {
+        controller.enable(timer, Trigger::Level)?;
+        Some(State { controller, timer, routes: Vec::new() })
     });
 }
 
@@ -87,8 +87,8 @@ pub(crate) fn connect(source: usize, line: Line) -> Option<()> {
     let (interrupt, trigger) = decode(cells)?;
     let mut state = STATE.lock();
     let state = state.as_mut()?;
+    state.controller.enable(interrupt, trigger)?;
     state.routes.push((interrupt, source));
-    state.controller.enable(interrupt, trigger);
     Some(())
 }
 

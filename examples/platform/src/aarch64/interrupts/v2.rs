@@ -86,17 +86,16 @@ impl MessageFrame {
 }
 
 impl Controller for GicV2 {
-    fn enable(&mut self, interrupt: IntId, trigger: Trigger) {
+    fn enable(&mut self, interrupt: IntId, trigger: Trigger) -> Option<()> {
         if !interrupt.is_private() {
             self.gic.set_trigger(interrupt, trigger);
         }
-        // Those that do not exist cannot be.
-        let _ = self.gic.enable_interrupt(interrupt, true);
+        self.gic.enable_interrupt(interrupt, true).ok()
     }
 
     fn message(&mut self, _: usize, _: u16) -> Option<(IntId, MsiMessage)> {
         let (interrupt, message) = self.frame.as_mut()?.allocate()?;
-        self.enable(interrupt, Trigger::Edge);
+        self.enable(interrupt, Trigger::Edge)?;
         Some((interrupt, message))
     }
 

@@ -77,15 +77,13 @@ unsafe fn own_redistributor(first: NonNull<GicrSgi>) -> UniqueMmioPointer<'stati
 }
 
 impl Controller for GicV3 {
-    fn enable(&mut self, interrupt: IntId, trigger: Trigger) {
-        // Numbers come from specifiers that were checked, and are the right ones' business.
-        let _ = if interrupt.is_private() {
-            self.redistributor.enable_interrupt(interrupt, true)
-        } else {
-            let set_up = self.distributor.set_trigger(interrupt, trigger);
-            let routed = self.distributor.set_routing(interrupt, Some(MPIDR_EL1.get()));
-            set_up.and(routed).and_then(|()| self.distributor.enable_interrupt(interrupt, true))
-        };
+    fn enable(&mut self, interrupt: IntId, trigger: Trigger) -> Option<()> {
+        if interrupt.is_private() {
+            return self.redistributor.enable_interrupt(interrupt, true).ok();
+        }
+        self.distributor.set_trigger(interrupt, trigger).ok()?;
+        self.distributor.set_routing(interrupt, Some(MPIDR_EL1.get())).ok()?;
+        self.distributor.enable_interrupt(interrupt, true).ok()
     }
 
     fn message(&mut self, source: usize, requester: u16) -> Option<(IntId, MsiMessage)> {
