@@ -51,11 +51,13 @@ stage_miri() {
   return $status
 }
 stage_qemu() {
-  # What the table test writes, and no older one.
-  local table=${CARGO_TARGET_DIR:-target}/tmp/transports.md status=0
-  rm -f "$table"
+  # The tables that tests write, and no older ones.
+  local tables=${CARGO_TARGET_DIR:-target}/tmp status=0 table
+  rm -f "$tables"/{transports,register-accesses}.md
   cargo test --no-fail-fast -p qemu-tests || status=1
-  [ -f "$table" ] && cp "$table" "$logs/transports.md" || status=1
+  for table in transports register-accesses; do
+    cp "$tables/$table.md" "$logs/$table.md" || status=1
+  done
   return $status
 }
 
@@ -82,7 +84,11 @@ for stage in "${stages[@]}"; do
 done
 
 echo
-[ ! -f "$logs/transports.md" ] || { echo "machines, connections, rings, interrupts ($logs/transports.md):"; cat "$logs/transports.md"; echo; }
+if [[ " ${stages[*]} " == *" qemu "* ]]; then
+  for tables in transports register-accesses; do
+    [ ! -f "$logs/$tables.md" ] || { echo "$tables ($logs/$tables.md):"; cat "$logs/$tables.md"; echo; }
+  done
+fi
 printf '%s\n' "${table[@]}"
 [ ${#bad[@]} = 0 ] || printf 'FAILED %s\n' "${bad[@]}"
 [ ${#bad[@]} = 0 ] || [ "$total_failed" -gt 0 ] || total_failed=1

@@ -102,6 +102,14 @@ impl Qemu {
         self
     }
 
+    /// Has QEMU write these trace events to a file.
+    #[must_use]
+    pub fn trace(mut self, events: &[&str], file: &Path) -> Self {
+        self.more.extend(["-D".into(), file.display().to_string()]);
+        self.more.extend(events.iter().flat_map(|event| ["-trace".into(), (*event).to_owned()]));
+        self
+    }
+
     /// Sets how long the machine may run.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
@@ -152,6 +160,8 @@ impl Qemu {
         };
         let force_legacy = on_off(self.disks.iter().any(has_legacy_mmio));
         arguments.extend(["-global".into(), format!("virtio-mmio.force-legacy={force_legacy}")]);
+        let ioeventfd = on_off(self.disks.iter().all(|(_, device)| device.ioeventfd));
+        arguments.extend(["-global".into(), format!("virtio-mmio.ioeventfd={ioeventfd}")]);
         if self.paused {
             arguments.push("-S".into());
         }

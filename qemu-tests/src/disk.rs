@@ -38,6 +38,8 @@ pub struct DiskDevice {
     pub vectors: Option<u16>,
     /// Descriptors of each queue.
     pub queue_size: Option<u16>,
+    /// Doorbells wake a thread of QEMU's, unseen by traces.
+    pub ioeventfd: bool,
     /// The drive is read-only.
     pub read_only: bool,
     /// The id string.
@@ -59,6 +61,7 @@ impl Default for DiskDevice {
             bus: None,
             flush_fails: false,
             queue_size: None,
+            ioeventfd: true,
             read_only: false,
             serial: None,
         }
@@ -91,6 +94,9 @@ impl DiskDevice {
         }
         if let Some(bus) = self.bus.or(self.behind_bridge.then_some("bridge")) {
             properties += &format!(",bus={bus}");
+        }
+        if !self.ioeventfd && !self.connection_on(machine).is_mmio() {
+            properties += ",ioeventfd=off";
         }
         if let Some(vectors) = self.vectors {
             properties += &format!(",vectors={vectors}");

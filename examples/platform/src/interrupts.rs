@@ -22,7 +22,7 @@ const LOOKS_MAX: usize = 4;
 /// What is known of a source.
 struct Entry {
     arrived: AtomicU64,
-    line: Once<InterruptLine>,
+    line: Once<(InterruptLine, usize)>,
 }
 
 static ENTRIES: [Entry; SOURCES_MAX] =
@@ -66,7 +66,10 @@ impl Source {
     /// A source for the line of a device. `None` if the machine cannot route it.
     pub fn line(line: Line, device: InterruptLine) -> Option<Self> {
         let source = Self::new()?;
-        ENTRIES.get(source.0)?.line.call_once(|| device);
+        // Lines of PCI are levels. Others may be wired so that their rising is what interrupts: then a line has to fall before it interrupts again, and what comes
+        // while one cause is acknowledged keeps it up.
+        let looks = if matches!(line, Line::Pci { .. }) { 1 } else { LOOKS_MAX };
+        ENTRIES.get(source.0)?.line.call_once(|| (device, looks));
         machine::interrupts::connect(source.0, line)?;
         Some(source)
     }
@@ -80,9 +83,8 @@ impl Source {
 /// Takes an interrupt: counts it, and has its device let go of its line. Called by the machine's handler.
 pub(crate) fn arrived(source: usize) {
     let Some(entry) = ENTRIES.get(source) else { return };
-    let has_cause = entry.line.get().is_none_or(|line| {
-        // Where it is the line's rising that interrupts, it has to fall first: what came while one cause was acknowledged keeps it up.
-        let causes = (0..LOOKS_MAX).map(|_| line.acknowledge());
+    let has_cause = entry.line.get().is_none_or(|(line, looks)| {
+        let causes = (0..*looks).map(|_| line.acknowledge());
         causes.take_while(|cause| cause.used_buffer || cause.configuration_change).count() > 0
     });
     if has_cause {

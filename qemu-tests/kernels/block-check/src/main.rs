@@ -2,7 +2,8 @@
 //!
 //! On the first virtio disk.
 //!
-//! Command line: `seed=N`, the seed of what is written; `requests=N`, how many further requests to send, in bursts; `queue=N`, the
+//! Command line: `seed=N`, the seed of what is written; `requests=N`, how many further requests to send, in bursts; `singles=N`, how many to
+//! send one by one; `queue=N`, the
 //! most descriptors to use; `interrupts=msi-x|line|polling`, how to learn of what is done (polling, unless it says otherwise).
 
 #![no_std]
@@ -89,6 +90,11 @@ fn run() -> Result<(), String> {
 
     if let Some(requests) = argument("requests") {
         bursts(&mut disk, requests)?;
+    }
+    if let Some(requests) = argument("singles") {
+        for _ in 0..requests {
+            disk.read_blocking(Sector(0), &mut [0; SECTOR], patience()).map_err(|error| error.to_string())?;
+        }
     }
     interrupts(&disk)?;
 
