@@ -43,6 +43,8 @@ pub mod pci;
 #[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
 mod time;
 
+#[cfg(target_arch = "x86_64")]
+pub use machine::iommu;
 pub use machine::memory::{DMA, Dma, MMIO, Mmio};
 pub use machine::{clock, command_line, console, cpus};
 

@@ -1,11 +1,13 @@
-//! What ACPI is needed for: the place of PCI's configuration space, processors and I/O APICs.
+//! What ACPI is needed for: the place of PCI's configuration space, processors and I/O APICs, the IOMMU.
 
 use alloc::vec::Vec;
 use core::ptr::NonNull;
+use core::slice;
 
 use acpi::madt::{Madt, MadtEntry};
 use acpi::mcfg::Mcfg;
-use acpi::{AcpiHandler, AcpiTables, PhysicalMapping};
+use acpi::sdt::{SdtHeader, Signature};
+use acpi::{AcpiHandler, AcpiTable, AcpiTables, PhysicalMapping};
 
 use super::pvh;
 use super::topology::{IoApicPlace, Override, Polarity, Topology};
@@ -77,4 +79,47 @@ pub(super) fn topology() -> Option<Topology> {
         }
     }
     Some(topology)
+}
+
+/// The table of remapping units; structures of several kinds follow, 48 bytes from its beginning.
+#[repr(C, packed)]
+struct Dmar {
+    header: SdtHeader,
+}
+
+// SAFETY: every table has that header, and this is the whole structure.
+unsafe impl AcpiTable for Dmar {
+    const SIGNATURE: Signature = Signature::DMAR;
+
+    fn header(&self) -> &SdtHeader {
+        &self.header
+    }
+}
+
+/// Where the registers of the machine's remapping unit are (VT-d, section "DMA Remapping Hardware Unit Definition Structure"). `None` if there is none, or if there are several: each is
+/// for some of the functions then, which is not looked into here.
+pub(super) fn remapping_unit() -> Option<u64> {
+    const STRUCTURES: usize = 48;
+    /// The kind of structures that describe a unit; in one its segment is at 6, its address at 8.
+    const UNIT: u8 = 0;
+
+    let table = tables()?.find_table::<Dmar>().ok()?;
+    let start = table.virtual_start().as_ptr().cast::<u8>();
+    // SAFETY: the whole table is mapped, and firmware does not change it.
+    let bytes = unsafe { slice::from_raw_parts(start, table.region_length()) };
+    let mut structures = bytes.get(STRUCTURES..)?;
+    let mut unit = None;
+    // Each begins with its kind and its length, of 16 bits both.
+    while let [kind, 0, low, high, ..] = *structures {
+        let length = usize::from(u16::from_le_bytes([low, high]));
+        let (structure, rest) = structures.split_at_checked(length)?;
+        structures = Some(rest).filter(|_| length > 0)?;
+        if kind == UNIT {
+            let address = structure.get(8..)?.first_chunk()?;
+            let is_first = unit.replace(u64::from_le_bytes(*address)).is_none();
+            unit = unit.filter(|_| is_first && structure[6..8] == [0, 0]);
+            unit?;
+        }
+    }
+    unit
 }

@@ -14,6 +14,7 @@ mod descriptors;
 mod exceptions;
 pub(crate) mod exit;
 pub(crate) mod interrupts;
+pub mod iommu;
 pub(crate) mod memory;
 mod mp_table;
 pub(crate) mod pci_access;

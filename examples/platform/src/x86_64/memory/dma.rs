@@ -1,7 +1,7 @@
 //! What the drivers ask of a kernel: memory for devices, and windows onto their registers.
 //!
 //! This kernel's memory is mapped at its physical addresses, every device reaches all of it, and there is no IOMMU. So an address means the same to
-//! everybody, and mapping a buffer is nothing. A kernel with virtual memory translates here; one with an IOMMU programs it here.
+//! everybody, and mapping a buffer is nothing. A kernel with virtual memory translates here; one with an IOMMU programs it, as `iommu/domain.rs` does.
 
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
