@@ -134,6 +134,11 @@ pub struct Wiring {
 }
 
 impl Device {
+    /// The PCI function that it is, if it is one.
+    pub fn address(&self) -> Option<PciAddress> {
+        self.address
+    }
+
     /// Connects the device's interrupts before it is started: for a driver with one queue. With `wanted` that way and no other, else the best that device and machine have.
     ///
     /// # Errors

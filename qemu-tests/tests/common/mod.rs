@@ -17,16 +17,23 @@ pub fn check(machine: Machine, sectors: u64, device: &DiskDevice) -> String {
 
 /// The same, with more on the kernel's command line.
 pub fn check_with(machine: Machine, sectors: u64, device: &DiskDevice, more: &str) -> String {
+    check_guest(sectors, device, |seed, image| {
+        Qemu::new(machine, "kernel-block-check")
+            .append(format!("seed={seed}{more}"))
+            .disk(image, device.clone())
+            .run_to("block check: done")
+    })
+}
+
+/// The same, with a guest of the caller's, which is told a seed and has the disk.
+pub fn check_guest(sectors: u64, device: &DiskDevice, run: impl FnOnce(u64, &Image) -> String) -> String {
     let (old, new) = (random_seed(), random_seed());
     let image = Image::random(sectors, old);
     let reads: Vec<_> = ranges_read(sectors)
         .map(|(first, count)| format!("read {first} {count} {:016x}", checksum(&image.read(first, count))))
         .collect();
 
-    let output = Qemu::new(machine, "kernel-block-check")
-        .append(format!("seed={new}{more}"))
-        .disk(&image, device.clone())
-        .run_to("block check: done");
+    let output = run(new, &image);
 
     assert!(output.contains(&format!("capacity: {sectors} sectors")), "{output}");
     assert!(output.contains("refusals: ok"), "{output}");
