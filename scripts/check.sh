@@ -17,16 +17,18 @@ step "lints (library without default features)"
 cargo clippy -q -p virtio-guest --no-default-features -- -D warnings
 step "lints (ring benchmark)"
 cargo clippy -q -p ring-bench --all-targets -- -D warnings
-bare_metal=(example-platform example-block)
-for kernel in qemu-tests/kernels/*/Cargo.toml; do
-  [ -f "$kernel" ] && bare_metal+=("$(sed -n 's/^name = "\(.*\)"/\1/p' "$kernel" | head -1)")
+targets=(x86_64-unknown-none aarch64-unknown-none riscv64gc-unknown-none-elf)
+for manifest in examples/*/Cargo.toml qemu-tests/kernels/*/Cargo.toml; do
+  package=$(sed -n 's/^name = "\(.*\)"/\1/p' "$manifest" | head -1)
+  # A manifest may say for which architectures a program is: `[package.metadata] architectures = ["x86_64"]`.
+  only=$(sed -n 's/^architectures = \["\(.*\)"\]/\1/p' "$manifest")
+  step "lints (bare metal: $package${only:+, $only only})"
+  # Each by itself: features that one asks for (a heap) would be another's, too.
+  for target in "${targets[@]}"; do
+    [[ -n $only && $target != "$only"* ]] || cargo clippy -q --release --target "$target" -p "$package" -- -D warnings
+  done
 done
-step "lints (bare metal: ${bare_metal[*]//-p /})"
-# Each by itself: features that one asks for (a heap) would be another's, too.
-for package in "${bare_metal[@]}"; do
-  cargo clippy -q --release --target x86_64-unknown-none -p "$package" -- -D warnings
-done
-for target in x86_64-unknown-none aarch64-unknown-none riscv64gc-unknown-none-elf; do
+for target in "${targets[@]}"; do
   step "library for $target"
   cargo build -q -p virtio-guest --no-default-features --target "$target"
 done

@@ -1,7 +1,7 @@
 //! What a kernel needs before it can use `virtio-guest`: boot, memory, console, clock, devices.
 //!
-//! Made to be read and copied from. What a driver asks of a kernel is in two files: `memory/dma.rs` implements
-//! [`Hal`](virtio_guest::hal::Hal) and [`MapMmio`](virtio_guest::hal::MapMmio), `clock.rs` a
+//! Made to be read and copied from. What a driver asks of a kernel is in two files: `dma.rs` implements
+//! [`Hal`](virtio_guest::hal::Hal) and [`MapMmio`](virtio_guest::hal::MapMmio), `time.rs` a
 //! [`Patience`](virtio_guest::hal::Patience).
 //!
 //! A program says what to run once the machine is up:
@@ -35,18 +35,19 @@ mod machine;
 #[path = "riscv64/mod.rs"]
 mod machine;
 
+pub mod console;
 #[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
 mod device_tree;
 pub mod devices;
+mod dma;
 pub mod interrupts;
 pub mod pci;
-#[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
 mod time;
 
+pub use dma::{DMA, Dma, MMIO, Mmio};
 #[cfg(target_arch = "x86_64")]
 pub use machine::iommu;
-pub use machine::memory::{DMA, Dma, MMIO, Mmio};
-pub use machine::{clock, command_line, console, cpus};
+pub use machine::{clock, command_line, cpus};
 
 use core::fmt::Display;
 

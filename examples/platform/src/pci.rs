@@ -11,7 +11,7 @@ use virtio_guest::transport::pci::bus::{Bus, Found};
 
 use crate::{machine, println};
 
-pub use crate::machine::pci_access::PciAccess;
+pub use crate::machine::PciAccess;
 
 /// Where PCI begins.
 #[derive(Clone, Debug)]

@@ -44,6 +44,7 @@ pub struct Date {
     pub second: u8,
 }
 
+#[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
 impl Date {
     /// The date of a number of seconds since 1970, in the Gregorian calendar.
     #[expect(

@@ -9,8 +9,8 @@ use aarch64_cpu::registers::{CNTFRQ_EL0, CNTVCT_EL0, Readable};
 use virtio_guest::hal::AccessWidth;
 use virtio_guest::raw::Registers;
 
-use super::memory::MMIO;
 use crate::device_tree;
+use crate::dma::MMIO;
 
 pub use crate::time::{Date, Deadline, since, within_millis};
 

@@ -7,15 +7,14 @@
 
 mod boot;
 pub mod clock;
-pub mod console;
 pub mod cpus;
 mod exceptions;
 pub(crate) mod exit;
 pub(crate) mod interrupts;
 pub(crate) mod memory;
-pub(crate) mod pci_access;
+pub(crate) mod serial;
 
-pub use crate::device_tree::command_line;
+pub use crate::device_tree::{PciAccess, command_line};
 pub(crate) use crate::device_tree::{pci_buses as pci_host, slots};
 
 unsafe extern "C" {
@@ -29,7 +28,7 @@ extern "C" fn machine_main(device_tree: usize) -> ! {
     exceptions::init();
     // SAFETY: the boot code passes on where memory begins, once; QEMU puts the tree there, where it is mapped read-only.
     unsafe { crate::device_tree::init(device_tree) };
-    console::init();
+    crate::console::init();
     memory::init();
     interrupts::init();
     kernel_main()

@@ -6,15 +6,18 @@
 //! Addresses below a bus that translates them (`ranges` that is neither absent at the root nor empty) are not followed: the buses that we look into,
 //! on QEMU's machines, are mapped one to one. PCI is apart, in `pci.rs`.
 
+mod ecam;
 mod pci;
 
 use alloc::vec::Vec;
+use core::ptr::NonNull;
 
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::standard::NodeStandard;
 use dtoolkit::{Node, Property};
 use spin::Once;
 
+pub use ecam::PciAccess;
 pub(crate) use pci::{pci_buses, pci_host};
 
 use crate::devices::Slot;
@@ -28,6 +31,11 @@ pub(crate) struct Range {
 }
 
 impl Range {
+    /// Maps registers that are there. `None` if they cannot be, or if it is memory.
+    pub(crate) fn map(self) -> Option<NonNull<u8>> {
+        crate::machine::memory::map_registers(self.address, usize::try_from(self.bytes).ok()?)
+    }
+
     /// The first address behind it.
     pub(crate) const fn end(self) -> u64 {
         self.address.saturating_add(self.bytes)

@@ -9,8 +9,8 @@ use virtio_guest::hal::AccessWidth;
 use virtio_guest::raw::Registers;
 
 use super::csr;
-use super::memory::MMIO;
 use crate::device_tree::{self, number};
+use crate::dma::MMIO;
 
 pub use crate::time::{Date, Deadline, since, within_millis};
 

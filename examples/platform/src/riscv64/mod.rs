@@ -10,16 +10,15 @@
 
 mod boot;
 pub mod clock;
-pub mod console;
 pub mod cpus;
 mod csr;
 pub(crate) mod exit;
 pub(crate) mod interrupts;
 pub(crate) mod memory;
-pub(crate) mod pci_access;
+pub(crate) mod serial;
 mod traps;
 
-pub use crate::device_tree::command_line;
+pub use crate::device_tree::{PciAccess, command_line};
 pub(crate) use crate::device_tree::{pci_buses as pci_host, slots};
 
 use crate::device_tree;
@@ -36,7 +35,7 @@ extern "C" fn machine_main(hart: usize, tree: usize) -> ! {
     unsafe { device_tree::init(tree) };
     cpus::init(hart);
     exit::init();
-    console::init();
+    crate::console::init();
     memory::init();
     clock::init();
     interrupts::init();

@@ -3,9 +3,10 @@
 use core::time::Duration;
 
 use spin::Once;
-use virtio_guest::hal::Patience;
 
 use super::ports;
+
+pub use crate::time::{Date, Deadline, since, within_millis};
 
 /// Ticks per second of the interval timer.
 const TIMER_HZ: u64 = 1_193_182;
@@ -67,44 +68,6 @@ pub fn now() -> Duration {
     let per_milli = TICKS_PER_MILLI.get().copied().unwrap_or(u64::MAX);
     let ticks = ticks();
     Duration::from_micros(ticks / per_milli * 1000 + ticks % per_milli * 1000 / per_milli)
-}
-
-/// Time since `earlier`, a moment that [`now`] gave.
-pub fn since(earlier: Duration) -> Duration {
-    now().saturating_sub(earlier)
-}
-
-/// A moment until which somebody is willing to wait.
-#[derive(Clone, Copy, Debug)]
-pub struct Deadline(Duration);
-
-impl Patience for Deadline {
-    fn keep_waiting(&mut self) -> bool {
-        core::hint::spin_loop();
-        now() < self.0
-    }
-}
-
-/// Patience for so many milliseconds from now on.
-pub fn within_millis(millis: u64) -> Deadline {
-    Deadline(now() + Duration::from_millis(millis))
-}
-
-/// A date and a time of day, as the machine's clock shows them (QEMU: UTC).
-#[derive(Clone, Copy, Debug)]
-pub struct Date {
-    /// Full year.
-    pub year: u16,
-    /// 1 to 12.
-    pub month: u8,
-    /// 1 to 31.
-    pub day: u8,
-    /// 0 to 23.
-    pub hour: u8,
-    /// 0 to 59.
-    pub minute: u8,
-    /// 0 to 59.
-    pub second: u8,
 }
 
 /// Reads the battery-backed clock.

@@ -8,7 +8,6 @@
 mod acpi;
 mod boot;
 pub mod clock;
-pub mod console;
 pub mod cpus;
 mod descriptors;
 mod exceptions;
@@ -17,9 +16,10 @@ pub(crate) mod interrupts;
 pub mod iommu;
 pub(crate) mod memory;
 mod mp_table;
-pub(crate) mod pci_access;
+mod pci_access;
 mod ports;
 mod pvh;
+pub(crate) mod serial;
 mod topology;
 
 use alloc::vec::Vec;
@@ -30,6 +30,7 @@ use crate::devices::Slot;
 use crate::interrupts::Line;
 use crate::pci::PciHost;
 
+pub use pci_access::PciAccess;
 pub use pvh::command_line;
 
 /// Where virtio over MMIO may be: what the command line names.
@@ -56,7 +57,7 @@ unsafe extern "C" {
 /// The first Rust code: brings the machine up, then runs the program.
 #[unsafe(no_mangle)]
 extern "C" fn machine_main(start_info: usize) -> ! {
-    console::init();
+    crate::console::init();
     descriptors::init();
     // SAFETY: the boot code passes on the address that the loader left in a register, once.
     unsafe { pvh::init(start_info) };

@@ -9,8 +9,8 @@ use spin::{Mutex, Once};
 use virtio_guest::hal::MapMmio;
 
 use super::acpi::{self, EcamRange};
-use super::memory::MMIO;
 use super::ports;
+use crate::dma::MMIO;
 
 /// Bytes of configuration space of one bus.
 const BUS_BYTES: usize = 1 << 20;

@@ -10,8 +10,8 @@ use arm_gic::gicv3::registers::{GicrCtlr, GicrSgi};
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
 use virtio_guest::hal::Hal;
 
+use crate::dma::DMA;
 use crate::interrupts::SOURCES_MAX;
-use crate::machine::memory::DMA;
 
 /// How registers say that memory is shared with processors as they share it: write-back, allocated on reads and writes; inner shareable.
 pub(super) const CACHED: u64 = 7;

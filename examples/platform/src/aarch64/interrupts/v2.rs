@@ -13,7 +13,7 @@ use virtio_guest::raw::Registers;
 
 use super::Controller;
 use crate::device_tree;
-use crate::machine::memory::{MMIO, map_registers};
+use crate::dma::MMIO;
 
 /// We are told only of one security state's interrupts, through the registers that are called group 0's on either side.
 const GROUP: InterruptGroup = InterruptGroup::Group0;
@@ -38,8 +38,8 @@ const SETSPI: u64 = 0x40;
 pub(super) fn find() -> Option<Box<dyn Controller>> {
     let node = ["arm,cortex-a15-gic", "arm,gic-400"].into_iter().find_map(device_tree::compatible)?;
     let mut registers = device_tree::all_registers(node);
-    let distributor = map_registers(registers.next()?)?.cast::<Gicd>();
-    let interface = map_registers(registers.next()?)?;
+    let distributor = registers.next()?.map()?.cast::<Gicd>();
+    let interface = registers.next()?.map()?;
     // SAFETY: the device tree says that these are the distributor's registers, which are mapped for good and nobody else's.
     route_to_this_processor(unsafe { UniqueMmioPointer::new(distributor) });
     // SAFETY: the same for both; the pointer of before is gone.

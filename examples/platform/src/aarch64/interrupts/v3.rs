@@ -17,7 +17,6 @@ use super::its::Its;
 use super::{Controller, lpi};
 use crate::device_tree;
 use crate::machine::cpus::AFFINITY;
-use crate::machine::memory::map_registers;
 
 struct GicV3 {
     distributor: GicDistributor<'static>,
@@ -30,8 +29,8 @@ struct GicV3 {
 pub(super) fn find() -> Option<Box<dyn Controller>> {
     let node = device_tree::compatible("arm,gic-v3")?;
     let mut registers = device_tree::all_registers(node);
-    let distributor = map_registers(registers.next()?)?.cast::<Gicd>();
-    let redistributors = map_registers(registers.next()?)?.cast::<GicrSgi>();
+    let distributor = registers.next()?.map()?.cast::<Gicd>();
+    let redistributors = registers.next()?.map()?.cast::<GicrSgi>();
     // SAFETY: the device tree says that these are the distributor's registers, which are mapped for good and nobody else's.
     let mut distributor = GicDistributor::new(unsafe { UniqueMmioPointer::new(distributor) });
     distributor.enable_all_interrupts(false);

@@ -13,10 +13,7 @@
 //! Nothing is mapped at address 0, the device tree is read-only, too: writes through null pointers, overflowing stacks and writes to constants end in an exception that says
 //! so.
 
-mod dma;
 mod paging;
-
-pub use dma::{DMA, Dma, MMIO, Mmio};
 
 use core::alloc::Layout;
 use core::ops;
@@ -36,7 +33,7 @@ const MEMORY_MAX: u64 = 32 << 30;
 static HEAP: LockedHeap = LockedHeap::empty();
 
 /// Contiguous physical memory for devices.
-static DMA_POOL: LockedHeap = LockedHeap::empty();
+pub(crate) static DMA_POOL: LockedHeap = LockedHeap::empty();
 
 unsafe extern "C" {
     /// The linker script's: the first byte behind the kernel.
@@ -75,13 +72,13 @@ pub(super) fn init() {
 }
 
 /// Maps registers, uncached, at their physical addresses. `None` if they cannot be, or if memory is there: who says so may be a device.
-pub(crate) fn map_registers(range: Range) -> Option<NonNull<u8>> {
-    let end = range.address.checked_add(range.bytes)?;
-    if device_tree::memory().any(|memory| range.address < memory.end() && memory.address < end) {
+pub(crate) fn map_registers(physical_address: u64, size_bytes: usize) -> Option<NonNull<u8>> {
+    let end = physical_address.checked_add(size_bytes as u64)?;
+    if device_tree::memory().any(|memory| physical_address < memory.end() && memory.address < end) {
         return None;
     }
-    paging::map(range.address, end, Kind::REGISTERS)?;
-    NonNull::new(range.address as *mut u8)
+    paging::map(physical_address, end, Kind::REGISTERS)?;
+    NonNull::new(physical_address as *mut u8)
 }
 
 /// Memory for another stack, for good: the block below is not mapped, so that it is noticed if it overflows. `None` if there is no memory left.

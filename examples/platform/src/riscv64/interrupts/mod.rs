@@ -18,9 +18,9 @@ use spin::Mutex;
 use virtio_guest::hal::MsiMessage;
 use virtio_guest::raw::Registers;
 
-use super::memory::MMIO;
 use super::{clock, cpus, csr};
 use crate::device_tree::{self, TreeNode};
+use crate::dma::MMIO;
 use crate::interrupts::{Line, SOURCES_MAX, arrived};
 
 /// What `interrupts-extended` calls the external interrupt of supervisor mode.

@@ -13,14 +13,13 @@
 //! Below 2 GiB only registers are mapped, each when somebody asks for it: writes through null pointers, overflowing stacks and writes to constants end
 //! in an exception that says so.
 
-mod dma;
 pub(super) mod paging;
-
-pub use dma::{DMA, Dma, MMIO, Mmio};
 
 use linked_list_allocator::LockedHeap;
 
-use super::{console, exit};
+use core::ptr::NonNull;
+
+use super::{exit, serial};
 use crate::{device_tree, println};
 use paging::{EXECUTABLE, WRITABLE};
 
@@ -30,7 +29,7 @@ const HEAP_BYTES: usize = 8 << 20;
 static HEAP: LockedHeap = LockedHeap::empty();
 
 /// Contiguous physical memory for devices and page tables.
-static DMA_POOL: LockedHeap = LockedHeap::empty();
+pub(crate) static DMA_POOL: LockedHeap = LockedHeap::empty();
 
 unsafe extern "C" {
     /// The linker script's: the first byte of text and constants, and the first behind them.
@@ -72,7 +71,7 @@ pub(super) fn init() {
 fn start_paging(memory_end: u64) -> Option<()> {
     paging::map(&raw const text_start as u64, &raw const text_end as u64, EXECUTABLE)?;
     paging::map(&raw const data_start as u64, memory_end, WRITABLE)?;
-    let console = console::registers().map(|range| (range.address, range.end()));
+    let console = serial::registers().map(|range| (range.address, range.end()));
     let exit = exit::register().map(|address| (address, address + 4));
     for (start, end) in [console, exit].into_iter().flatten() {
         paging::map(start, end, WRITABLE)?;
@@ -82,7 +81,14 @@ fn start_paging(memory_end: u64) -> Option<()> {
     Some(())
 }
 
-/// Whether a range has no memory in it.
-fn is_no_memory(start: u64, end: u64) -> bool {
-    device_tree::memory().all(|range| end <= range.address || start >= range.end())
+/// Maps registers at their physical addresses; that they are not cached is a property of their place. `None` if they cannot be, or if memory is there: who says so may be a
+/// device.
+pub(crate) fn map_registers(physical_address: u64, size_bytes: usize) -> Option<NonNull<u8>> {
+    let end = physical_address.checked_add(size_bytes as u64)?;
+    let registers = NonNull::new(physical_address as *mut u8)?;
+    if device_tree::memory().any(|memory| physical_address < memory.end() && memory.address < end) {
+        return None;
+    }
+    paging::map(physical_address, end, WRITABLE)?;
+    Some(registers)
 }

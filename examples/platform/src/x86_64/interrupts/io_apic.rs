@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use spin::Mutex;
 use virtio_guest::hal::MapMmio;
 
-use super::super::memory::MMIO;
 use super::super::topology::IoApicPlace;
+use crate::dma::MMIO;
 
 const SELECT: usize = 0;
 const WINDOW: usize = 0x10;

@@ -9,8 +9,8 @@ use core::arch::asm;
 use spin::Once;
 use virtio_guest::hal::MapMmio;
 
-use super::super::memory::MMIO;
 use super::entry::SPURIOUS;
+use crate::dma::MMIO;
 
 /// The model-specific register that says where the registers are, and in which mode.
 const BASE_REGISTER: u32 = 0x1b;

@@ -20,9 +20,10 @@ use alloc::boxed::Box;
 use spin::Mutex;
 use virtio_guest::hal::{self, DeviceAddress, Direction, DmaError, DmaRegion, Hal, MapError};
 
-use super::super::memory::{DMA, PAGE_BYTES};
+use super::super::memory::PAGE_BYTES;
 use super::registers::{Levels, Registers};
 use super::table::{ENTRIES, Table};
+use crate::dma::DMA;
 
 /// Where a domain's addresses begin: the fifth entry of level 3, which stands for 1 GiB.
 const WINDOW: u64 = 4 << 30;

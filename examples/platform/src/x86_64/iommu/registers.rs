@@ -7,8 +7,9 @@ use core::time::Duration;
 use spin::Mutex;
 use virtio_guest::hal::MapMmio;
 
-use super::super::memory::{MMIO, PAGE_BYTES};
+use super::super::memory::PAGE_BYTES;
 use crate::clock;
+use crate::dma::MMIO;
 
 /// Offsets in bytes.
 const CAPABILITY: usize = 0x08;

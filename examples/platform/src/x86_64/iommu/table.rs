@@ -6,7 +6,8 @@ use core::ptr::NonNull;
 
 use virtio_guest::hal::Hal;
 
-use super::super::memory::{DMA, PAGE_BYTES};
+use super::super::memory::PAGE_BYTES;
+use crate::dma::DMA;
 
 /// Entries in a page.
 pub(super) const ENTRIES: usize = 512;

@@ -14,12 +14,11 @@
 //! The page at address 0 is read-only, too (the loader may have left its information there): writes through null pointers, overflowing stacks and
 //! writes to constants end in an exception that says so.
 
-mod dma;
 mod paging;
 
-pub use dma::{DMA, Dma, MMIO, Mmio};
-
 use core::alloc::Layout;
+
+use core::ptr::NonNull;
 
 use linked_list_allocator::LockedHeap;
 
@@ -38,7 +37,7 @@ const LOW_END: u64 = 640 << 10;
 static HEAP: LockedHeap = LockedHeap::empty();
 
 /// Contiguous physical memory for devices and page tables.
-static DMA_POOL: LockedHeap = LockedHeap::empty();
+pub(crate) static DMA_POOL: LockedHeap = LockedHeap::empty();
 
 unsafe extern "C" {
     /// The linker script's: the first byte behind the kernel.
@@ -94,4 +93,19 @@ pub(super) fn low_page() -> Option<u64> {
         is_usable && pvh::loaded().all(|loaded| loaded.end <= start || end <= loaded.start)
     };
     (1..LOW_END / PAGE_BYTES).find(is_free)
+}
+
+/// Maps registers, uncached, at their physical addresses. `None` if they cannot be, or if memory is there: who says so may be a device.
+pub(crate) fn map_registers(physical_address: u64, size_bytes: usize) -> Option<NonNull<u8>> {
+    let end = physical_address.checked_add(size_bytes as u64)?;
+    let is_memory = |range: &MemoryRange| {
+        range.is_usable()
+            && physical_address < range.address.saturating_add(range.bytes)
+            && range.address < end
+    };
+    if pvh::memory_map().iter().any(is_memory) {
+        return None;
+    }
+    paging::map_device_memory(physical_address, end)?;
+    NonNull::new(physical_address as *mut u8)
 }

@@ -23,7 +23,6 @@ use virtio_guest::hal::MsiMessage;
 use super::lpi::{self, CACHED, INNER_SHAREABLE};
 use crate::device_tree;
 use crate::interrupts::SOURCES_MAX;
-use crate::machine::memory::map_registers;
 use queue::{Command, Queue};
 
 /// The service's registers, as far as they are used.
@@ -98,7 +97,7 @@ impl Its {
     /// The service that the device tree names, set up to send interrupts to one redistributor, which takes them.
     pub(super) fn find(redistributor: &UniqueMmioPointer<'_, GicrSgi>) -> Option<Self> {
         let range = device_tree::registers(device_tree::compatible("arm,gic-v3-its")?)?;
-        let registers: NonNull<Gits> = map_registers(range)?.cast();
+        let registers: NonNull<Gits> = range.map()?.cast();
         // SAFETY: the device tree says that the service's registers are there, which are mapped for good and nobody else's.
         let mut registers = unsafe { UniqueMmioPointer::new(registers) };
         let typer = Typer(field_shared!(registers, typer).read());

@@ -4,11 +4,8 @@
 
 use pci_types::{ConfigRegionAccess, PciAddress};
 use spin::Once;
-use virtio_guest::hal::MapMmio;
 
-use super::device_tree;
-use super::memory::MMIO;
-use crate::device_tree::Range;
+use super::{Range, pci_host};
 
 /// Bytes of configuration space of one bus.
 const BUS_BYTES: u64 = 1 << 20;
@@ -35,15 +32,14 @@ impl PciAccess {
 
     fn ecam() -> Option<Ecam> {
         *ECAM.call_once(|| {
-            let host = device_tree::pci_host()?;
+            let host = pci_host()?;
             let Range { address: base, bytes } = host.ecam;
             let (first_bus, last_bus) = host.buses().into_inner();
             let buses = u64::from(last_bus.checked_sub(first_bus)?) + 1;
             if bytes < buses * BUS_BYTES {
                 return None;
             }
-            // SAFETY: the device tree says that configuration space is there, and nobody but this module accesses it.
-            unsafe { MMIO.map_mmio(base, usize::try_from(bytes).ok()?) }?;
+            host.ecam.map()?;
             Some(Ecam { base, first_bus, last_bus })
         })
     }

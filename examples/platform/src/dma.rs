@@ -1,7 +1,7 @@
 //! What the drivers ask of a kernel: memory for devices, and windows onto their registers.
 //!
 //! This kernel's memory is mapped at its physical addresses, every device reaches all of it, and there is no IOMMU. So an address means the same to
-//! everybody, and mapping a buffer is nothing. A kernel with virtual memory translates here; one with an IOMMU programs it here.
+//! everybody, and mapping a buffer is nothing. A kernel with virtual memory translates here; one with an IOMMU programs it, as `x86_64/iommu/domain.rs` does.
 
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
@@ -10,8 +10,7 @@ use virtio_guest::hal::{
     DeviceAddress, Direction, DmaError, DmaRegion, Hal, MapError, MapMmio, RegisterWindow,
 };
 
-use super::DMA_POOL;
-use crate::device_tree::{self, Range};
+use crate::machine::memory::{self, DMA_POOL};
 
 /// This kernel's memory, as devices see it.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +20,7 @@ pub struct Dma;
 pub const DMA: Dma = Dma;
 
 // SAFETY: the pool's memory is physical memory that nothing else lies in; pointers and physical addresses are the same numbers, device accesses are
-// coherent on this machine (its device tree says `dma-coherent`), and nothing is taken back but by `free_dma`.
+// coherent on these machines (on Arm and RISC-V the device tree says `dma-coherent`), and nothing is taken back but by `free_dma`.
 unsafe impl Hal for Dma {
     fn allocate_dma(&self, layout: Layout) -> Result<DmaRegion, DmaError> {
         let pointer = DMA_POOL.lock().allocate_first_fit(layout).map_err(|()| DmaError)?;
@@ -42,23 +41,25 @@ unsafe impl Hal for Dma {
     unsafe fn unmap(&self, _: DeviceAddress, _: NonNull<[u8]>, _: Direction) {}
 }
 
-/// Maps device registers at their physical addresses, and I/O ports where the PCI host has them in memory.
+/// Maps device registers at their physical addresses.
 #[derive(Clone, Copy, Debug)]
 pub struct Mmio;
 
 /// The one value of [`Mmio`].
 pub const MMIO: Mmio = Mmio;
 
-// SAFETY: the window is mapped as device memory, at exactly the physical address, and never unmapped; what is ordinary memory is not mapped so.
+// SAFETY: the window is mapped as device memory (uncached), at exactly the physical address, and never unmapped; ordinary memory is not mapped so, whoever says that registers
+// are there.
 unsafe impl MapMmio for Mmio {
     unsafe fn map_mmio(&self, physical_address: u64, size_bytes: usize) -> Option<RegisterWindow> {
-        let range = Range { address: physical_address, bytes: size_bytes as u64 };
-        super::map_registers(range).map(RegisterWindow::Memory)
+        memory::map_registers(physical_address, size_bytes).map(RegisterWindow::Memory)
     }
 
+    /// Where processors have no instructions for ports, the PCI host has a window of memory behind which they are.
+    #[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
     unsafe fn map_ports(&self, port: u32, size_bytes: usize) -> Option<RegisterWindow> {
-        let bytes = size_bytes as u64;
-        let address = device_tree::pci_host()?.ports()?.memory_address(port.into(), bytes)?;
-        super::map_registers(Range { address, bytes }).map(RegisterWindow::Memory)
+        let ports = crate::device_tree::pci_host()?.ports()?;
+        let address = ports.memory_address(port.into(), size_bytes as u64)?;
+        memory::map_registers(address, size_bytes).map(RegisterWindow::Memory)
     }
 }

@@ -1,12 +1,10 @@
-//! The serial console, and a `log` sink on it.
+//! The serial port that the device tree names.
 
-use core::fmt::{self, Write};
+use core::fmt::Write;
 
 use arm_pl011_uart::{DataBits, LineConfig, PL011Registers, Parity, StopBits, Uart, UniqueMmioPointer};
-use log::{LevelFilter, Log, Metadata, Record};
 use spin::Mutex;
 
-use super::memory;
 use crate::device_tree;
 
 /// How fast the line is, in bits per second.
@@ -14,48 +12,24 @@ const BAUD_RATE: u32 = 115_200;
 /// What drives it, unless the device tree says otherwise: 24 MHz.
 const CLOCK_HZ: u32 = 24_000_000;
 
-/// Locked for one piece of text at a time, never while something is being formatted: a panic or an exception in there can still print.
 static CONSOLE: Mutex<Option<Uart<'static>>> = Mutex::new(None);
 
-struct Port;
-
-impl Write for Port {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        CONSOLE.lock().as_mut().map_or(Ok(()), |uart| uart.write_str(text))
+/// Writes a piece of text.
+pub(crate) fn write(text: &str) {
+    if let Some(uart) = CONSOLE.lock().as_mut() {
+        // It takes everything.
+        let _ = uart.write_str(text);
     }
 }
 
-/// Prints a line. Use [`println!`](crate::println).
-pub fn print_line(line: fmt::Arguments<'_>) {
-    // A serial port takes everything; a formatter that fails has printed what it could.
-    let _ = writeln!(Port, "{line}");
-}
-
-struct Sink;
-
-impl Log for Sink {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        print_line(format_args!("[{}] {}: {}", record.level(), record.target(), record.args()));
-    }
-
-    fn flush(&self) {}
-}
-
-pub(super) fn init() {
+pub(crate) fn init() {
     *CONSOLE.lock() = uart();
-    if log::set_logger(&Sink).is_ok() {
-        log::set_max_level(LevelFilter::Info);
-    }
 }
 
 /// The one that the device tree names, made ready.
 fn uart() -> Option<Uart<'static>> {
     let node = device_tree::console()?;
-    let registers = memory::map_registers(device_tree::registers(node)?)?.cast::<PL011Registers>();
+    let registers = device_tree::registers(node)?.map()?.cast::<PL011Registers>();
     // SAFETY: the registers are mapped for good, and nobody else has them.
     let registers = unsafe { UniqueMmioPointer::new(registers) };
     let mut uart = Uart::new(registers);
