@@ -4,6 +4,8 @@
 //! are register writes like others here (`ioeventfd=off`: with it they would not be traced). The table is written to `register-accesses.md` in the folder that cargo has
 //! for tests' files.
 
+#![allow(clippy::cast_precision_loss, reason = "counts are small")]
+
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
