@@ -1,7 +1,8 @@
 //! Where interrupts enter, and what is done with each.
 //!
-//! They come only while [`wait`](super::wait) sleeps. The stubs keep the registers that a function may use; there are no others to keep, for this
-//! kernel is compiled for processors without floating point and vectors.
+//! They come only while [`wait`](super::wait) sleeps, and one at a time: the code that was interrupted goes on with interrupts switched off, so that a device that interrupts again and again
+//! does not keep it from going on. The stubs keep the registers that a function may use; there are no others to keep, for this kernel is compiled for processors without
+//! floating point and vectors.
 
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,9 @@ pub(super) const SOURCES: u8 = SOURCES_MAX as u8;
 pub(super) const TIMER: u8 = FIRST_SOURCE + SOURCES;
 /// The vector of interrupts that went away before they were taken.
 pub(super) const SPURIOUS: u8 = 0xff;
+
+/// In the processor's flags: interrupts are let through.
+const INTERRUPTS_ON: u32 = 1 << 9;
 
 global_asm!(
     r#"
@@ -56,12 +60,13 @@ interrupt_common:                   // rsp is a multiple of 16 here
     pop rcx
     pop rax
     add rsp, 8
-    iretq
 
     .global interrupt_spurious
 interrupt_spurious:
+    and qword ptr [rsp + 2 * 8], ~{interrupts_on}   // the interrupted code's flags
     iretq
     "#,
+    interrupts_on = const INTERRUPTS_ON,
     first = const FIRST_SOURCE,
     sources = const SOURCES,
 );

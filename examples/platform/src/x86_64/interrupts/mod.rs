@@ -95,7 +95,7 @@ fn sharing(source: usize) -> impl Iterator<Item = usize> {
 /// Sleeps until at least one interrupt was handled, or until that moment of the clock. One that arrived before is handled at once.
 pub(crate) fn wait(until: Duration) {
     let before = entry::handled();
-    // SAFETY: enables interrupts for one instruction; their handlers keep all registers.
+    // SAFETY: lets one interrupt through; its handler keeps all registers, and switches interrupts off again.
     unsafe { asm!("sti", "nop", "cli") };
     while entry::handled() == before {
         let left = until.saturating_sub(clock::now());
