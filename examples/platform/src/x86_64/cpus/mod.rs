@@ -6,6 +6,7 @@
 mod trampoline;
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::arch::asm;
 use core::time::Duration;
 
@@ -30,8 +31,8 @@ struct Task {
 }
 
 static TASK: Mutex<Option<Task>> = Mutex::new(None);
-/// Held while a processor is started.
-static STARTING: Mutex<()> = Mutex::new(());
+/// Processors that were started; locked while one is.
+static STARTED: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
 /// The local APICs' numbers of all processors but the boot processor, which need not be the first of firmware's list.
 fn others() -> impl Iterator<Item = u8> {
@@ -44,12 +45,16 @@ pub fn count() -> usize {
     others().count() + 1
 }
 
-/// Starts another processor, which runs `entry(index)` on a stack of its own and, when that returns, halts for good. Interrupts stay with the boot processor.
+/// Starts another processor, which runs `entry(index)` on a stack of its own and, when that returns, halts for good. Interrupts stay with the boot processor, which
+/// is also the one to call this.
 ///
 /// # Errors
-/// There is no such processor, or it does not come up.
+/// There is no such processor, it was started before, or it does not come up.
 pub fn start(index: usize, entry: fn(usize)) -> Result<(), &'static str> {
-    let _starting = STARTING.lock();
+    let mut started = STARTED.lock();
+    if started.contains(&index) {
+        return Err("the processor was started before");
+    }
     let number =
         index.checked_sub(1).and_then(|other| others().nth(other)).ok_or("there is no such processor")?;
     let stack_top = memory::new_stack(STACK_BYTES).ok_or("there is no memory for a stack")?;
@@ -61,12 +66,16 @@ pub fn start(index: usize, entry: fn(usize)) -> Result<(), &'static str> {
     for patience in [AFTER_STARTUP, UP_WITHIN] {
         local_apic::send_startup(number, page);
         if pause_until(patience, || TASK.lock().is_none()) {
-            return Ok(());
+            break;
         }
     }
-    local_apic::send_init(number);
-    *TASK.lock() = None;
-    Err("the processor does not come up")
+    // From here on it finds nothing to do, however late it comes.
+    if TASK.lock().take().is_some() {
+        local_apic::send_init(number);
+        return Err("the processor does not come up");
+    }
+    started.push(index);
+    Ok(())
 }
 
 /// Looks again and again, for so long.
