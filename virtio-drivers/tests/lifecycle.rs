@@ -342,7 +342,7 @@ fn interrupts_have_causes_only_while_the_device_is_there() {
         "spurious"
     );
 
-    bench.device.raise_used();
+    bench.device.raise_used(0);
     bench.device.raise_config();
     let cause = bench.running.acknowledge_interrupt();
     assert!(cause.used_buffer && cause.configuration_change, "one read shows and clears both");

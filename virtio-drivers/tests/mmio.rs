@@ -222,7 +222,7 @@ fn interrupts_are_acknowledged_for_what_was_handled() {
         assert_eq!(transport.acknowledge_interrupt(), InterruptCause::default(), "nothing was raised");
         for (raise_used, raise_config) in [(true, false), (false, true), (true, true)] {
             if raise_used {
-                model.raise_used();
+                model.raise_used(0);
             }
             if raise_config {
                 model.raise_config();
@@ -233,7 +233,7 @@ fn interrupts_are_acknowledged_for_what_was_handled() {
         }
         model.assert_driver_was_correct();
 
-        model.raise_used();
+        model.raise_used(0);
         model.misbehave(|lies| lies.all_ones = true);
         assert_eq!(transport.acknowledge_interrupt(), InterruptCause::default());
     }

@@ -45,7 +45,7 @@ fn an_opened_function_decodes_memory_and_may_reach_it() {
     let transport = open(&device).unwrap();
 
     assert_eq!(transport.device_type(), DeviceType::BLOCK);
-    assert_eq!(device.command(), 0b111, "as before, and a master of the bus");
+    assert_eq!(device.command(), 0x400 | 0b111, "as before, a master of the bus, and with its line off");
     assert_eq!(device.bar_writes_while_decoding(), 0, "BARs are sized with decoding off");
     device.assert_driver_was_correct();
 }

@@ -14,7 +14,8 @@
 //! - [`PciDevice`]: `builder` or `block`; the driver's side is `config_read`, `config_write`,
 //!   `bar_read`, `bar_write`; the test's side is `driver_errors`, `assert_driver_was_correct`,
 //!   `notifications`, `last_notification`, `queue`, `device_queue`, `set_config`, `raise_used`, `raise_config`, `set_needs_reset` and
-//!   `misbehave(|lies| ...)`. Capability lists are scripted with [`pci::Capability`] and
+//!   `misbehave(|lies| ...)`. With `Builder::msi_x` it sends messages (`take_messages`), else it pulls its line (`line_is_raised`); with
+//!   `Builder::legacy` or `transitional` it has the ports of before version 1. Capability lists are scripted with [`pci::Capability`] and
 //!   `edit_capabilities`, BARs with [`pci::Bar`].
 //! - [`MmioDevice`]: a device behind MMIO registers, of version 2 or 1: `new`, `legacy`, `read`, `write`; its test's side is the
 //!   [`PciDevice`] that it is made of.

@@ -35,13 +35,26 @@ pub fn claim(device: &PciDevice) -> PciFunction<ConfigSpace> {
     unsafe { PciFunction::claim(ConfigSpace(device.clone()), PciAddress::new(segment, bus, slot, function)) }
 }
 
-/// Maps the modelled function's BARs: calls instead of loads and stores. Windows live as long as the test process, as those
+/// Maps the modelled function's BARs, in memory and in I/O space: calls instead of loads and stores. Windows live as long as the test process, as those
 /// of a kernel do.
 pub struct Mapper(pub PciDevice);
 
 struct Window {
     device: PciDevice,
     address: u64,
+    is_ports: bool,
+}
+
+impl Window {
+    /// The BAR that decodes the register at `offset`, and where in it that is.
+    fn place(&self, offset: usize) -> Option<(u8, u64)> {
+        let address = self.address.checked_add(offset as u64)?;
+        if self.is_ports { self.device.io_bar_at(address) } else { self.device.memory_bar_at(address) }
+    }
+
+    fn leak(self) -> RegisterWindow {
+        RegisterWindow::Handler(Box::leak(Box::new(self)))
+    }
 }
 
 pub(crate) const fn bytes(width: AccessWidth) -> u8 {
@@ -55,14 +68,14 @@ pub(crate) const fn bytes(width: AccessWidth) -> u8 {
 // SAFETY: each access goes to the modelled device, as it is.
 unsafe impl RegisterHandler for Window {
     fn read(&self, offset: usize, width: AccessWidth) -> u32 {
-        match self.device.memory_bar_at(self.address + offset as u64) {
+        match self.place(offset) {
             Some((bar, offset)) => self.device.bar_read(bar, offset, bytes(width)),
             None => u32::MAX >> (32 - 8 * width.bytes()),
         }
     }
 
     fn write(&self, offset: usize, width: AccessWidth, value: u32) {
-        if let Some((bar, offset)) = self.device.memory_bar_at(self.address + offset as u64) {
+        if let Some((bar, offset)) = self.place(offset) {
             self.device.bar_write(bar, offset, bytes(width), value);
         }
     }
@@ -71,7 +84,10 @@ unsafe impl RegisterHandler for Window {
 // SAFETY: the window is made of calls; there is no memory behind it.
 unsafe impl MapMmio for Mapper {
     unsafe fn map_mmio(&self, physical_address: u64, _: usize) -> Option<RegisterWindow> {
-        let window = Window { device: self.0.clone(), address: physical_address };
-        Some(RegisterWindow::Handler(Box::leak(Box::new(window))))
+        Some(Window { device: self.0.clone(), address: physical_address, is_ports: false }.leak())
+    }
+
+    unsafe fn map_ports(&self, port: u32, _: usize) -> Option<RegisterWindow> {
+        Some(Window { device: self.0.clone(), address: port.into(), is_ports: true }.leak())
     }
 }

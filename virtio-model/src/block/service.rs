@@ -69,7 +69,7 @@ impl State {
         let mut completed = 0;
         let outcome = self
             .take_requests(device, memory, index, features, &mut running)
-            .and_then(|()| self.complete(device, memory, features, &mut running, &mut completed));
+            .and_then(|()| self.complete(device, memory, index, features, &mut running, &mut completed));
         if let Err(error) = outcome {
             device.report_driver_error(format!("queue {index}: {error}"));
             device.set_needs_reset();
@@ -118,6 +118,7 @@ impl State {
         &mut self,
         device: &PciDevice,
         memory: &AddressSpace,
+        index: u16,
         features: u128,
         running: &mut Running,
         completed: &mut usize,
@@ -138,7 +139,7 @@ impl State {
         if *completed != 0 {
             let published = running.ring.publish_used()?;
             if running.ring.needs_interrupt(published)? {
-                device.raise_used();
+                device.raise_used(index);
             }
         }
         Ok(())

@@ -10,8 +10,8 @@ use crate::pci::status::{DRIVER_OK, feature};
 const NO_REGION: u64 = u64::MAX;
 
 impl State {
-    fn registers(&self) -> Registers {
-        self.mmio.clone().expect("the device is behind MMIO")
+    fn registers(&self) -> &Registers {
+        self.mmio.as_ref().expect("the device is behind MMIO")
     }
 
     fn is_wide(&mut self, offset: u64, width: u8) -> bool {
@@ -30,11 +30,10 @@ impl State {
         if !self.is_wide(offset, width) {
             return u32::MAX;
         }
-        let registers = self.registers();
         match (offset, self.is_legacy) {
-            (0x000, _) => registers.magic,
-            (0x004, _) => registers.version,
-            (0x008, _) => registers.device_type,
+            (0x000, _) => self.registers().magic,
+            (0x004, _) => self.registers().version,
+            (0x008, _) => self.registers().device_type,
             (0x00c, _) => 0x554d_4551,
             (0x010, _) => {
                 crate::pci::common::feature_word(self.presented_features(), self.device_feature_select)
@@ -43,17 +42,11 @@ impl State {
                 let lie = self.lies.queue_size;
                 self.selected().map_or(0, |queue| lie.unwrap_or(queue.max_size).into())
             }
-            (0x040, true) => {
-                let page_bytes = u64::from(registers.page_bytes.max(1));
-                let lie = self.lies.queue_already_enabled;
-                let queue = self.selected().filter(|queue| queue.enabled);
-                let page = queue.map_or(0, |queue| queue.descriptor_area / page_bytes);
-                u32::try_from(page).unwrap_or(u32::MAX) | u32::from(lie)
-            }
+            (0x040, true) => self.read_page_number(self.registers().page_bytes),
             (0x044, false) => self.read_queue_word(0x1c).into(),
             (0x060, _) => self.isr.into(),
             (0x070, _) => self.read_status().into(),
-            (0x0b0..=0x0bc, false) => registers.region_word(offset),
+            (0x0b0..=0x0bc, false) => self.registers().region_word(offset),
             (0x0c0, false) if self.negotiated(feature::RING_RESET) => self.read_queue_reset().into(),
             (0x0fc, false) => self.read_generation().into(),
             _ => {
@@ -85,9 +78,12 @@ impl State {
             (0x030, _) => self.queue_select = word,
             (0x038, _) => self.write_queue_word(0x18, word),
             (0x03c, true) => self.set(|registers| registers.queue_align = value),
-            (0x040, true) => self.write_page_number(value),
+            (0x040, true) => {
+                let Registers { page_bytes, queue_align, .. } = *self.registers();
+                self.write_page_number(value, page_bytes, queue_align);
+            }
             (0x044, false) => self.write_queue_word(0x1c, word),
-            (0x050, _) => self.mmio_notify(value),
+            (0x050, _) => self.notify_by_index(value),
             (0x064, _) => self.acknowledge(value),
             (0x070, _) => self.write_status(low),
             (0x080 | 0x084 | 0x090 | 0x094 | 0x0a0 | 0x0a4, false) => {
@@ -117,31 +113,8 @@ impl State {
         }
     }
 
-    /// Legacy: takes the number of a queue's first page, and finds its areas by rule. Spec: §2.7.2.
-    fn write_page_number(&mut self, page: u32) {
-        let Registers { page_bytes, queue_align, .. } = self.registers();
-        if !page_bytes.is_power_of_two() || !queue_align.is_power_of_two() {
-            self.complain(format!("queue placed with pages of {page_bytes} bytes, aligned to {queue_align}"));
-            return;
-        }
-        if page == 0 {
-            self.complain("a queue was taken away without a reset");
-            return;
-        }
-        if !self.queue_is_open() {
-            return;
-        }
-        if let Some(queue) = self.selected() {
-            let size = u64::from(queue.size);
-            queue.descriptor_area = u64::from(page) * u64::from(page_bytes);
-            queue.driver_area = queue.descriptor_area + 16 * size;
-            queue.device_area = (queue.driver_area + 6 + 2 * size).next_multiple_of(queue_align.into());
-        }
-        self.write_queue_word(0x1c, 1);
-    }
-
-    /// Takes a notification. Spec: §4.2.3.3 Available Buffer Notifications.
-    fn mmio_notify(&mut self, value: u32) {
+    /// Takes a notification that begins with the queue's index. Spec: §4.2.3.3 Available Buffer Notifications.
+    pub(crate) fn notify_by_index(&mut self, value: u32) {
         if self.status & DRIVER_OK == 0 {
             self.complain("notification before DRIVER_OK");
         }

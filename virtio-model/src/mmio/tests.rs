@@ -61,7 +61,7 @@ fn a_legacy_configuration_is_read_byte_by_byte() {
 #[test]
 fn only_what_was_raised_is_acknowledged() {
     let device = device();
-    device.device().raise_used();
+    device.device().raise_used(0);
     assert_eq!(device.read(0x60, 4), 1);
     device.write(0x64, 4, 1);
     assert_eq!(device.read(0x60, 4), 0);

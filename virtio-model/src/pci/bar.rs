@@ -71,6 +71,12 @@ impl Bar {
         low_half(self.address >> 32)
     }
 
+    /// Whether the low register can hold all of an address.
+    pub(super) fn is_aligned(&self, value: u32) -> bool {
+        let kind_bits = if self.is_io() { 0b11 } else { 0b1111 };
+        u64::from(value & !kind_bits) & (self.size - 1) == 0
+    }
+
     pub(super) fn write_low(&mut self, value: u32) {
         let high = self.address & !u64::from(u32::MAX);
         self.address = (high | u64::from(value)) & !(self.size - 1);

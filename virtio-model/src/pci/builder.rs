@@ -7,6 +7,7 @@ use super::PciDevice;
 use super::bar::Bar;
 use super::capability::{Capability, STANDARD_BAR, Structure};
 use super::config_space::ConfigSpace;
+use super::legacy::LEGACY_BAR;
 use super::queue::QueueRegisters;
 use super::state::State;
 
@@ -14,6 +15,22 @@ use super::state::State;
 const STANDARD_BAR_BYTES: u64 = 0x4000;
 /// Where the firmware put it: above 4 GiB.
 const STANDARD_BAR_ADDRESS: u64 = 0x38_0000_0000;
+
+/// The BAR that holds the MSI-X table, and where the firmware put it.
+const MSI_X_BAR: u8 = 1;
+const MSI_X_BAR_ADDRESS: u64 = 0xfebd_0000;
+/// Where the firmware put the ports.
+const FIRST_PORT: u64 = 0xc000;
+/// Ports before the configuration, with MSI-X on.
+const PORTS_BEFORE_CONFIG: u64 = 0x18;
+
+/// Which interfaces a device has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Interfaces {
+    Modern,
+    Transitional,
+    Legacy,
+}
 
 /// A device in the making.
 #[derive(Debug, Clone)]
@@ -25,7 +42,11 @@ pub struct Builder {
     config: Vec<u8>,
     bars: [Option<Bar>; 6],
     capabilities: Option<Vec<Capability>>,
+    interfaces: Interfaces,
+    pin: u8,
+    msi_x_entries: Option<u16>,
     vectors: u16,
+    vector_registers: usize,
 }
 
 impl Default for Builder {
@@ -40,7 +61,11 @@ impl Default for Builder {
             config: Vec::new(),
             bars,
             capabilities: None,
-            vectors: 0,
+            interfaces: Interfaces::Modern,
+            pin: 1,
+            msi_x_entries: None,
+            vectors: u16::MAX,
+            vector_registers: usize::MAX,
         }
     }
 }
@@ -123,22 +148,78 @@ impl Builder {
         self
     }
 
-    /// Sets how many interrupt vectors the device grants; 0 makes every vector read back 0xffff.
+    /// Gives the device MSI-X: a table of so many entries, in BAR 1.
+    #[must_use]
+    pub fn msi_x(mut self, entries: u16) -> Self {
+        self.msi_x_entries = Some(entries);
+        self
+    }
+
+    /// Has the device grant vectors below this one only; with 0, every vector reads back 0xffff.
     #[must_use]
     pub fn vectors(mut self, count: u16) -> Self {
         self.vectors = count;
         self
     }
 
+    /// Has the device keep track of so many vectors at a time: one for each queue, and one for the configuration, are usual.
+    #[must_use]
+    pub fn vector_registers(mut self, count: usize) -> Self {
+        self.vector_registers = count;
+        self
+    }
+
+    /// Sets the interrupt pin: 1 (INTA) to 4, or 0 for none.
+    #[must_use]
+    pub fn interrupt_pin(mut self, pin: u8) -> Self {
+        self.pin = pin;
+        self
+    }
+
+    /// Makes this a device of before version 1: its registers are ports. Set a transitional device id, too.
+    #[must_use]
+    pub fn legacy(mut self) -> Self {
+        self.interfaces = Interfaces::Legacy;
+        self
+    }
+
+    /// Gives the device the ports of a legacy one beside its modern registers. Set a transitional device id, too.
+    #[must_use]
+    pub fn transitional(mut self) -> Self {
+        self.interfaces = Interfaces::Transitional;
+        self
+    }
+
     /// Powers the device up.
-    pub fn build(self) -> PciDevice {
-        let list = self.capabilities.unwrap_or_else(|| Capability::standard(self.config.len()));
+    pub fn build(mut self) -> PciDevice {
+        let has_ports = self.interfaces != Interfaces::Modern;
+        let is_legacy = self.interfaces == Interfaces::Legacy;
+        if is_legacy {
+            self.bars[usize::from(STANDARD_BAR)] = None;
+            self.capabilities.get_or_insert_default();
+        }
+        if has_ports && self.bars[usize::from(LEGACY_BAR)].is_none() {
+            let ports = PORTS_BEFORE_CONFIG + self.config.len() as u64;
+            self.bars[usize::from(LEGACY_BAR)] = Some(Bar::io(ports.next_power_of_two(), FIRST_PORT));
+        }
+        let mut list = self.capabilities.unwrap_or_else(|| Capability::standard(self.config.len()));
+        if let Some(entries) = self.msi_x_entries {
+            let bytes = (17 * u64::from(entries)).next_power_of_two().max(4096);
+            self.bars[usize::from(MSI_X_BAR)] = Some(Bar::memory32(bytes, MSI_X_BAR_ADDRESS));
+            list.push(Capability::msi_x(entries, MSI_X_BAR, 0));
+        }
         let structures: Vec<Structure> = list.iter().filter_map(Capability::structure).collect();
-        let space = ConfigSpace::new(self.ids, self.class, self.bars, &list);
+        let revision = u32::from(!has_ports);
+        let mut space = ConfigSpace::new(self.ids, self.class << 8 | revision, self.bars, &list);
+        space.put(0x3d, &[self.pin]);
         let mut state = State::new(space, structures);
         state.offered = self.features;
         state.device_config = self.config;
-        state.vectors = self.vectors;
+        (state.has_ports, state.is_legacy) = (has_ports, is_legacy);
+        state.is_transitional = self.interfaces == Interfaces::Transitional;
+        if let Some(msi_x) = &mut state.msi_x {
+            (msi_x.granted, msi_x.registers) = (self.vectors, self.vector_registers);
+        }
         state.queues = (0..)
             .zip(self.queue_sizes)
             .map(|(index, max_size)| QueueRegisters::new(index, max_size))

@@ -11,6 +11,9 @@
 /// The id of a vendor specific capability, which all virtio capabilities are.
 pub const VENDOR_SPECIFIC: u8 = 0x09;
 
+/// The id of the MSI-X capability.
+pub const MSI_X: u8 = 0x11;
+
 /// The structure types that the model serves.
 pub mod cfg_type {
     /// Common configuration.
@@ -60,6 +63,19 @@ impl Capability {
     /// Makes a notification entry.
     pub fn notify(bar: u8, offset: u32, length: u32, multiplier: u32) -> Self {
         Self::virtio(cfg_type::NOTIFY, bar, offset, length).extended(&multiplier.to_le_bytes())
+    }
+
+    /// Makes an MSI-X entry: a table of so many entries at an offset of a BAR, and behind it the bits that say what is pending.
+    ///
+    /// # Panics
+    /// If the table has no entry.
+    pub fn msi_x(entries: u16, bar: u8, table: u32) -> Self {
+        let last = entries.checked_sub(1).expect("a table has at least one entry");
+        let mut body = last.to_le_bytes().to_vec();
+        body.extend((table | u32::from(bar)).to_le_bytes());
+        let pending = table + 16 * u32::from(entries);
+        body.extend((pending | u32::from(bar)).to_le_bytes());
+        Self::raw(MSI_X, &body)
     }
 
     /// Makes a shared memory entry, with 64-bit offset and length.

@@ -5,7 +5,7 @@
 //! and has no effect.
 
 use super::misbehaviour::Completion;
-use super::queue::{NO_VECTOR, QueueRegisters};
+use super::queue::QueueRegisters;
 use super::state::{State, all_ones};
 use super::status::{DRIVER, DRIVER_OK, FEATURES_OK, feature};
 
@@ -16,7 +16,7 @@ impl State {
             (0x04, 4) => feature_word(self.presented_features(), self.device_feature_select),
             (0x08, 4) => self.driver_feature_select,
             (0x0c, 4) => feature_word(self.accepted, self.driver_feature_select),
-            (0x10, 2) => self.config_vector.into(),
+            (0x10, 2) => self.read_config_vector().into(),
             (0x12, 2) => self.lies.num_queues.unwrap_or(self.queue_count()).into(),
             (0x14, 1) => self.read_status().into(),
             (0x15, 1) => self.read_generation().into(),
@@ -41,11 +41,14 @@ impl State {
         }
         let [low, second, ..] = value.to_le_bytes();
         let word = u16::from_le_bytes([low, second]);
+        if offset != 0x14 || low != 0 {
+            self.use_interface(false);
+        }
         match (offset, width) {
             (0x00, 4) => self.device_feature_select = value,
             (0x08, 4) => self.driver_feature_select = value,
             (0x0c, 4) => self.write_features(value),
-            (0x10, 2) => self.config_vector = self.granted_vector(word),
+            (0x10, 2) => self.write_config_vector(word),
             (0x14, 1) => self.write_status(low),
             (0x16, 2) => self.queue_select = word,
             (0x18 | 0x1a | 0x1c, 2) => self.write_queue_word(offset, word),
@@ -95,14 +98,26 @@ impl State {
         self.queues.get_mut(index).filter(|queue| queue.max_size != 0)
     }
 
+    pub(super) fn read_config_vector(&mut self) -> u16 {
+        self.vector_is_read(None);
+        self.lies.vector_read_back.unwrap_or(self.config_vector)
+    }
+
+    pub(super) fn write_config_vector(&mut self, vector: u16) {
+        self.config_vector = self.granted_vector(None, vector);
+    }
+
     pub(crate) fn read_queue_word(&mut self, offset: u64) -> u16 {
         let lies = self.lies.clone();
+        if offset == 0x1a {
+            self.vector_is_read(Some(self.queue_select));
+        }
         let Some(queue) = self.selected() else {
             return 0;
         };
         match offset {
             0x18 => lies.queue_size.unwrap_or(queue.size),
-            0x1a => queue.vector,
+            0x1a => lies.vector_read_back.unwrap_or(queue.vector),
             0x1c => u16::from(queue.enabled || lies.queue_already_enabled),
             _ => lies.notify_off.unwrap_or(queue.notify_off),
         }
@@ -138,7 +153,13 @@ impl State {
         if !self.queue_is_open() {
             return;
         }
-        let vector = self.granted_vector(value);
+        let vector = match offset {
+            0x1a => self.granted_vector(Some(self.queue_select), value),
+            _ => value,
+        };
+        if offset == 0x1c {
+            self.check_vectors_were_read();
+        }
         let packed = self.negotiated(feature::RING_PACKED);
         let Some(queue) = self.selected() else {
             return;
@@ -210,11 +231,6 @@ impl State {
             None => {}
         }
         queue.resetting.into()
-    }
-
-    /// The vector that sticks when the driver writes `vector`.
-    fn granted_vector(&self, vector: u16) -> u16 {
-        if vector < self.vectors { vector } else { NO_VECTOR }
     }
 
     /// Takes an available buffer notification. Spec: §4.1.5.2 Available Buffer Notifications.

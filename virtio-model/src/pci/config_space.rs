@@ -1,10 +1,10 @@
 //! The 256 bytes of configuration space, accessed by double words.
 //!
-//! PCI type 0 header, then the capability list. Only COMMAND, the BARs, the interrupt line and
+//! PCI type 0 header, then the capability list. Only COMMAND, the BARs, the interrupt line, the switches of MSI-X and
 //! the window capability can be written. The list is laid out when the device is built.
 
 use super::bar::Bar;
-use super::capability::{Capability, cfg_type};
+use super::capability::{Capability, MSI_X, cfg_type};
 
 const COMMAND_IO: u16 = 1 << 0;
 const COMMAND_MEMORY: u16 = 1 << 1;
@@ -30,20 +30,22 @@ pub(crate) struct ConfigSpace {
     bytes: [u8; 256],
     bars: [Option<Bar>; 6],
     window: Option<u16>,
+    msi_x: Option<u16>,
     pub(crate) bar_writes_while_decoding: usize,
 }
 
 impl ConfigSpace {
     pub(crate) fn new(
         ids: (u16, u16),
-        class: u32,
+        class_and_revision: u32,
         bars: [Option<Bar>; 6],
         capabilities: &[Capability],
     ) -> Self {
-        let mut space = Self { bytes: [0; 256], bars, window: None, bar_writes_while_decoding: 0 };
+        let mut space =
+            Self { bytes: [0; 256], bars, window: None, msi_x: None, bar_writes_while_decoding: 0 };
         space.put(0x00, &ids.0.to_le_bytes());
         space.put(0x02, &ids.1.to_le_bytes());
-        space.put(0x08, &(class << 8 | 1).to_le_bytes());
+        space.put(0x08, &class_and_revision.to_le_bytes());
         space.put(0x2c, &ids.0.to_le_bytes());
         space.put(0x2e, &0x1100u16.to_le_bytes());
         space.put(0x3c, &[0, 1]);
@@ -74,6 +76,9 @@ impl ConfigSpace {
             if entry.cfg_type() == Some(cfg_type::PCI_WINDOW) && entry.body.len() >= 18 {
                 self.window = Some(u16::from(places[index]));
             }
+            if entry.id == MSI_X && entry.body.len() >= 10 && self.msi_x.is_none() {
+                self.msi_x = Some(u16::from(places[index]));
+            }
         }
     }
 
@@ -93,13 +98,13 @@ impl ConfigSpace {
         bytes.and_then(|bytes| bytes.try_into().ok()).map_or(u32::MAX, u32::from_le_bytes)
     }
 
-    pub(crate) fn write(&mut self, offset: u16, value: u32) {
+    /// Writes what can be written; tells what was wrong with it.
+    pub(crate) fn write(&mut self, offset: u16, value: u32) -> Result<(), String> {
         if BARS.contains(&offset) {
             if self.command() & (COMMAND_IO | COMMAND_MEMORY) != 0 {
                 self.bar_writes_while_decoding += 1;
             }
-            self.write_bar(usize::from((offset - BARS.start) / 4), value);
-            return;
+            return self.write_bar(usize::from((offset - BARS.start) / 4), value);
         }
         let bytes = value.to_le_bytes();
         if offset == 0x04 {
@@ -108,6 +113,11 @@ impl ConfigSpace {
             self.put(0x04, &command.to_le_bytes());
         } else if offset == INTERRUPT_LINE {
             self.put(usize::from(INTERRUPT_LINE), &bytes[..1]);
+        } else if self.msi_x == Some(offset) {
+            let [.., switches] = bytes;
+            let at = usize::from(offset) + 3;
+            let control = self.bytes[at] & 0x3f | switches & 0xc0;
+            self.put(at, &[control]);
         } else if let Some(window) = self.window {
             let at = usize::from(offset);
             match offset.wrapping_sub(window) {
@@ -116,6 +126,23 @@ impl ConfigSpace {
                 _ => {}
             }
         }
+        Ok(())
+    }
+
+    /// Where the MSI-X capability is.
+    pub(super) fn msi_x(&self) -> Option<u16> {
+        self.msi_x
+    }
+
+    /// Its control word, with the switches; 0 if there is none.
+    pub(super) fn msi_x_control(&self) -> u16 {
+        let at = self.msi_x.map(usize::from);
+        at.map_or(0, |at| u16::from_le_bytes([self.bytes[at + 2], self.bytes[at + 3]]))
+    }
+
+    /// Whether the function may raise its line: it has a pin, and is not kept from it.
+    pub(super) fn may_raise_line(&self) -> bool {
+        self.bytes[0x3d] != 0 && self.command() & COMMAND_INTX_DISABLE == 0
     }
 
     /// What an access to `offset` means, if it is the data field of the window capability.
@@ -132,12 +159,12 @@ impl ConfigSpace {
         u16::from_le_bytes([self.bytes[4], self.bytes[5]])
     }
 
-    /// Whether the function may reach memory.
     /// What is not behind PCI reaches memory without being told.
     pub(crate) fn make_bus_master(&mut self) {
         self.put(0x04, &COMMAND_BUS_MASTER.to_le_bytes());
     }
 
+    /// Whether the function may reach memory.
     pub(crate) fn is_bus_master(&self) -> bool {
         self.command() & COMMAND_BUS_MASTER != 0
     }
@@ -165,18 +192,28 @@ impl ConfigSpace {
         match (self.bars[register], register.checked_sub(1).and_then(|before| self.bars[before])) {
             (Some(bar), _) => bar.read_low(),
             (None, Some(below)) if below.is_64_bit() => below.read_high(),
-            _ => 0,
+            // No BAR: what a test put there, whatever is written.
+            _ => {
+                let at = usize::from(BARS.start) + 4 * register;
+                u32::from_le_bytes([0, 1, 2, 3].map(|byte| self.bytes[at + byte]))
+            }
         }
     }
 
-    fn write_bar(&mut self, register: usize, value: u32) {
-        if let Some(bar) = &mut self.bars[register] {
+    fn write_bar(&mut self, register: usize, value: u32) -> Result<(), String> {
+        let below = register.checked_sub(1);
+        let sized = value == u32::MAX;
+        let bar = if let Some(bar) = &mut self.bars[register] {
+            let is_aligned = bar.is_aligned(value);
             bar.write_low(value);
-            return;
-        }
-        let below = register.checked_sub(1).and_then(|before| self.bars[before].as_mut());
-        if let Some(bar) = below.filter(|bar| bar.is_64_bit()) {
-            bar.write_high(value);
-        }
+            (!sized && !is_aligned).then_some(register)
+        } else {
+            let below = below.and_then(|before| self.bars[before].as_mut()).filter(|bar| bar.is_64_bit());
+            if let Some(bar) = below {
+                bar.write_high(value);
+            }
+            None
+        };
+        bar.map_or(Ok(()), |index| Err(format!("BAR {index} cannot have the address {value:#x}")))
     }
 }

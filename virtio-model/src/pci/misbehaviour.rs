@@ -41,6 +41,8 @@ pub struct Misbehaviour {
     pub queue_size: Option<u16>,
     /// `queue_enable` reads 1 from the start.
     pub queue_already_enabled: bool,
+    /// What the registers with vectors read, whatever was written.
+    pub vector_read_back: Option<u16>,
     /// What `queue_notify_off` reads for every queue.
     pub notify_off: Option<u16>,
 }

@@ -1,4 +1,4 @@
-//! A modern virtio PCI function: configuration space, BARs, registers.
+//! A virtio PCI function, modern or legacy: configuration space, BARs, registers.
 //!
 //! Spec: §4.1 Virtio Over PCI Bus. A test platform forwards configuration and register accesses
 //! to it; device models such as [`block`](crate::block) look up queues and raise interrupts. It
@@ -10,12 +10,15 @@
 //!   driver --bar_read/write--> BAR --> common | notify | isr | device <
 //! ```
 
+mod access;
 mod bar;
 mod builder;
 mod capability;
 pub(crate) mod common;
 mod config_space;
+mod legacy;
 mod misbehaviour;
+mod msi_x;
 pub(crate) mod queue;
 pub(crate) mod state;
 pub(crate) mod status;
@@ -24,7 +27,7 @@ mod tests;
 
 pub use bar::Bar;
 pub use builder::Builder;
-pub use capability::{Capability, STANDARD_BAR, VENDOR_SPECIFIC, cfg_type};
+pub use capability::{Capability, MSI_X, STANDARD_BAR, VENDOR_SPECIFIC, cfg_type};
 pub use misbehaviour::{Completion, Misbehaviour};
 pub use queue::QueueRegisters;
 pub use status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FAILED, FEATURES_OK, NEEDS_RESET};
@@ -238,9 +241,9 @@ impl PciDevice {
         })
     }
 
-    /// Raises a used buffer notification.
-    pub fn raise_used(&self) {
-        self.lock().raise_used();
+    /// Raises a used buffer notification of a queue: by its message if MSI-X is on, else by the line.
+    pub fn raise_used(&self, queue: u16) {
+        self.lock().raise_used(queue);
     }
 
     /// Raises a configuration change notification.
@@ -248,7 +251,33 @@ impl PciDevice {
         self.lock().raise_config();
     }
 
-    /// The ISR status, not cleared; anything but 0 holds the interrupt line.
+    /// The messages that were sent since the last call, oldest first: address and data.
+    pub fn take_messages(&self) -> Vec<(u64, u32)> {
+        self.lock().msi_x.as_mut().map(|msi_x| std::mem::take(&mut msi_x.messages)).unwrap_or_default()
+    }
+
+    /// How many messages were not sent, since their entry or all were masked, or the function may not reach memory.
+    pub fn withheld_messages(&self) -> usize {
+        self.lock().msi_x.as_ref().map_or(0, |msi_x| msi_x.withheld)
+    }
+
+    /// Whether MSI-X is on.
+    pub fn msi_x_is_on(&self) -> bool {
+        self.lock().msi_x_is_on()
+    }
+
+    /// The vector for configuration changes; 0xffff is none.
+    pub fn config_vector(&self) -> u16 {
+        self.lock().config_vector
+    }
+
+    /// Whether the function pulls its interrupt line.
+    pub fn line_is_raised(&self) -> bool {
+        let state = self.lock();
+        state.wants_line() && state.config_space.may_raise_line() && !state.lies.all_ones
+    }
+
+    /// The ISR status, not cleared.
     pub fn isr(&self) -> u8 {
         self.lock().isr
     }

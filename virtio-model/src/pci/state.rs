@@ -1,11 +1,11 @@
-//! Everything a device holds behind its lock, and where an access to a BAR goes.
+//! Everything a device holds behind its lock, and its configuration.
 //!
-//! Spec: §4.1.4 Virtio Structure PCI Capabilities. An access is matched against the places that
-//! the capabilities name; what lies in none of them is a driver error.
+//! Spec: §2.5 Device Configuration Space. The rest of what can be done to it is in the files beside this one, by what it is done through.
 
-use super::capability::{Structure, cfg_type};
+use super::capability::Structure;
 use super::config_space::ConfigSpace;
 use super::misbehaviour::Misbehaviour;
+use super::msi_x::MsiX;
 use super::queue::{NO_VECTOR, QueueRegisters};
 use super::status::Reset;
 use crate::mmio::Registers;
@@ -15,9 +15,15 @@ use crate::mmio::Registers;
 pub(crate) struct State {
     pub(crate) config_space: ConfigSpace,
     pub(super) structures: Vec<Structure>,
-    pub(crate) vectors: u16,
-    /// Whether this is a device of before version 1: it has no `FEATURES_OK`, nor a configuration generation.
+    pub(crate) msi_x: Option<MsiX>,
+    /// Whether this is a device of before version 1, or driven as one: it has no `FEATURES_OK`, nor a configuration generation.
     pub(crate) is_legacy: bool,
+    /// Whether there are ports in the first BAR.
+    pub(super) has_ports: bool,
+    /// Whether there are modern registers beside the ports.
+    pub(super) is_transitional: bool,
+    /// Of a transitional device: whether its driver uses the ports, if it has used anything since the last reset.
+    pub(super) interface_in_use: Option<bool>,
     pub(crate) offered: u128,
     pub(crate) accepted: u128,
     pub(crate) device_feature_select: u32,
@@ -54,10 +60,13 @@ pub(crate) fn all_ones(width: u8) -> u32 {
 impl State {
     pub(super) fn new(config_space: ConfigSpace, structures: Vec<Structure>) -> Self {
         Self {
+            msi_x: MsiX::new(&config_space),
             config_space,
             structures,
-            vectors: 0,
             is_legacy: false,
+            has_ports: false,
+            is_transitional: false,
+            interface_in_use: None,
             offered: 0,
             accepted: 0,
             device_feature_select: 0,
@@ -97,95 +106,6 @@ impl State {
             }
         }
         self.lies.all_ones
-    }
-
-    pub(crate) fn config_read(&mut self, offset: u16) -> u32 {
-        if self.is_removed() {
-            return u32::MAX;
-        }
-        if !offset.is_multiple_of(4) {
-            self.complain(format!("configuration space read at {offset:#x}"));
-            return u32::MAX;
-        }
-        match self.config_space.window_access(offset) {
-            Some(window) => self.bar_read(window.bar, window.offset, window.width, true),
-            None => self.config_space.read(offset),
-        }
-    }
-
-    pub(crate) fn config_write(&mut self, offset: u16, value: u32) {
-        if self.is_removed() {
-            return;
-        }
-        if !offset.is_multiple_of(4) {
-            self.complain(format!("configuration space write at {offset:#x}"));
-            return;
-        }
-        match self.config_space.window_access(offset) {
-            Some(window) => {
-                let value = value & all_ones(window.width);
-                self.bar_write(window.bar, window.offset, window.width, value, true);
-            }
-            None => self.config_space.write(offset, value),
-        }
-    }
-
-    /// Reads a register; `through_window` accesses need no decoding.
-    pub(crate) fn bar_read(&mut self, bar: u8, offset: u64, width: u8, through_window: bool) -> u32 {
-        let Some((structure, within)) = self.locate(bar, offset, width, through_window) else {
-            return all_ones(width);
-        };
-        match structure.cfg_type {
-            cfg_type::COMMON => self.common_read(within, width),
-            cfg_type::ISR if width == 1 => std::mem::take(&mut self.isr).into(),
-            cfg_type::DEVICE => self.device_config_read(within, width),
-            other => {
-                self.complain(format!("read of {width} bytes at {within:#x} of structure {other}"));
-                0
-            }
-        }
-    }
-
-    /// Writes a register; `through_window` accesses need no decoding.
-    pub(crate) fn bar_write(&mut self, bar: u8, offset: u64, width: u8, value: u32, through_window: bool) {
-        let Some((structure, within)) = self.locate(bar, offset, width, through_window) else {
-            return;
-        };
-        match structure.cfg_type {
-            cfg_type::COMMON => self.common_write(within, width, value),
-            cfg_type::NOTIFY => self.notify(structure.multiplier, within, width, value),
-            cfg_type::DEVICE => self.device_config_write(within, width, value),
-            other => {
-                self.complain(format!("write of {width} bytes at {within:#x} of structure {other}"));
-            }
-        }
-    }
-
-    /// Finds the structure that an access reaches.
-    fn locate(&mut self, bar: u8, offset: u64, width: u8, through_window: bool) -> Option<(Structure, u64)> {
-        let Some(decoder) = self.config_space.bar(bar) else {
-            self.complain(format!("access to BAR {bar}, which does not exist"));
-            return None;
-        };
-        if !through_window && !self.config_space.decodes(decoder) {
-            self.complain(format!("access to BAR {bar} while it is not decoded"));
-            return None;
-        }
-        if !matches!(width, 1 | 2 | 4) || !offset.is_multiple_of(u64::from(width)) {
-            self.complain(format!("access of {width} bytes at {offset:#x} of BAR {bar}"));
-            return None;
-        }
-        let width = u64::from(width);
-        let inside = offset.checked_add(width).is_some_and(|end| end <= decoder.size());
-        let found = self.structures.iter().find_map(|structure| {
-            let within = structure.locate(bar, offset, width)?;
-            Some((*structure, within))
-        });
-        if !inside || found.is_none() {
-            self.complain(format!("access at {offset:#x} of BAR {bar}, where no register is"));
-            return None;
-        }
-        found
     }
 
     pub(crate) fn device_config_read(&mut self, within: u64, width: u8) -> u32 {

@@ -98,14 +98,27 @@ impl State {
         }
     }
 
-    pub(crate) fn raise_used(&mut self) {
-        self.isr |= 1;
+    /// Spec: §4.1.4.5.1 — with MSI-X on, the ISR status does not say that buffers were used.
+    pub(crate) fn raise_used(&mut self, queue: u16) {
         self.used_interrupts += 1;
+        if !self.msi_x_is_on() {
+            self.isr |= 1;
+        } else if let Some(queue) = self.queues.get(usize::from(queue)) {
+            self.send(queue.vector);
+        }
     }
 
     pub(crate) fn raise_config(&mut self) {
         self.isr |= 2;
         self.config_interrupts += 1;
+        if self.msi_x_is_on() {
+            self.send(self.config_vector);
+        }
+    }
+
+    /// Whether there is something to interrupt for, and no message that says it.
+    pub(super) fn wants_line(&self) -> bool {
+        self.isr != 0 && !self.msi_x_is_on()
     }
 
     fn begin_reset(&mut self) {
@@ -128,6 +141,8 @@ impl State {
         self.config_vector = super::queue::NO_VECTOR;
         self.isr = 0;
         self.resets += 1;
+        self.interface_in_use = None;
+        self.forget_unread_vectors();
         for queue in &mut self.queues {
             queue.reset();
         }
@@ -165,6 +180,13 @@ impl State {
         }
         if self.is_legacy && added & FEATURES_OK != 0 {
             self.complain("FEATURES_OK set on a legacy device");
+        }
+        if added & DRIVER_OK != 0 {
+            self.check_vectors_were_read();
+        }
+        let beyond = self.accepted & !self.offered;
+        if self.is_legacy && added & DRIVER_OK != 0 && beyond != 0 {
+            self.complain(format!("features {beyond:#x} accepted but not offered"));
         }
         if added & DRIVER_OK != 0 && !self.config_space.is_bus_master() {
             self.complain("DRIVER_OK set while the function is not a bus master");

@@ -93,9 +93,10 @@ impl Driver {
     fn with_features(features: F) -> Self {
         let features = features | F::VERSION_1;
         let device =
-            PciDevice::builder().features(features.bits().to_ne()).queue_sizes(&[8, 16]).vectors(2).build();
+            PciDevice::builder().features(features.bits().to_ne()).queue_sizes(&[8, 16]).msi_x(2).build();
         device.config_write(0x04, 0b110);
         let driver = Self { device, at: registers() };
+        driver.switch_msi_x(true);
         driver.write(driver.at.device_status, 1, 0);
         assert_eq!(driver.read(driver.at.device_status, 1), 0);
         driver.add_status(DeviceStatus::ACKNOWLEDGE);
@@ -113,6 +114,16 @@ impl Driver {
         driver.enable_queue();
         driver.add_status(DeviceStatus::DRIVER_OK);
         driver
+    }
+
+    /// Switches MSI-X on or off, as the PCI Local Bus Specification 3.0 has it in §6.8.2.
+    fn switch_msi_x(&self, is_on: bool) {
+        let word = |at: u32| self.device.config_read(u16::try_from(at).unwrap());
+        let mut at = word(0x34) & 0xff;
+        while word(at) & 0xff != 0x11 {
+            at = word(at) >> 8 & 0xff;
+        }
+        self.device.config_write(u16::try_from(at).unwrap(), u32::from(is_on) << 31);
     }
 
     fn enable_queue(&self) {
@@ -219,7 +230,8 @@ fn a_notification_with_data_is_what_virtio_spec_makes_of_it() {
 fn interrupt_causes_are_what_virtio_spec_says() {
     let driver = Driver::with_features(F::empty());
 
-    driver.device.raise_used();
+    driver.switch_msi_x(false);
+    driver.device.raise_used(1);
     let used = driver.read(ISR, 1);
     driver.device.raise_config();
     let config = driver.read(ISR, 1);

@@ -2,6 +2,9 @@
 //!
 //! Configuration space, register semantics, and the complaints about a driver.
 
+mod interrupts;
+mod legacy;
+
 use super::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET};
 use super::{Bar, Builder, Capability, Completion, PciDevice, STANDARD_BAR};
 
@@ -288,7 +291,7 @@ fn a_queue_is_taken_over_as_it_was_negotiated() {
 #[test]
 fn reading_the_isr_clears_it() {
     let device = decoding(builder());
-    device.raise_used();
+    device.raise_used(0);
     device.raise_config();
 
     assert_eq!([(); 2].map(|()| read(&device, 0x1000, 1)), [3, 0]);
