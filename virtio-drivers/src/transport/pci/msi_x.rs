@@ -57,15 +57,15 @@ impl MsiX {
         bars: &Bars,
         mapper: &impl MapMmio,
     ) -> Option<Self> {
-        at.checked_add(CAPABILITY_BYTES - 1)?;
         let control = function.read(at);
+        // First of all: whatever is wrong with the table, what firmware may have left on is not to be used.
+        write_control(function, at, 0);
+        at.checked_add(CAPABILITY_BYTES - 1)?;
         let entries = (control >> ENTRIES_SHIFT & ENTRIES_MASK) + 1;
         let place = function.read(at.checked_add(4)?);
         let bar = bars.get((place & 7) as usize)?.as_ref()?;
         let table = bar.map(mapper, u64::from(place & !7), entries * ENTRY_BYTES)?;
-        let msi_x = Self { at, entries: u16::try_from(entries).ok()?, table, messages: 0 };
-        msi_x.write_control(function, 0);
-        Some(msi_x)
+        Some(Self { at, entries: u16::try_from(entries).ok()?, table, messages: 0 })
     }
 
     pub(super) const fn entries(&self) -> u16 {
@@ -87,20 +87,20 @@ impl MsiX {
             Ok(count) if (1..=entries).contains(&count) => count,
             _ => return Err(MsiXError::TableSize { messages: messages.len(), entries }),
         };
-        self.write_control(function, ENABLED | ALL_MASKED);
+        write_control(function, self.at, ENABLED | ALL_MASKED);
         for (index, message) in
             (0..usize::from(entries)).zip(messages.iter().map(Some).chain(core::iter::repeat(None)))
         {
             self.write_entry(index, message);
         }
-        self.write_control(function, ENABLED);
+        write_control(function, self.at, ENABLED);
         self.messages = count;
         Ok(())
     }
 
     /// Switches MSI-X off.
     pub(super) fn disable<A: ConfigRegionAccess>(&mut self, function: &mut PciFunction<A>) {
-        self.write_control(function, 0);
+        write_control(function, self.at, 0);
         self.messages = 0;
     }
 
@@ -115,10 +115,10 @@ impl MsiX {
             write(12, 0);
         }
     }
+}
 
-    /// Id, link and size in the same word are read-only.
-    fn write_control<A: ConfigRegionAccess>(&self, function: &mut PciFunction<A>, bits: u32) {
-        let control = function.read(self.at) & !(ENABLED | ALL_MASKED);
-        function.write(self.at, control | bits);
-    }
+/// Writes the switches of the capability at `at`. Id, link and size in the same word are read-only.
+fn write_control<A: ConfigRegionAccess>(function: &mut PciFunction<A>, at: u8, bits: u32) {
+    let control = function.read(at) & !(ENABLED | ALL_MASKED);
+    function.write(at, control | bits);
 }
