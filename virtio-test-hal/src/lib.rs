@@ -65,4 +65,4 @@ mod pci;
 
 pub use hal::TestHal;
 pub use mmio::registers;
-pub use pci::{ConfigSpace, Mapper, claim};
+pub use pci::{ConfigSpace, MESSAGE_ADDRESS, Mapper, claim, message};

@@ -3,7 +3,7 @@
 //! Spec: §4.1 Virtio Over PCI Bus. Nothing here judges: what a driver does wrong is the model's to say.
 
 use pci_types::{ConfigRegionAccess, PciAddress};
-use virtio_guest::hal::{AccessWidth, MapMmio, RegisterHandler, RegisterWindow};
+use virtio_guest::hal::{AccessWidth, MapMmio, MsiMessage, RegisterHandler, RegisterWindow};
 use virtio_guest::raw::PciFunction;
 use virtio_model::pci::PciDevice;
 
@@ -33,6 +33,15 @@ pub fn claim(device: &PciDevice) -> PciFunction<ConfigSpace> {
     // SAFETY: the function is modelled, and its BARs decode its own registers. Whatever a driver tells the device, the device
     // reaches memory through an `AddressSpace` alone, which has in it what is allocated or mapped, for as long as it is.
     unsafe { PciFunction::claim(ConfigSpace(device.clone()), PciAddress::new(segment, bus, slot, function)) }
+}
+
+/// Where modelled functions send their messages.
+pub const MESSAGE_ADDRESS: u64 = 0x1_fee0_0000;
+
+/// A message of the modelled machine, which has an interrupt controller that takes any 32 bits.
+pub const fn message(data: u32) -> MsiMessage {
+    // SAFETY: a modelled function writes nothing anywhere when it sends a message: the model keeps it for the test to see.
+    unsafe { MsiMessage::new(MESSAGE_ADDRESS, data) }
 }
 
 /// Maps the modelled function's BARs, in memory and in I/O space: calls instead of loads and stores. Windows live as long as the test process, as those

@@ -9,11 +9,13 @@
 mod altered;
 mod bench;
 mod disk;
+mod either;
 
 pub use altered::Altered;
 pub use bench::{Bench, DEVICE_TYPE, Device, Queue, RING_SETTINGS, Ring, RingBench};
 pub use disk::{Config, Disk, DiskBench};
-pub use virtio_test_hal::{ConfigSpace, Mapper, TestHal, claim};
+pub use either::{CHAIN, Either, EitherBench, SETTINGS, TagQueue};
+pub use virtio_test_hal::{ConfigSpace, MESSAGE_ADDRESS, Mapper, TestHal, claim, message};
 
 /// The transport of a modelled function.
 pub type Pci = virtio_guest::transport::pci::PciTransport<ConfigSpace>;
