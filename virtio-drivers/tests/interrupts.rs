@@ -151,7 +151,9 @@ fn vectors_are_given_again_after_a_reset() {
             assert_eq!(sent(&bench.device), [2]);
 
             let (again, reset) = running.reset(PATIENCE).unwrap();
-            queues.into_iter().for_each(|queue| assert_eq!(queue.reclaim(&reset).unwrap().count(), 0));
+            for queue in queues {
+                assert_eq!(queue.reclaim(&reset).unwrap().count(), 0);
+            }
             assert_eq!(bench.device.config_vector(), NO_VECTOR);
             transport = again;
         }
