@@ -107,14 +107,17 @@ pub(crate) fn memory_bars<A: ConfigRegionAccess>(
         }
         let low = function.read(FIRST_BAR + 4 * index);
         is_upper_half = low & IO_SPACE == 0 && low & MEMORY_TYPE == MEMORY_TYPE_64;
-        memory_bar(function, index)
+        memory_bar(function, index, low)
     })
 }
 
-/// Reads memory BAR `index`, which is below [`BARS`].
-fn memory_bar<A: ConfigRegionAccess>(function: &mut PciFunction<A>, index: u8) -> Option<MemoryBar> {
+/// Reads memory BAR `index`, which is below [`BARS`], and whose lower half reads `low`.
+fn memory_bar<A: ConfigRegionAccess>(
+    function: &mut PciFunction<A>,
+    index: u8,
+    low: u32,
+) -> Option<MemoryBar> {
     let offset = FIRST_BAR + 4 * index;
-    let low = function.read(offset);
     if low & IO_SPACE != 0 {
         return None;
     }

@@ -1,0 +1,85 @@
+//! What is promised about base address registers, on a bus with one function that answers as a test says.
+//!
+//! PCI Local Bus Specification 3.0, §6.2.5. The modelled function of the other tests has sound BARs only.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use pci_types::{ConfigRegionAccess, PciAddress};
+use virtio_guest::hal::{MapMmio, RegisterWindow};
+use virtio_guest::raw::PciFunction;
+use virtio_guest::transport::pci::PciTransport;
+
+const ID: u16 = 0x00;
+const FIRST_BAR: u16 = 0x10;
+const BARS_END: u16 = 0x28;
+const MODERN_BLOCK: u32 = 0x1042_1af4;
+
+/// An access to configuration space: where to, and what was written.
+type Access = (u16, Option<u32>);
+
+/// A function with the same value and the same writable bits in all BARs, and a diary.
+#[derive(Clone)]
+struct Space {
+    value: u32,
+    mask: u32,
+    bars: Rc<RefCell<[u32; 6]>>,
+    diary: Rc<RefCell<Vec<Access>>>,
+}
+
+impl Space {
+    fn new(value: u32, mask: u32) -> Self {
+        Self { value, mask, bars: Rc::new(RefCell::new([value; 6])), diary: Rc::default() }
+    }
+
+    fn bar(offset: u16) -> Option<usize> {
+        (FIRST_BAR..BARS_END).contains(&offset).then(|| usize::from((offset - FIRST_BAR) / 4))
+    }
+}
+
+impl ConfigRegionAccess for Space {
+    unsafe fn read(&self, address: PciAddress, offset: u16) -> u32 {
+        if (address.device(), address.function()) != (0, 0) {
+            return u32::MAX;
+        }
+        self.diary.borrow_mut().push((offset, None));
+        match Self::bar(offset) {
+            Some(index) => self.bars.borrow()[index],
+            None if offset == ID => MODERN_BLOCK,
+            None => 0,
+        }
+    }
+
+    unsafe fn write(&self, _: PciAddress, offset: u16, value: u32) {
+        self.diary.borrow_mut().push((offset, Some(value)));
+        if let Some(index) = Self::bar(offset) {
+            self.bars.borrow_mut()[index] = value & self.mask | self.value & !self.mask;
+        }
+    }
+}
+
+struct NoRoom;
+
+// SAFETY: it maps nothing.
+unsafe impl MapMmio for NoRoom {
+    unsafe fn map_mmio(&self, _: u64, _: usize) -> Option<RegisterWindow> {
+        None
+    }
+}
+
+/// A function could show a BAR of 64 bits at one look, and of 32 at the next: the upper half would be a BAR of its own then, too.
+#[test]
+fn the_value_of_a_bar_is_read_once() {
+    let space = Space::new(0xfe00_0000, 0xffff_f000);
+    // SAFETY: the function is made up.
+    let function = unsafe { PciFunction::claim(space.clone(), PciAddress::new(0, 0, 0, 0)) };
+
+    PciTransport::open(function, &NoRoom).unwrap_err();
+
+    for offset in (FIRST_BAR..BARS_END).step_by(4) {
+        let diary = space.diary.borrow();
+        let accesses: Vec<_> =
+            diary.iter().filter(|access| access.0 == offset).map(|access| access.1).collect();
+        assert_eq!(accesses, [None, Some(u32::MAX), None, Some(0xfe00_0000)], "the BAR at {offset:#x}");
+    }
+}
