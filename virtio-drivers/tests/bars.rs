@@ -7,8 +7,9 @@ use std::rc::Rc;
 
 use pci_types::{ConfigRegionAccess, PciAddress};
 use virtio_guest::hal::{MapMmio, RegisterWindow};
-use virtio_guest::raw::PciFunction;
+use virtio_guest::raw::{Apertures, PciFunction, PciSegment};
 use virtio_guest::transport::pci::PciTransport;
+use virtio_guest::transport::pci::bus::{Assigned, Bus};
 
 const ID: u16 = 0x00;
 const FIRST_BAR: u16 = 0x10;
@@ -81,5 +82,33 @@ fn the_value_of_a_bar_is_read_once() {
         let accesses: Vec<_> =
             diary.iter().filter(|access| access.0 == offset).map(|access| access.1).collect();
         assert_eq!(accesses, [None, Some(u32::MAX), None, Some(0xfe00_0000)], "the BAR at {offset:#x}");
+    }
+}
+
+fn assign(space: &Space) -> Assigned {
+    // SAFETY: the functions are made up, and so are the addresses.
+    let (segment, apertures) = unsafe {
+        (PciSegment::new(space.clone(), 0), Apertures::new(0x1000_0000..0x2000_0000, 0..0, 0x1000..0x1_0000))
+    };
+    Bus::new(segment, 0..=0).assign(&apertures)
+}
+
+#[test]
+fn a_bar_of_ports_gets_as_many_as_it_decodes() {
+    let space = Space::new(1, 0xffff_ffe0);
+
+    assert_eq!(assign(&space), Assigned { last_bus: 0, bars: 6, left_out: 0 });
+
+    let ports = [0x1000, 0x1020, 0x1040, 0x1060, 0x1080, 0x10a0].map(|port| port | 1);
+    assert_eq!(*space.bars.borrow(), ports);
+}
+
+/// Such a BAR would decode other ports than those that it was given.
+#[test]
+fn a_bar_of_ports_with_an_impossible_size_gets_no_address() {
+    for mask in [0xffff_0000, 0, 0xffff_5ff0] {
+        let space = Space::new(1, mask);
+
+        assert_eq!(assign(&space), Assigned { last_bus: 0, bars: 0, left_out: 6 }, "{mask:#x}");
     }
 }

@@ -199,7 +199,7 @@ impl<A: ConfigRegionAccess> Assigner<'_, A> {
             }
             let place = if mask & BAR_IO != 0 {
                 let bytes = (!(mask & !0b11)).wrapping_add(1) & 0xffff;
-                self.ports.take(u64::from(bytes.max(4)))
+                bytes.is_power_of_two().then_some(bytes.into()).and_then(|bytes| self.ports.take(bytes))
             } else {
                 let high = if is_64 {
                     self.write(address, offset + 4, u32::MAX);
