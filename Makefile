@@ -45,4 +45,4 @@ mutants: ## change the rings in every small way, and see whether a test fails (a
 	@scripts/mutants.sh
 
 doc: ## build the documentation
-	@cargo doc --no-deps -p virtio-guest && echo "open $${CARGO_TARGET_DIR:-target}/doc/virtio_guest/index.html"
+	@cargo doc --no-deps -p virtio-guest --all-features && echo "open $${CARGO_TARGET_DIR:-target}/doc/virtio_guest/index.html"

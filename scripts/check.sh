@@ -12,7 +12,7 @@ step "lock files"
 cargo metadata --locked --format-version 1 >/dev/null
 cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 step "lints (host)"
-cargo clippy -q --all-targets -- -D warnings
+cargo clippy -q --all-targets --features virtio-guest/device-tree -- -D warnings
 step "lints (library without default features)"
 cargo clippy -q -p virtio-guest --no-default-features -- -D warnings
 step "lints (ring benchmark)"

@@ -12,8 +12,10 @@ for stage in "${stages[@]}"; do
   case $stage in check|unit|races|fuzz|doc|miri|qemu) ;; *) sed -n 's/^# //p; 4q' "$0" >&2; exit 2 ;; esac
 done
 
+# What is not on by default.
+features=virtio-guest/device-tree
 stage_check() { scripts/check.sh; }
-stage_unit() { cargo test --no-fail-fast -p virtio-guest -p virtio-model -p virtio-test-hal -p ring-bench -p xtask --lib --bins --tests; }
+stage_unit() { cargo test --no-fail-fast -p virtio-guest -p virtio-model -p virtio-test-hal -p ring-bench -p xtask --features "$features" --lib --bins --tests; }
 stage_races() {
   # Built apart, with the hook under shared memory: a model checker stands in there, or a device that lies at every load.
   local -x RUSTFLAGS="--cfg virtio_guest_stand_in" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/stand-in"
@@ -31,19 +33,19 @@ stage_fuzz() {
   return $status
 }
 stage_doc() {
-  RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p virtio-guest -p virtio-model -p virtio-test-hal \
-    && cargo test -p virtio-guest -p virtio-model -p virtio-test-hal --doc
+  RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p virtio-guest -p virtio-model -p virtio-test-hal --features "$features" \
+    && cargo test -p virtio-guest -p virtio-model -p virtio-test-hal --features "$features" --doc
 }
 stage_miri() {
   # Leaks are deliberate here: what a device may still use is not freed. The tests count them themselves.
   # Weak memory is not emulated: miri cannot do that where bytes are accessed with different widths over time, as headers are.
   local -x MIRIFLAGS="-Zmiri-ignore-leaks -Zmiri-disable-weak-memory-emulation -Zmiri-strict-provenance -Zmiri-symbolic-alignment-check"
   local miri=(cargo "+$nightly" miri test --no-fail-fast) status=0
-  "${miri[@]}" -q --no-run -p virtio-guest -p virtio-model -p virtio-test-hal --lib --tests || return 1
+  "${miri[@]}" -q --no-run -p virtio-guest -p virtio-model -p virtio-test-hal --features "$features" --lib --tests || return 1
   # Two at a time, for each runs on one processor only.
   "${miri[@]}" -p virtio-model -p virtio-test-hal --lib --tests >"$logs/miri-model.log" 2>&1 &
   local model=$!
-  "${miri[@]}" -p virtio-guest --lib --tests || status=1
+  "${miri[@]}" -p virtio-guest --features "$features" --lib --tests || status=1
   wait "$model" || status=1
   cat "$logs/miri-model.log"
   echo "     Running two_threads under many schedules"

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!   floor                      what it is                                        who meets it
+//!   5 adapter                  other people's formats and traits, by feature     whoever uses those
 //!   4 device::block            drivers                                           every kernel
 //!   3 lifecycle                reset … DRIVER_OK as types, negotiation           drivers of other device types
 //!   2 ring      transport      virtqueues │ PCI (MMIO to come)                   the same
@@ -18,6 +19,7 @@
 //!
 //! # Features
 //!
+//! - `device-tree`: [`adapter`]`::device_tree`, which finds virtio over MMIO.
 //! - `alloc` (default): [`ring::Slots::allocate`], and [`hal::DmaBuffer`] for `Box<[u8]>` and `Vec<u8>`.
 
 #![no_std]
@@ -38,6 +40,7 @@ extern crate alloc;
 #[cfg(virtio_guest_stand_in)]
 extern crate std;
 
+pub mod adapter;
 pub mod device;
 #[allow(unsafe_code, reason = "the contracts that kernels promise")]
 pub mod hal;

@@ -16,6 +16,7 @@ use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::standard::NodeStandard;
 use dtoolkit::{Node, Property};
 use spin::Once;
+use virtio_guest::adapter::device_tree::for_each_slot;
 
 pub use ecam::PciAccess;
 pub(crate) use pci::{pci_buses, pci_host};
@@ -106,23 +107,17 @@ pub(crate) fn processors() -> impl Iterator<Item = u64> {
 }
 
 /// Where virtio over MMIO may be, the lowest address first.
-pub(crate) fn slots() -> Vec<Slot> {
+pub fn slots() -> Vec<Slot> {
     let mut slots = Vec::new();
-    find(&mut |node| {
-        slots.extend(slot(node));
-        false
+    // A tree that can be read was found at boot.
+    let _ = for_each_slot(tree().data(), |slot| {
+        if let Some([first, second, third, _]) = slot.interrupt {
+            let line = Line::Cells([first, second, third]);
+            slots.push(Slot { physical_address: slot.physical_address, size_bytes: slot.size_bytes, line });
+        }
     });
     slots.sort_unstable_by_key(|slot| slot.physical_address);
     slots
-}
-
-fn slot(node: TreeNode) -> Option<Slot> {
-    if !node.is_compatible("virtio,mmio") {
-        return None;
-    }
-    let registers = registers(node)?;
-    let line = Line::Cells(specifier(cells(node, "interrupts")?)?);
-    Some(Slot { physical_address: registers.address, size_bytes: registers.bytes, line })
 }
 
 /// A node by its path.
