@@ -84,9 +84,8 @@ impl Windows {
     /// Of the root: every address is the processor's own.
     fn of_the_root() -> Self {
         let mut windows = [None; RANGES_MAX];
-        if let [first, ..] = &mut windows {
-            *first = Some(Window { start: 0, bytes: u64::MAX, target: 0 });
-        }
+        let [first, ..] = &mut windows;
+        *first = Some(Window { start: 0, bytes: u64::MAX, target: 0 });
         Self(windows)
     }
 
