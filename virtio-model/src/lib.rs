@@ -17,6 +17,8 @@
 //!   `misbehave(|lies| ...)`. With `Builder::msi_x` it sends messages (`take_messages`), else it pulls its line (`line_is_raised`); with
 //!   `Builder::legacy` or `transitional` it has the ports of before version 1. Capability lists are scripted with [`pci::Capability`] and
 //!   `edit_capabilities`, BARs with [`pci::Bar`].
+//! - [`pci::Bus`]: several functions, behind [`pci::Bridge`]s too, with configuration accesses and addresses going where bridges send them; `faults` says what is
+//!   wrong with the addresses that software gave.
 //! - [`MmioDevice`]: a device behind MMIO registers, of version 2 or 1: `new`, `legacy`, `read`, `write`; its test's side is the
 //!   [`PciDevice`] that it is made of.
 //! - [`Disk`]: `with_sectors`, `serve`, `hold`, `release`, `complete_in`, `requests`,

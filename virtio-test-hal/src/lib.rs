@@ -12,7 +12,8 @@
 //!
 //! The device's side of it is an [`AddressSpace`](virtio_model::AddressSpace), which the devices of `virtio-model` work on.
 //!
-//! The modelled device is behind a PCI function: [`claim`] and [`Mapper`] are to it what a kernel is to a real one.
+//! The modelled device is behind a PCI function: [`claim`] and [`Mapper`] are to it what a kernel is to a real one. Several functions and bridges are reached by [`segment`], [`claim_on`] and
+//! [`BusMapper`].
 //!
 //! ```
 //! use virtio_guest::hal::{Attempts, Direction};
@@ -58,11 +59,13 @@
 //! hal.assert_all_returned();
 //! ```
 
+mod bus;
 mod domain;
 mod hal;
 mod mmio;
 mod pci;
 
+pub use bus::{BusAccess, BusMapper, apertures, claim_on, segment};
 pub use hal::TestHal;
 pub use mmio::registers;
 pub use pci::{ConfigSpace, MESSAGE_ADDRESS, Mapper, claim, message};

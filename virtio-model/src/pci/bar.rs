@@ -1,13 +1,16 @@
 //! Base address registers: what they decode, and how their size is found.
 //!
 //! The PCI way: software writes all ones, the bits below the size stay 0, and what reads back
-//! tells the size. A 64-bit BAR takes two registers. Used by the configuration space.
+//! tells the size. A 64-bit BAR takes two registers. Used by the configuration space, and by bridges.
+
+use super::bus::Space;
 
 /// What kind of space a BAR decodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Memory32,
     Memory64,
+    Registers64,
     Io,
 }
 
@@ -30,6 +33,11 @@ impl Bar {
         Self::new(Kind::Memory64, size, address)
     }
 
+    /// The same, but not prefetchable.
+    pub fn registers64(size: u64, address: u64) -> Self {
+        Self::new(Kind::Registers64, size, address)
+    }
+
     /// An I/O BAR of `size` bytes, a power of 2 from 4 up.
     pub fn io(size: u64, address: u64) -> Self {
         Self::new(Kind::Io, size, address)
@@ -50,7 +58,7 @@ impl Bar {
     }
 
     pub(super) fn is_64_bit(&self) -> bool {
-        self.kind == Kind::Memory64
+        matches!(self.kind, Kind::Memory64 | Kind::Registers64)
     }
 
     /// The address that software gave it; 0 if none.
@@ -58,10 +66,17 @@ impl Bar {
         self.address
     }
 
+    /// Where it is, first and last address; `None` if it has no address.
+    pub(super) fn placed(&self) -> Option<(Space, u64, u64)> {
+        let space = if self.is_io() { Space::Ports } else { Space::Memory };
+        (self.address != 0).then(|| (space, self.address, self.address + (self.size - 1)))
+    }
+
     pub(super) fn read_low(&self) -> u32 {
         let kind_bits = match self.kind {
             Kind::Memory32 => 0b0000,
             Kind::Memory64 => 0b1100,
+            Kind::Registers64 => 0b0100,
             Kind::Io => 0b0001,
         };
         low_half(self.address) | kind_bits

@@ -12,7 +12,9 @@
 
 mod access;
 mod bar;
+mod bridge;
 mod builder;
+mod bus;
 mod capability;
 pub(crate) mod common;
 mod config_space;
@@ -26,7 +28,9 @@ pub(crate) mod status;
 mod tests;
 
 pub use bar::Bar;
+pub use bridge::Bridge;
 pub use builder::Builder;
+pub use bus::{Bus, Function, Placed, Space};
 pub use capability::{Capability, MSI_X, STANDARD_BAR, VENDOR_SPECIFIC, cfg_type};
 pub use misbehaviour::{Completion, Misbehaviour};
 pub use queue::QueueRegisters;
@@ -83,6 +87,12 @@ impl PciDevice {
         if !state.is_removed() {
             state.bar_write(bar, offset, width, value, false);
         }
+    }
+
+    /// The BARs that have an address: which, where, first and last address.
+    pub(crate) fn placed_bars(&self) -> Vec<(u8, (Space, u64, u64))> {
+        let state = self.lock();
+        (0..6).filter_map(|index| Some((index, state.config_space.bar(index)?.placed()?))).collect()
     }
 
     /// The memory BAR that decodes a physical address, and the offset in it.
