@@ -131,6 +131,29 @@ struct Places {
     ports: u64,
 }
 
+/// The functions on a bus, each with the kind of its header.
+fn present<A: ConfigRegionAccess>(
+    segment: &PciSegment<A>,
+    bus: u8,
+) -> impl Iterator<Item = (PciAddress, u8)> {
+    let look = move |device, function| {
+        let address = segment.address(bus, device, function);
+        let is_there = segment.read(address, header::ID) & 0xffff != header::NO_FUNCTION.into();
+        let [_, _, kind, _] = segment.read(address, header::KIND).to_le_bytes();
+        is_there.then_some((address, kind))
+    };
+    (0..DEVICES).flat_map(move |device| {
+        let functions = match look(device, 0) {
+            Some((_, kind)) if kind & header::SEVERAL_FUNCTIONS != 0 => FUNCTIONS,
+            Some(_) => 1,
+            // A device without its first function is none.
+            None => 0,
+        };
+        let found = (0..functions).filter_map(move |function| look(device, function));
+        found.map(|(address, kind)| (address, kind & !header::SEVERAL_FUNCTIONS))
+    })
+}
+
 struct Assigner<'b, A> {
     segment: &'b PciSegment<A>,
     apertures: &'b Apertures,
@@ -158,27 +181,20 @@ impl<A: ConfigRegionAccess> Assigner<'_, A> {
     ///
     /// Each bridge takes a number for the bus behind it, so this ends.
     fn bus(&mut self, bus: u8, above: Above) {
-        for device in 0..DEVICES {
-            for function in 0..FUNCTIONS {
-                let address = self.segment.address(bus, device, function);
-                if self.segment.read(address, header::ID) & 0xffff == header::NO_FUNCTION.into() {
-                    if function == 0 {
-                        break;
-                    }
-                    continue;
+        for (address, kind) in present(self.segment, bus) {
+            if kind == header::BRIDGE {
+                // Whatever was behind it once: two bridges that lead to a bus of the same number would both answer.
+                self.write(address, header::BUSES, 0);
+            }
+        }
+        for (address, kind) in present(self.segment, bus) {
+            match kind {
+                0 => self.bars(address, BARS, above.wide),
+                header::BRIDGE => {
+                    self.bars(address, BRIDGE_BARS, above.wide);
+                    self.bridge(address, bus, above);
                 }
-                let [_, _, kind, _] = self.segment.read(address, header::KIND).to_le_bytes();
-                match kind & !header::SEVERAL_FUNCTIONS {
-                    0 => self.bars(address, BARS, above.wide),
-                    header::BRIDGE => {
-                        self.bars(address, BRIDGE_BARS, above.wide);
-                        self.bridge(address, bus, above);
-                    }
-                    _ => {}
-                }
-                if function == 0 && kind & header::SEVERAL_FUNCTIONS == 0 {
-                    break;
-                }
+                _ => {}
             }
         }
     }
@@ -199,7 +215,7 @@ impl<A: ConfigRegionAccess> Assigner<'_, A> {
             }
             let place = if mask & BAR_IO != 0 {
                 let bytes = (!(mask & !0b11)).wrapping_add(1) & 0xffff;
-                bytes.is_power_of_two().then_some(bytes.into()).and_then(|bytes| self.ports.take(bytes))
+                if bytes.is_power_of_two() { self.ports.take(bytes.into()) } else { None }
             } else {
                 let high = if is_64 {
                     self.write(address, offset + 4, u32::MAX);
@@ -263,7 +279,7 @@ impl<A: ConfigRegionAccess> Assigner<'_, A> {
     }
 }
 
-/// Addresses that a bridge passes on: first and last. An empty window has its end before its start.
+/// Addresses that a bridge passes on: first and last. An empty window has its end before its start, in the bits for memory and in those for ports.
 #[derive(Clone, Copy, Debug)]
 struct Window {
     base: u64,
@@ -272,7 +288,7 @@ struct Window {
 
 impl Window {
     const fn new(start: u64, end: u64) -> Self {
-        if start < end { Self { base: start, limit: end - 1 } } else { Self { base: 0xfff0_0000, limit: 0 } }
+        if start < end { Self { base: start, limit: end - 1 } } else { Self { base: 0xfff0_f000, limit: 0 } }
     }
 
     /// Memory: bits 20 to 31 of both, each in the upper bits of a half.
