@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes the rings, in all four modes: a fuzzer says what driver and device do, and the targets see whether a promise breaks.
+# Fuzzes the rings, in all four modes, and the control path, over PCI, over MMIO and without a bus: a fuzzer says what driver and device do, and the targets
+# see whether a promise breaks.
 # Usage: scripts/fuzz.sh [SECONDS [TARGET ...]]      (default: 60 seconds for each target)
 #        scripts/fuzz.sh replay TARGET FILE          (builds the target and gives it one input)
 # The committed seeds are in fuzz/seeds; what a run adds to them, and what it finds, is under the target folder.
@@ -77,7 +78,7 @@ while [ ${#waiting[@]} -gt 0 ] || [ ${#running[@]} -gt 0 ]; do
       wait "${running[$target]}" || status[$target]=$?
       unset "running[$target]"
     elif [ "$since_report" -ge 10 ] && [ -n "$line" ]; then
-      say "$(printf '%-16s %10s executions, %6s features' "$target" "$(number '^#' "$line")" "$(number ' ft: ' "$line")")"
+      say "$(printf '%-17s %10s executions, %6s features' "$target" "$(number '^#' "$line")" "$(number ' ft: ' "$line")")"
     fi
   done
   [ "$since_report" -lt 10 ] || since_report=0
@@ -85,13 +86,13 @@ done
 
 findings=0
 echo
-printf '%-16s %12s %8s %7s %9s %7s  %s\n' target executions per-s edges features corpus result
+printf '%-17s %12s %8s %7s %9s %7s  %s\n' target executions per-s edges features corpus result
 for target in "${targets[@]}"; do
   line=$(progress "$target" || true)
   result=clean
   [ "${status[$target]}" = 0 ] || { result=finding; findings=$((findings + 1)); }
   statistic() { sed -n "s/^stat::$1: *//p" "$folder/logs/$target.log" | tail -n 1; }
-  printf '%-16s %12s %8s %7s %9s %7s  %s\n' "$target" "$(statistic number_of_executed_units)" "$(statistic average_exec_per_sec)" \
+  printf '%-17s %12s %8s %7s %9s %7s  %s\n' "$target" "$(statistic number_of_executed_units)" "$(statistic average_exec_per_sec)" \
     "$(number ' cov: ' "$line")" "$(number ' ft: ' "$line")" "$(number ' corp: ' "$line")" "$result"
 done
 [ "$findings" -gt 0 ] || exit 0

@@ -112,7 +112,8 @@ fn use_queue(queues: &mut [Option<Queue>], number: u8) {
     let _ = within(0, || queue.rearm());
 }
 
-/// Resets one queue, and installs it anew; as often as it takes, or not at all.
+/// Resets one queue, and installs it anew; or keeps it, if its device does not confirm.
+#[allow(clippy::result_large_err, reason = "the queue itself comes back")]
 fn reset_queue<T: Transport>(
     mut device: Running<T, Features>,
     queues: &mut [Option<Queue>],

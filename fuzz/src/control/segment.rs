@@ -129,7 +129,8 @@ impl Segment {
             functions.insert(address, Header::read(more, script));
         }
         let first = functions.values().next().cloned();
-        let everywhere = first.filter(|_| kind & 0x10 != 0).unwrap_or_default();
+        // Some hundreds of functions take long enough.
+        let everywhere = first.filter(|_| kind & 0x16 == 0x10).unwrap_or_default();
         Self { functions, everywhere, apertures }
     }
 
