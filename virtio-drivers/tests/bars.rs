@@ -86,10 +86,10 @@ fn the_value_of_a_bar_is_read_once() {
 }
 
 fn assign(space: &Space) -> Assigned {
-    // SAFETY: the functions are made up, and so are the addresses.
-    let (segment, apertures) = unsafe {
-        (PciSegment::new(space.clone(), 0), Apertures::new(0x1000_0000..0x2000_0000, 0..0, 0x1000..0x1_0000))
-    };
+    // SAFETY: the functions are made up.
+    let segment = unsafe { PciSegment::new(space.clone(), 0) };
+    // SAFETY: and so are the addresses.
+    let apertures = unsafe { Apertures::new(0x1000_0000..0x2000_0000, 0..0, 0x1000..0x1_0000) };
     Bus::new(segment, 0..=0).assign(&apertures)
 }
 
