@@ -39,10 +39,15 @@ impl Qemu {
     /// # Panics
     /// If the kernel does not build.
     pub fn new(machine: Machine, package: &str) -> Self {
+        Self::with_kernel(machine, kernel(package, machine.architecture()))
+    }
+
+    /// The same with a kernel that was built elsewhere.
+    pub fn with_kernel(machine: Machine, kernel: impl Into<PathBuf>) -> Self {
         Self {
             machine,
             accelerator: Accelerator::Tcg,
-            kernel: kernel(package, machine.architecture()),
+            kernel: kernel.into(),
             command_line: String::new(),
             disks: Vec::new(),
             paused: false,
