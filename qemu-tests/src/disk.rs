@@ -34,6 +34,8 @@ pub struct DiskDevice {
     pub bus: Option<&'static str>,
     /// The drive fails when it is to be flushed.
     pub flush_fails: bool,
+    /// The drive is slow: it does so many requests in a second, once it did a few at once.
+    pub requests_per_second: Option<u32>,
     /// Entries of its MSI-X table (PCI only).
     pub vectors: Option<u16>,
     /// Descriptors of each queue.
@@ -60,6 +62,7 @@ impl Default for DiskDevice {
             behind_bridge: false,
             bus: None,
             flush_fails: false,
+            requests_per_second: None,
             queue_size: None,
             ioeventfd: true,
             read_only: false,
@@ -121,6 +124,7 @@ impl DiskDevice {
         }
         // Through io_uring requests complete in order; QEMU 10.0.2 loses some that do not (see the guide's page on testing).
         let order = if self.in_order { ",aio=io_uring" } else { "" };
-        format!("format=raw,file={file}{order}")
+        let speed = self.requests_per_second.map(|most| format!(",throttling.iops-total={most}"));
+        format!("format=raw,file={file}{order}{}", speed.unwrap_or_default())
     }
 }
