@@ -2,8 +2,8 @@
 //!
 //! Spec: §5.2 Block Device, §2.4 Device Reset. Nothing may be left of a driver that is gone, unless the device may still use it.
 
-use virtio_guest::device::block::{Block, Closed, Sector, Settings, Storage};
-use virtio_guest::lifecycle::Wants;
+use virtio_guest::device::block::{Block, Closed, Sector, Settings, StartError, Storage};
+use virtio_guest::lifecycle::{ConfigError, NegotiateError, Wants};
 use virtio_guest::transport::Transport;
 use virtio_guest::wire::block::BlockFeatures;
 use virtio_guest::wire::features::CommonFeatures;
@@ -39,9 +39,27 @@ pub(crate) fn live(transport: &mut impl Transport, kind: u8) {
     let started = within(START_DISK, || {
         Disk::start_with(transport, WatchedHal, &mut storage, &settings, wants, PATIENCE)
     });
-    if let Ok(disk) = started {
-        run(disk);
+    match started {
+        Ok(disk) => run(disk),
+        Err(failed) => {
+            let is_possible = has_lied() || !blames_the_device(&failed.error);
+            assert!(is_possible, "a device that never lied: {}", failed.error);
+        }
     }
+}
+
+fn has_lied() -> bool {
+    world::with(|world| world.has_lied)
+}
+
+/// The device did not do what any device does, if it is honest.
+const fn blames_the_device(error: &StartError) -> bool {
+    matches!(
+        error,
+        StartError::Reset(_)
+            | StartError::Negotiate(NegotiateError::Refused { .. })
+            | StartError::Config(ConfigError::Unstable)
+    )
 }
 
 #[allow(clippy::result_large_err, reason = "the driver itself comes back")]
@@ -83,7 +101,10 @@ fn run<T: Transport>(mut disk: Disk<'_, T>) {
             }
             12 | 13 => match within(END, || disk.close(PATIENCE)) {
                 Ok(Closed { storage, .. }) => return drop(storage),
-                Err(failed) => disk = failed.disk,
+                Err(failed) => {
+                    assert!(has_lied(), "a device that never lied: {}", failed.error);
+                    disk = failed.disk;
+                }
             },
             _ => break,
         }
