@@ -40,6 +40,8 @@ pub enum Machine {
     Pc,
     /// No PCI and no ACPI: devices behind MMIO, which the kernel's command line names.
     Microvm,
+    /// The same with ACPI, whose tables name the devices then.
+    MicrovmAcpi,
     /// Arm with a GIC of version 3, messages through its ITS; PCI Express and MMIO, in a device tree.
     Aarch64Virt,
     /// The same with a GIC of version 2, messages through a GICv2m frame.
@@ -79,10 +81,11 @@ impl Connection {
 
 impl Machine {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Q35,
         Self::Pc,
         Self::Microvm,
+        Self::MicrovmAcpi,
         Self::Aarch64Virt,
         Self::Aarch64VirtGic2,
         Self::Riscv64Virt,
@@ -92,7 +95,7 @@ impl Machine {
     /// Its processors' architecture.
     pub const fn architecture(self) -> Architecture {
         match self {
-            Self::Q35 | Self::Pc | Self::Microvm => Architecture::X86_64,
+            Self::Q35 | Self::Pc | Self::Microvm | Self::MicrovmAcpi => Architecture::X86_64,
             Self::Aarch64Virt | Self::Aarch64VirtGic2 => Architecture::Aarch64,
             Self::Riscv64Virt | Self::Riscv64VirtAia => Architecture::Riscv64,
         }
@@ -104,6 +107,7 @@ impl Machine {
             Self::Q35 => "x86_64 q35",
             Self::Pc => "x86_64 pc",
             Self::Microvm => "x86_64 microvm",
+            Self::MicrovmAcpi => "x86_64 microvm (ACPI)",
             Self::Aarch64Virt => "aarch64 virt (GICv3, ITS)",
             Self::Aarch64VirtGic2 => "aarch64 virt (GICv2m)",
             Self::Riscv64Virt => "riscv64 virt (PLIC)",
@@ -117,6 +121,7 @@ impl Machine {
             Self::Q35 => "q35",
             Self::Pc => "pc",
             Self::Microvm => "microvm,acpi=off",
+            Self::MicrovmAcpi => "microvm,acpi=on",
             Self::Aarch64Virt => "virt,gic-version=3",
             Self::Aarch64VirtGic2 => "virt,gic-version=2",
             Self::Riscv64Virt => "virt",
@@ -127,7 +132,7 @@ impl Machine {
     /// How devices are connected unless a test says otherwise.
     pub const fn default_connection(self) -> Connection {
         match self {
-            Self::Microvm => Connection::Mmio,
+            Self::Microvm | Self::MicrovmAcpi => Connection::Mmio,
             _ => Connection::Pci,
         }
     }
@@ -136,7 +141,7 @@ impl Machine {
     pub const fn lacks(self, connection: Connection) -> Option<&'static str> {
         match (self, connection.is_mmio()) {
             (Self::Q35 | Self::Pc, true) => Some("PCs have no slots for MMIO"),
-            (Self::Microvm, false) => Some("microvm has no PCI unless it is asked for"),
+            (Self::Microvm | Self::MicrovmAcpi, false) => Some("microvm has no PCI unless it is asked for"),
             _ => None,
         }
     }

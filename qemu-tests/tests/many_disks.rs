@@ -60,7 +60,7 @@ fn ten_disks_work_at_once() {
         let has_messages =
             machine.default_connection() == Connection::Pci && machine.lacks_messages().is_none();
         for interrupts in &ways[..if has_messages { 3 } else { 2 }] {
-            let count = if machine == Machine::Microvm { 8 } else { 10 };
+            let count = if machine.default_connection() == Connection::Mmio { 8 } else { 10 };
             check(machine, &vec![plain(); count], interrupts, &[], 256);
         }
     }

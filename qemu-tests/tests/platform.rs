@@ -7,7 +7,7 @@ use std::time::Duration;
 use qemu_tests::{DiskDevice, Image, Machine, Qemu, random_seed};
 
 /// One machine of each kind of processor and interrupt controller.
-const MACHINES: [Machine; 7] = Machine::ALL;
+const MACHINES: [Machine; 8] = Machine::ALL;
 
 fn platform_check(machine: Machine, action: &str) -> Qemu {
     Qemu::new(machine, "kernel-platform-check").append(format!("do={action}")).limit(Duration::from_secs(30))

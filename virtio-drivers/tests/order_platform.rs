@@ -3,7 +3,7 @@
 //! Those for real hardware exactly if `ORDER_PLATFORM` was agreed on.
 //!
 //! Spec: §6 `VIRTIO_F_ORDER_PLATFORM`, §2.7.13, §2.7.14, §2.8.10, §2.8.21, §2.8.22. Runs with `--cfg virtio_guest_stand_in` (`make test-races`), whose hook writes down every
-//! access to shared memory. That each barrier is the right instruction is shown by `qemu-tests/tests/barriers.rs`.
+//! access to shared memory. That each barrier is the right instruction is shown by `qemu-tests/tests/machine_code.rs`.
 
 #![cfg(virtio_guest_stand_in)]
 

@@ -1,4 +1,4 @@
-//! What ACPI is needed for: the place of PCI's configuration space, processors and I/O APICs, the IOMMU.
+//! What ACPI is needed for: the place of PCI's configuration space, processors and I/O APICs, the IOMMU, slots.
 
 use alloc::vec::Vec;
 use core::ptr::NonNull;
@@ -8,6 +8,7 @@ use acpi::madt::{Madt, MadtEntry};
 use acpi::mcfg::Mcfg;
 use acpi::sdt::{SdtHeader, Signature};
 use acpi::{AcpiHandler, AcpiTable, AcpiTables, PhysicalMapping};
+use virtio_guest::transport::mmio::acpi::{Slot, slots as slots_in};
 
 use super::pvh;
 use super::topology::{IoApicPlace, Override, Polarity, Topology};
@@ -29,6 +30,17 @@ impl AcpiHandler for IdentityMapped {
 fn tables() -> Option<AcpiTables<IdentityMapped>> {
     // SAFETY: the loader says that the RSDP is there.
     unsafe { AcpiTables::from_rsdp(IdentityMapped, pvh::rsdp_address()?) }.ok()
+}
+
+/// Where virtio over MMIO may be, as the tables with programs have it.
+pub(super) fn slots() -> Vec<Slot> {
+    let Some(tables) = tables() else { return Vec::new() };
+    let programs = tables.dsdt().ok().into_iter().chain(tables.ssdts());
+    let bytes = programs.map(|program| {
+        // SAFETY: the table is in memory that is mapped at its physical address, and firmware does not change it.
+        unsafe { slice::from_raw_parts(program.address as *const u8, program.length as usize) }
+    });
+    bytes.flat_map(slots_in).collect()
 }
 
 /// A range of buses whose configuration space is memory.

@@ -24,7 +24,7 @@ mod topology;
 
 use alloc::vec::Vec;
 
-use virtio_guest::transport::mmio::command_line::{self as words, slots as slots_named};
+use virtio_guest::transport::mmio::command_line as words;
 
 use crate::devices::Slot;
 use crate::interrupts::Line;
@@ -33,15 +33,23 @@ use crate::pci::PciHost;
 pub use pci_access::PciAccess;
 pub use pvh::command_line;
 
-/// Where virtio over MMIO may be: what the command line names.
+/// Where virtio over MMIO may be: what the command line names; if that names nothing, what ACPI does.
 pub(crate) fn slots() -> Vec<Slot> {
-    let slots = slots_named(command_line());
-    let slot = |slot: words::Slot| Slot {
-        physical_address: slot.physical_address,
-        size_bytes: slot.size_bytes,
-        line: Line::Cells([slot.interrupt, 0, 0]),
+    let slot = |physical_address, size_bytes, interrupt| {
+        let line = Line::Cells([interrupt, 0, 0]);
+        Slot { physical_address, size_bytes, line }
     };
-    slots.map(slot).collect()
+    let named = words::slots(command_line());
+    let named: Vec<Slot> =
+        named.map(|found| slot(found.physical_address, found.size_bytes, found.interrupt)).collect();
+    if !named.is_empty() {
+        return named;
+    }
+    // One without an interrupt can be polled.
+    let found = acpi::slots().into_iter();
+    found
+        .map(|found| slot(found.physical_address, found.size_bytes, found.interrupt.unwrap_or(u32::MAX)))
+        .collect()
 }
 
 /// PCI's host bridge: buses as ACPI has them, else all that ports reach. Firmware has given addresses to BARs.

@@ -1,6 +1,7 @@
 //! virtio over MMIO: a window of registers, found by the platform's word alone.
 //!
-//! Spec: §4.2 Virtio Over MMIO. Where the windows are is said by a device tree (`virtio,mmio`), by ACPI (`LNRO0005`), or on a kernel's command line.
+//! Spec: §4.2 Virtio Over MMIO. Where the windows are is said by a device tree (`virtio,mmio`: `adapter::device_tree`), by ACPI (`LNRO0005`: [`acpi`]), or on a kernel's
+//! command line ([`command_line`]).
 //!
 //! ```text
 //!   0x000 ┌─────────────────────────────────────┐
@@ -31,6 +32,7 @@
 //! # Ok(()) }
 //! ```
 
+pub mod acpi;
 pub mod command_line;
 mod legacy;
 mod open;
