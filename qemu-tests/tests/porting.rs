@@ -17,6 +17,9 @@ const GUIDE: &str = include_str!("../../docs/src/porting.md");
 const REPOSITORY: &str = "virtio-guest";
 const CRATE: &str = "my-kernel";
 
+/// What the page builds for.
+const TARGET: &str = "riscv64gc-unknown-none-elf";
+
 const SECTORS: u64 = 64;
 
 /// What a reader has at each moment, in this order.
@@ -60,7 +63,8 @@ fn build_all() -> Vec<PathBuf> {
     std::os::unix::fs::symlink(repository(), folder.path().join(REPOSITORY)).expect("a link");
     let new_crate = folder.path().join(CRATE);
     fs::create_dir(&new_crate).expect("a folder");
-    // The same versions as everywhere here, so that nothing has to be downloaded.
+    // The same versions as in the workspace, which has all of them: whatever is missing is downloaded for that, and not for the new crate.
+    cargo(&repository(), &["fetch", "--locked", "--target", TARGET]);
     fs::copy(repository().join("Cargo.lock"), new_crate.join("Cargo.lock")).expect("a lock file");
     let mut kernels = Vec::new();
     for (name, text) in files() {
@@ -78,22 +82,24 @@ fn build_all() -> Vec<PathBuf> {
 /// Builds the crate with the command of the page, and puts the kernel where it stays.
 fn build(new_crate: &Path, step: usize) -> PathBuf {
     println!("building step {step} of the guide's kernel");
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .current_dir(new_crate)
-        .args(["build", "--release", "--offline", "--target-dir", "target"])
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .output()
-        .expect("cargo runs");
-    let messages = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "step {step} does not build:\n{messages}");
+    let messages = cargo(new_crate, &["build", "--release", "--offline", "--target-dir", "target"]);
     assert!(!messages.contains("warning"), "step {step} builds with warnings:\n{messages}");
 
-    let built = new_crate.join("target/riscv64gc-unknown-none-elf/release").join(CRATE);
+    let built = new_crate.join("target").join(TARGET).join("release").join(CRATE);
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guide-{step}"));
     fs::copy(built, &kept).expect("the kernel was built");
     kept
+}
+
+/// Runs cargo in a folder. What it says.
+fn cargo(folder: &Path, arguments: &[&str]) -> String {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(folder).args(arguments).env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    let output = command.output().expect("cargo runs");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo {arguments:?}:\n{messages}");
+    messages.into_owned()
 }
 
 fn qemu(step: Step, machine: Machine, connection: Connection, image: &Image) -> Qemu {
@@ -103,7 +109,7 @@ fn qemu(step: Step, machine: Machine, connection: Connection, image: &Image) -> 
 
 /// Bytes as the page's kernels print them.
 fn rows(sector: &[u8]) -> String {
-    sector.chunks(16).map(|row| format!("{row:02x?}\n")).collect::<String>().trim_end().into()
+    sector.chunks(16).map(|row| format!("{row:02x?}")).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
