@@ -40,8 +40,25 @@ pub(crate) struct Device {
     pub(crate) queues: [Queue; QUEUES as usize],
     pub(crate) config_vector: u16,
     pub(crate) config: Vec<u8>,
+    /// What it does wrong all the time, where a lie by lie would be a long input.
+    pub(crate) habit: Habit,
+    /// How often a device whose configuration changes all the time has changed it.
+    pub(crate) changes: u32,
     /// Address and bytes of its shared memory region.
     pub(crate) shared_memory: (u64, u64),
+}
+
+/// A lie that is told again and again: waits must end all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Habit {
+    #[default]
+    None,
+    /// The configuration is another one at every look.
+    Restless,
+    /// Once it was running, no reset of it, or of a queue, is ever complete.
+    Stuck,
+    /// It comes to be [`Habit::Stuck`]: it runs.
+    StuckLater,
 }
 
 /// A queue's registers.
@@ -76,6 +93,11 @@ impl Device {
         for (at, value) in [(0, 64), (9, script.detail() ^ 0x10), (12, 1 + script.detail() % 8), (21, 2)] {
             config[at] = value;
         }
+        let habit = match kind >> 1 & 7 {
+            7 => Habit::Restless,
+            6 => Habit::StuckLater,
+            _ => Habit::None,
+        };
         let device_type = if kind & 0xf0 == 0xf0 { 3 } else { 2 };
         Self {
             is_legacy,
@@ -83,6 +105,7 @@ impl Device {
             offered: offered | version | 1 << 40,
             queues,
             config,
+            habit,
             shared_memory: (0x80_0000_0000, 0x1_0000),
             ..Self::default()
         }

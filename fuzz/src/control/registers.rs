@@ -3,7 +3,7 @@
 //! Spec: §2.1, §2.4.1 (until a reset is complete the device is told nothing else), §4.1.4.3, §4.2.2. Answers are judged as the driver sees them: a reset is complete when the status reads 0, whoever
 //! lied.
 
-use super::device::{CONFIG_BYTES, QUEUES};
+use super::device::{CONFIG_BYTES, Device, Habit, QUEUES};
 use super::world::World;
 
 /// A register, by what it is for.
@@ -53,10 +53,32 @@ fn half(long: u64, high: bool) -> u32 {
     ((if high { long >> 32 } else { long }) & 0xffff_ffff) as u32
 }
 
+/// In the device status.
+const DRIVER_OK: u8 = 4;
+
+impl Device {
+    /// What is in a register out of habit.
+    fn wrong(&mut self, register: Register) -> Option<u32> {
+        match (self.habit, register) {
+            (Habit::Restless, Register::Generation | Register::Config(_)) => {
+                self.changes += 1;
+                Some(self.changes)
+            }
+            (Habit::Stuck, Register::Status) if self.awaits_reset => Some(DRIVER_OK.into()),
+            (Habit::Stuck, Register::QueueReset) => Some(1),
+            _ => None,
+        }
+    }
+}
+
 impl World {
     /// What is in a register.
     fn honest(&mut self, register: Register, bytes: usize) -> u32 {
         let device = &mut self.device;
+        if let Some(shown) = device.wrong(register) {
+            self.has_lied = true;
+            return shown;
+        }
         match register {
             Register::Magic => 0x7472_6976,
             Register::Version => 2 - u32::from(device.is_legacy),
@@ -202,6 +224,9 @@ impl World {
         assert!(status == 0 || is_forward || self.has_lied, "{:#04x} becomes {status:#04x}", device.status);
         device.awaits_reset = status == 0;
         device.status = status;
+        if status & DRIVER_OK != 0 && device.habit == Habit::StuckLater {
+            device.habit = Habit::Stuck;
+        }
     }
 
     /// The driver says that chains are available.

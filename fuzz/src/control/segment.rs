@@ -117,7 +117,7 @@ impl Segment {
         let range = |start: u64, size: u64| start..start + size;
         let apertures = [
             range(0x1000_0000 + (u64::from(starts & 3) << 14), (1 << 20) << (sizes & 0xf)),
-            range(u64::from(starts >> 2 & 3) << 38, u64::from(sizes >> 4 & 7) << 30),
+            range(u64::from(1 + (starts >> 2 & 3)) << 38, u64::from(sizes >> 4 & 7) << 30),
             range(u64::from(starts >> 4) << 10, 0x1000 << (sizes & 7)),
         ];
         let mut functions = BTreeMap::new();
