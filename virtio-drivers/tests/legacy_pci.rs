@@ -18,7 +18,9 @@ use virtio_guest::wire::block::BlockFeatures;
 use virtio_guest::wire::device_type::DeviceType;
 use virtio_guest::wire::features::CommonFeatures;
 use virtio_guest::wire::field::Field;
+
 use virtio_model::Disk;
+use virtio_model::block::WrittenLen;
 use virtio_model::pci::{Bar, Builder, PciDevice};
 
 type Legacy = LegacyPciTransport<ConfigSpace>;
@@ -302,5 +304,33 @@ fn a_legacy_device_that_is_removed_is_given_up() {
             assert_eq!(error, RequestError::Removed);
             assert_eq!(block.close(PATIENCE).unwrap_err().error, ResetError::Removed);
         }
+    }
+}
+
+/// Spec: §2.7.8.1 — what a legacy device says that it wrote is better ignored: less, nothing, or more than there is room for.
+#[test]
+fn lengths_that_legacy_devices_make_up_do_no_harm() {
+    for written in
+        [WrittenLen::Less(100), WrittenLen::Exactly(0), WrittenLen::More(1), WrittenLen::Exactly(u32::MAX)]
+    {
+        let disk = Disk::with_sectors(8);
+        disk.misbehave(|lies| lies.written = written);
+        let device = disk.builder().device_id(0x1001).legacy().build();
+        let hal = low_memory();
+        let serving = || {
+            disk.serve(&device, &hal.space);
+            true
+        };
+        let mut storage = Storage::<16>::new();
+        let transport = try_open(&device).unwrap();
+        let mut block = Block::start(transport, hal.clone(), &mut storage, PATIENCE).unwrap();
+
+        assert_eq!(block.write_blocking(Sector(3), &[0xa5; 512], serving), Ok(()), "{written:?}");
+        let mut sector = [0; 512];
+        assert_eq!(block.read_blocking(Sector(3), &mut sector, serving), Ok(()), "{written:?}");
+
+        assert_eq!(sector, [0xa5; 512]);
+        drop(block);
+        hal.assert_all_returned();
     }
 }

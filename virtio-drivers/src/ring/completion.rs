@@ -19,6 +19,7 @@ pub struct Used<T> {
     pub payload: T,
     /// Bytes that the device wrote, from the first device-writable byte on, as the device says: at most what the chain had. 0 for a chain without writable
     /// bytes. In a packed queue a device may leave it open (no WRITE flag), and QEMU always does; then what is in the descriptor counts if it is possible, else 0.
+    /// So it is with legacy devices, many of which say anything at all: who can do without it does.
     pub written_len: u32,
 }
 
@@ -157,7 +158,8 @@ impl<T, U> Drop for Taking<'_, T, U> {
 /// How many bytes count as written, of a chain that has `writable_bytes`.
 ///
 /// Devices exist that claim a length for chains that they cannot write to: it means nothing. Others leave out the flag that makes a packed descriptor's length mean
-/// something, though it does; then a length that is possible counts, and any other is the garbage that the specification allows.
+/// something, though it does, or are of before version 1, when nobody looked; then a length that is possible counts, and any other is the garbage that the specification
+/// allows.
 #[inline(always)]
 pub(super) fn judge_length(element: &UsedElement, writable_bytes: u32) -> Result<u32, Broken> {
     let &UsedElement { id, written_len, length_is_vouched_for } = element;

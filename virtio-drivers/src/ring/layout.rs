@@ -51,11 +51,13 @@ impl<H: Hal> Ring<H> {
         let platform = features.contains(CommonFeatures::ORDER_PLATFORM) && PLATFORM_STRENGTH_AVAILABLE;
         let barriers = if platform { Barriers::Platform } else { Barriers::Processor };
         let event_index = features.contains(CommonFeatures::EVENT_IDX);
+        let lengths_count = features.contains(CommonFeatures::VERSION_1);
         Ok(match Layout::of(features) {
             Layout::Split => Self::Split(SplitRing::new(
                 SplitAreas::allocate(hal, size, placement)?,
                 barriers,
                 event_index,
+                lengths_count,
             )),
             Layout::Packed => {
                 Self::Packed(PackedRing::new(PackedAreas::allocate(hal, size)?, barriers, event_index))

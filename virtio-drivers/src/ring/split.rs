@@ -23,13 +23,20 @@ pub(super) struct SplitRing<H: Hal> {
     barriers: Barriers,
     /// Whether both sides ask for notifications by index.
     event_index: bool,
+    /// Whether the device has to say rightly how much it wrote: many of before version 1 do not (§2.7.8.1).
+    lengths_count: bool,
     /// The used index that the device has shown; a private copy.
     seen_used: Cell<u16>,
 }
 
 impl<H: Hal> SplitRing<H> {
-    pub(super) const fn new(areas: SplitAreas<H>, barriers: Barriers, event_index: bool) -> Self {
-        Self { areas, barriers, event_index, seen_used: Cell::new(0) }
+    pub(super) const fn new(
+        areas: SplitAreas<H>,
+        barriers: Barriers,
+        event_index: bool,
+        lengths_count: bool,
+    ) -> Self {
+        Self { areas, barriers, event_index, lengths_count, seen_used: Cell::new(0) }
     }
 
     pub(super) const fn areas(&self) -> &SplitAreas<H> {
@@ -60,7 +67,8 @@ impl<H: Hal> SplitRing<H> {
     #[inline]
     pub(super) const fn used(&self) -> UsedElements<'_> {
         let seen = self.seen_used.get();
-        UsedElements { words: self.areas.words(), barriers: self.barriers, seen, kept: &self.seen_used }
+        let (words, barriers) = (self.areas.words(), self.barriers);
+        UsedElements { words, barriers, lengths_count: self.lengths_count, seen, kept: &self.seen_used }
     }
 
     /// Tells the device to send no used-buffer notifications, `taken` chains being taken back (§2.7.7).
@@ -172,6 +180,7 @@ impl DescriptorSink for LinkedTable<'_> {
 pub(super) struct UsedElements<'q> {
     words: SplitWords<'q>,
     barriers: Barriers,
+    lengths_count: bool,
     /// The used index that the device has shown.
     seen: u16,
     kept: &'q Cell<u16>,
@@ -201,7 +210,7 @@ impl UsedPlaces for UsedElements<'_> {
     #[inline(always)]
     fn element(&self, taken: usize) -> UsedElement {
         let (id, written_len) = self.words.used_element(taken);
-        UsedElement { id, written_len, length_is_vouched_for: true }
+        UsedElement { id, written_len, length_is_vouched_for: self.lengths_count }
     }
 
     #[inline]

@@ -12,7 +12,7 @@ pub(super) struct UsedElement {
     pub(super) id: u32,
     /// Bytes that the device says it wrote.
     pub(super) written_len: u32,
-    /// Whether the format says that the length means something: a packed descriptor without the WRITE flag says it does not (§2.8.4).
+    /// Whether the length has to mean something: not in a packed descriptor without the WRITE flag (§2.8.4), nor from a device of before version 1 (§2.7.8.1).
     pub(super) length_is_vouched_for: bool,
 }
 

@@ -15,6 +15,7 @@ use crate::raw::{OutOfBounds, Tag};
 use crate::ring::{Chain, Portion, Rearmed, RefusedReason, Used};
 use crate::transport::Transport;
 use crate::wire::block::{REQUEST_HEADER_BYTES, RequestHeader, SECTOR_BYTES, request_status};
+use crate::wire::features::CommonFeatures;
 
 /// The caller's bytes, as one sequence in several pieces.
 pub(super) enum Data<'d, 'b> {
@@ -140,8 +141,13 @@ impl<T: Transport, H: Hal> Live<'_, T, H> {
         } else {
             Chain { readable: portions.as_slice(), writable: &status }
         };
-        let expected_bytes =
-            if is_read { u32::try_from(len + 1).map_err(|_| RefusedReason::TooLong)? } else { 0 };
+        // What devices of before version 1 say that they wrote is often wrong, and better ignored (§2.7.8.1). The status tells.
+        let length_counts = self.device.features().common.contains(CommonFeatures::VERSION_1);
+        let expected_bytes = if is_read && length_counts {
+            u32::try_from(len + 1).map_err(|_| RefusedReason::TooLong)?
+        } else {
+            0
+        };
         let request = Request { slot, call: serial, offset, len, expected_bytes };
         self.queue.make_available(chain, Tag(request)).map_err(|refused| refused.reason)
     }
