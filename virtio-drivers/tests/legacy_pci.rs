@@ -26,6 +26,7 @@ use virtio_model::pci::{Bar, Builder, PciDevice};
 type Legacy = LegacyPciTransport<ConfigSpace>;
 
 const PATIENCE: Attempts = Attempts(10);
+const ANY_LAYOUT: u128 = 1 << 27;
 const EVENT_IDX: u128 = 1 << 29;
 const VERSION_1: u128 = 1 << 32;
 const RING_PACKED: u128 = 1 << 34;
@@ -125,12 +126,14 @@ fn the_modern_interface_is_preferred_to_the_legacy_one() {
     device.assert_driver_was_correct();
 }
 
-/// Spec: §3.1.2, §2.2.3 — features beyond bit 31 do not exist there, so there is no packed ring; and FEATURES_OK does not, either.
+/// Spec: §3.1.2, §2.2.3 — features beyond bit 31 do not exist there, so there is no packed ring; and FEATURES_OK does not, either. §6.3 — ANY_LAYOUT is accepted.
 #[test]
 fn a_chain_goes_to_a_legacy_device_by_ports_and_comes_back() {
-    for (offered, agreed) in
-        [(0, 0), (EVENT_IDX, EVENT_IDX), (EVENT_IDX | VERSION_1 | RING_PACKED, EVENT_IDX)]
-    {
+    for (offered, agreed) in [
+        (0, 0),
+        (ANY_LAYOUT | EVENT_IDX, ANY_LAYOUT | EVENT_IDX),
+        (EVENT_IDX | VERSION_1 | RING_PACKED, EVENT_IDX),
+    ] {
         let (device, hal) = (legacy(offered), low_memory());
         let mut installing = negotiate(&device);
         assert_eq!(installing.features().common, CommonFeatures::from_bits_truncate(agreed));

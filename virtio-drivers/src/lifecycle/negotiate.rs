@@ -15,6 +15,7 @@ use crate::wire::status::Status;
 
 /// The device-independent features that this crate handles.
 const HANDLED: CommonFeatures = CommonFeatures::VERSION_1
+    .union(CommonFeatures::ANY_LAYOUT)
     .union(CommonFeatures::ACCESS_PLATFORM)
     .union(CommonFeatures::INDIRECT_DESC)
     .union(CommonFeatures::EVENT_IDX)
@@ -176,6 +177,10 @@ impl<T: Transport> Negotiating<T> {
             offered = OfferedFeatures::new(offered.bits() & LEGACY_FEATURES);
         }
         let mut supported = rung.transport.supported_features();
+        if interface == Interface::Modern {
+            // It goes without saying there, and its number is reserved (§6.3).
+            supported.remove(CommonFeatures::ANY_LAYOUT);
+        }
         if rung.transport.area_placement() != AreaPlacement::Separate {
             // The rule by which such a device finds a queue's areas is the split layout's; packed rings have none.
             supported.remove(CommonFeatures::RING_PACKED);

@@ -12,6 +12,9 @@ bitflags::bitflags! {
     /// Device-independent feature bits.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct CommonFeatures: u128 {
+        /// Legacy devices: chains may be cut into descriptors anywhere. Whoever is offered it accepts it (§6.3).
+        #[doc(alias = "VIRTIO_F_ANY_LAYOUT")]
+        const ANY_LAYOUT = 1 << 27;
         /// Descriptors may refer to tables of descriptors.
         #[doc(alias = "VIRTIO_F_INDIRECT_DESC")]
         const INDIRECT_DESC = 1 << 28;
