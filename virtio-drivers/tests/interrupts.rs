@@ -321,3 +321,20 @@ fn a_device_without_a_pin_or_that_is_gone_has_no_line_and_is_polled() {
         assert!(transport.use_interrupt_line().is_none());
     }
 }
+
+/// Spec: §4.1.4.5.2 — with messages the ISR status is not looked at: a vector says by itself what happened.
+#[test]
+fn with_messages_the_interrupt_status_is_not_read() {
+    for bench in EitherBench::each(|builder| builder.msi_x(4)) {
+        let mut installing = EitherBench::install(open_with_messages(&bench, 4));
+        installing.route_vectors(1);
+        let (running, queues) = bench.start(installing, 1);
+        bench.device.raise_config();
+        let status = bench.device.isr();
+
+        assert_eq!((running.acknowledge_interrupt(), bench.device.isr()), (NOTHING, status));
+
+        assert_ne!(status, 0, "a read would have cleared it");
+        bench.finish(running, queues);
+    }
+}

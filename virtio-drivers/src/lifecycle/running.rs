@@ -85,7 +85,7 @@ impl<T: Transport, D: Copy> Running<T, D> {
         self.rung.transport.status() == Status::REMOVED
     }
 
-    /// Asks why the device interrupted, and quiets it.
+    /// Asks why the device's line is raised, and quiets it. No cause if it is another device's doing, or vectors are used.
     pub fn acknowledge_interrupt(&self) -> InterruptCause {
         self.rung.transport.acknowledge_interrupt()
     }

@@ -160,7 +160,7 @@ pub unsafe trait Transport {
     /// Whether the reset that was asked for is complete: the queue is as before it was set up. Devices that are gone never say so.
     fn queue_reset_is_done(&mut self, index: u16) -> bool;
 
-    /// Asks why the device interrupted, which also makes it stop. Spurious interrupts have no cause.
+    /// Asks why the device interrupted, which also makes it stop. Spurious interrupts have no cause; nor have vectors, each of which says by itself what happened.
     fn acknowledge_interrupt(&self) -> InterruptCause;
 
     /// Interrupt vectors that the device may be told to use; 0 if it has none, or they are off.

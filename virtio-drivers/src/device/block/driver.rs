@@ -185,7 +185,8 @@ impl<T: Transport, H: Hal> Block<'_, T, H> {
         Ok(DeviceId::new(id))
     }
 
-    /// Asks why the device interrupted, and quiets it: for kernels whose devices share an interrupt line. This driver polls, and needs no interrupt.
+    /// Asks why the device's line is raised, and quiets it: for kernels whose devices share one, and have no [`InterruptLine`] for it. No cause if it is another device's
+    /// doing, or vectors are used.
     pub fn acknowledge_interrupt(&self) -> InterruptCause {
         self.live.device.acknowledge_interrupt()
     }

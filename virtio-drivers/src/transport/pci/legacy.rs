@@ -207,8 +207,9 @@ unsafe impl<A: ConfigRegionAccess> Transport for LegacyPciTransport<A> {
         false
     }
 
+    /// With vectors the status is not used, and not to be read (§4.1.4.5.2).
     fn acknowledge_interrupt(&self) -> InterruptCause {
-        self.line.acknowledge()
+        if self.vectors() > 0 { InterruptCause::default() } else { self.line.acknowledge() }
     }
 
     fn vectors(&self) -> u16 {

@@ -227,8 +227,9 @@ unsafe impl<A: ConfigRegionAccess> Transport for PciTransport<A> {
         self.read_word(common::QUEUE_RESET) == 0 && self.read_word(common::QUEUE_ENABLE) == 0
     }
 
+    /// With vectors the status is not used, and not to be read (§4.1.4.5.2).
     fn acknowledge_interrupt(&self) -> InterruptCause {
-        self.line.acknowledge()
+        if self.vectors() > 0 { InterruptCause::default() } else { self.line.acknowledge() }
     }
 
     fn vectors(&self) -> u16 {
