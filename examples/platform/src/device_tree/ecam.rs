@@ -1,21 +1,24 @@
 //! Access to PCI configuration space: memory, which the device tree names.
 //!
-//! PCI Express Base Specification, §7.2 (ECAM); device tree binding `pci-host-ecam-generic`.
+//! PCI Express Base Specification, §7.2 (ECAM); device tree binding `pci-host-ecam-generic`. It is accessed as the library accesses registers: each access is one plain instruction, for on
+//! Arm a hypervisor cannot complete others, and a compiler may choose others for a volatile access.
 
 use pci_types::{ConfigRegionAccess, PciAddress};
 use spin::Once;
+use virtio_guest::hal::AccessWidth;
+use virtio_guest::raw::Registers;
 
-use super::{Range, pci_host};
+use super::pci_host;
+use crate::dma::MMIO;
 
 /// Bytes of configuration space of one bus.
-const BUS_BYTES: u64 = 1 << 20;
+const BUS_BYTES: usize = 1 << 20;
 
-/// Where the space is: that of the first bus is at its base.
-#[derive(Clone, Copy, Debug)]
+/// The space of all buses, the first one's at its beginning.
+#[derive(Debug)]
 struct Ecam {
-    base: u64,
+    space: Registers,
     first_bus: u8,
-    last_bus: u8,
 }
 
 static ECAM: Once<Option<Ecam>> = Once::new();
@@ -30,42 +33,39 @@ impl PciAccess {
         "ECAM"
     }
 
-    fn ecam() -> Option<Ecam> {
-        *ECAM.call_once(|| {
+    fn ecam() -> Option<&'static Ecam> {
+        let find = || {
             let host = pci_host()?;
-            let Range { address: base, bytes } = host.ecam;
             let (first_bus, last_bus) = host.buses().into_inner();
-            let buses = u64::from(last_bus.checked_sub(first_bus)?) + 1;
-            if bytes < buses * BUS_BYTES {
+            let bytes = (usize::from(last_bus.checked_sub(first_bus)?) + 1) * BUS_BYTES;
+            if host.ecam.bytes < bytes as u64 {
                 return None;
             }
-            host.ecam.map()?;
-            Some(Ecam { base, first_bus, last_bus })
-        })
+            // SAFETY: the device tree says that configuration space is there, and nobody but this module accesses it.
+            let space = unsafe { Registers::map(&MMIO, host.ecam.address, bytes) }?;
+            Some(Ecam { space, first_bus })
+        };
+        ECAM.call_once(find).as_ref()
     }
 
-    /// A register, if the space has it.
-    fn register(address: PciAddress, offset: u16) -> Option<*mut u32> {
-        let ecam = Self::ecam()?;
-        if address.segment() != 0 || address.bus() > ecam.last_bus {
-            return None;
-        }
-        let bus = u64::from(address.bus().checked_sub(ecam.first_bus)?);
-        let function = u64::from(address.device()) << 15 | u64::from(address.function()) << 12;
-        Some((ecam.base + bus * BUS_BYTES + function + u64::from(offset & 0xffc)) as *mut u32)
+    /// A register, if the space may have it: which buses there are is seen to by `Registers`.
+    fn register(address: PciAddress, offset: u16) -> Option<(&'static Registers, usize)> {
+        let ecam = Self::ecam().filter(|_| address.segment() == 0)?;
+        let bus = usize::from(address.bus().checked_sub(ecam.first_bus)?) * BUS_BYTES;
+        let function = usize::from(address.device()) << 15 | usize::from(address.function()) << 12;
+        Some((&ecam.space, bus + function + usize::from(offset & 0xffc)))
     }
 }
 
 impl ConfigRegionAccess for PciAccess {
     unsafe fn read(&self, address: PciAddress, offset: u16) -> u32 {
-        // SAFETY: mapped, aligned, and inside of the range that the device tree named; side effects of the register are the caller's.
-        Self::register(address, offset).map_or(u32::MAX, |register| unsafe { register.read_volatile() })
+        Self::register(address, offset)
+            .map_or(u32::MAX, |(space, place)| space.read(place, AccessWidth::Long))
     }
 
     unsafe fn write(&self, address: PciAddress, offset: u16, value: u32) {
-        if let Some(register) = Self::register(address, offset) {
-            // SAFETY: as for reading.
-            unsafe { register.write_volatile(value) };
+        if let Some((space, place)) = Self::register(address, offset) {
+            space.write(place, AccessWidth::Long, value);
         }
     }
 }

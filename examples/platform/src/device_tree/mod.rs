@@ -10,6 +10,7 @@ mod ecam;
 mod pci;
 
 use alloc::vec::Vec;
+#[cfg(target_arch = "aarch64")]
 use core::ptr::NonNull;
 
 use dtoolkit::fdt::{Fdt, FdtNode};
@@ -33,6 +34,7 @@ pub(crate) struct Range {
 
 impl Range {
     /// Maps registers that are there. `None` if they cannot be, or if it is memory.
+    #[cfg(target_arch = "aarch64")]
     pub(crate) fn map(self) -> Option<NonNull<u8>> {
         crate::machine::memory::map_registers(self.address, usize::try_from(self.bytes).ok()?)
     }
