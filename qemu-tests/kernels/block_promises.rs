@@ -1,7 +1,8 @@
 //! Everything the block driver promises, on the disk and in the DMA domain that a test kernel names; printed for the host.
 //!
 //! Command line: `seed=N`, the seed of what is written; `requests=N`, how many further requests to send, in bursts;
-//! `singles=N`, how many to send one by one; `queue=N`, the most descriptors to use; `interrupts=msi-x|line|polling`, how to learn of what is done (polling, unless it says otherwise).
+//! `singles=N`, how many to send one by one; `queue=N`, the most descriptors to use; `interrupts=msi-x|line|polling`, how to learn of what is done (polling, unless it says otherwise);
+//! `registers=config-space`, to reach PCI devices through configuration space alone.
 
 #[path = "pattern.rs"]
 pub mod pattern;

@@ -64,6 +64,7 @@ mod domain;
 mod hal;
 mod mmio;
 mod pci;
+pub mod sr_iov;
 
 pub use bus::{BusAccess, BusMapper, apertures, claim_on, segment};
 pub use hal::TestHal;

@@ -8,6 +8,7 @@ use pci_types::PciAddress;
 use virtio_guest::hal::{MsiMessage, Patience};
 use virtio_guest::raw::{PciFunction, Registers};
 use virtio_guest::transport::mmio::MmioTransport;
+use virtio_guest::transport::pci::{ConfigWindow, PciTransport};
 use virtio_guest::transport::{AnyTransport, Transport};
 use virtio_guest::wire::device_type::DeviceType;
 
@@ -38,6 +39,11 @@ pub struct Device {
     line: Option<Line>,
 }
 
+/// Whether the command line asks for no BAR to be mapped: `registers=config-space`.
+fn registers_through_config_space() -> bool {
+    crate::command_line().split_ascii_whitespace().any(|word| word == "registers=config-space")
+}
+
 /// Opens all devices of a type: those on the PCI bus, then those in slots.
 ///
 /// # Errors
@@ -51,16 +57,24 @@ pub unsafe fn open_all(wanted: DeviceType) -> Result<Vec<Device>, String> {
     for found in functions {
         // SAFETY: the function is on this machine's bus, its BARs are its own, and the caller promised the rest.
         let function = unsafe { PciFunction::claim(PciAccess, found.address) };
-        let transport = AnyTransport::open_pci(function, &MMIO)
-            .map_err(|error| alloc::format!("{}: {error}", found.address))?;
+        let opened = if registers_through_config_space() {
+            ConfigWindow::find(function)
+                .map(|window| PciTransport::open_through_config_space(Box::leak(Box::new(window))).into())
+        } else {
+            AnyTransport::open_pci(function, &MMIO)
+        };
+        let transport = opened.map_err(|error| alloc::format!("{}: {error}", found.address))?;
         let (address, mechanism, interface) = (found.address, PciAccess.mechanism(), transport.interface());
         let line = found.line.map(|line| Line::Pci {
             root_device: line.device,
             root_pin: line.pin,
             line_register: line.register,
         });
-        let place =
-            alloc::format!("{address} (PCI, {interface:?} interface, configuration through {mechanism})");
+        let registers =
+            if registers_through_config_space() { ", registers through configuration space" } else { "" };
+        let place = alloc::format!(
+            "{address} (PCI, {interface:?} interface, configuration through {mechanism}{registers})"
+        );
         devices.push(Device { place, transport, address: Some(address), line });
     }
     for slot in machine::slots() {

@@ -3,7 +3,7 @@
 //! Spec: §4.1.3.1 (PCI access widths), §4.2.2.2 (MMIO access widths).
 //!
 //! Usually a window is mapped memory. Where register accesses are no loads and stores (a hypervisor call in a confidential
-//! guest, a test's device model) it is a [`RegisterHandler`]; doorbells go through it, too.
+//! guest, a device behind configuration space alone, a test's device model) it is a [`RegisterHandler`]; doorbells go through it, too.
 
 use core::fmt;
 use core::ptr::NonNull;

@@ -22,6 +22,7 @@ const HANDLED: CommonFeatures = CommonFeatures::VERSION_1
     .union(CommonFeatures::RING_PACKED)
     .union(CommonFeatures::IN_ORDER)
     .union(if PLATFORM_STRENGTH_AVAILABLE { CommonFeatures::ORDER_PLATFORM } else { CommonFeatures::empty() })
+    .union(CommonFeatures::SR_IOV)
     .union(CommonFeatures::NOTIFICATION_DATA)
     .union(CommonFeatures::NOTIF_CONFIG_DATA)
     .union(CommonFeatures::RING_RESET);

@@ -20,10 +20,12 @@ pub(crate) mod order;
 mod pci_bar;
 mod pci_function;
 mod pci_segment;
+mod physical_function;
 mod register_access;
 mod registers;
 #[cfg(virtio_guest_stand_in)]
 pub mod stand_in;
+mod windowed_function;
 
 pub use areas::{AreaPlacement, QueueAddresses};
 pub(crate) use areas::{
@@ -37,4 +39,7 @@ pub use memory::{DmaMemory, OutOfBounds};
 pub(crate) use pci_bar::{MemoryBar, first_port_bar, memory_bars};
 pub use pci_function::PciFunction;
 pub use pci_segment::{Apertures, PciSegment};
+pub(crate) use physical_function::BarPlace;
+pub use physical_function::{PhysicalFunction, VirtualFunction, VirtualFunctionMemory};
 pub use registers::Registers;
+pub(crate) use windowed_function::{STRUCTURES, StructurePlace, WindowedFunction};

@@ -79,7 +79,7 @@ impl PortBar {
 /// Reads BAR 0 as one in I/O space; `None` if it is not, or has no address or an impossible one.
 pub(crate) fn first_port_bar<A: ConfigRegionAccess>(function: &mut PciFunction<A>) -> Option<PortBar> {
     let value = function.read(FIRST_BAR);
-    if value & IO_SPACE == 0 {
+    if value & IO_SPACE == 0 || function.virtual_function().is_some() {
         return None;
     }
     let command = function.command();
@@ -95,10 +95,14 @@ pub(crate) fn first_port_bar<A: ConfigRegionAccess>(function: &mut PciFunction<A
 }
 
 /// All memory BARs of a function, each at its number. `None` for what is reserved, in I/O space, not implemented, without an address or with an impossible one,
-/// and for the upper half of a 64-bit BAR, which is no BAR of its own.
+/// and for the upper half of a 64-bit BAR, which is no BAR of its own. Those of virtual functions are where their physical function was told to have them.
 pub(crate) fn memory_bars<A: ConfigRegionAccess>(
     function: &mut PciFunction<A>,
 ) -> [Option<MemoryBar>; BARS as usize] {
+    if let Some(virtual_function) = function.virtual_function() {
+        let bar = |(address, size_bytes)| MemoryBar { address, size_bytes };
+        return virtual_function.bars().map(|place| place.map(bar));
+    }
     let mut is_upper_half = false;
     [0, 1, 2, 3, 4, 5].map(|index| {
         if is_upper_half {

@@ -6,6 +6,8 @@ use core::fmt;
 
 use pci_types::{ConfigRegionAccess, PciAddress};
 
+use super::physical_function::VirtualFunction;
+
 /// The configuration space of one function, ours alone.
 ///
 /// Opening it ([`PciTransport::open`](crate::transport::pci::PciTransport::open)) spends it, and is the only way to its
@@ -19,6 +21,8 @@ use pci_types::{ConfigRegionAccess, PciAddress};
 pub struct PciFunction<A> {
     access: A,
     address: PciAddress,
+    /// What is known of a virtual function.
+    virtual_function: Option<VirtualFunction>,
 }
 
 impl<A> fmt::Debug for PciFunction<A> {
@@ -39,7 +43,30 @@ impl<A: ConfigRegionAccess> PciFunction<A> {
     /// - The function's BARs, if they have addresses, decode nothing but its own registers.
     /// - Every [`Hal`](crate::hal::Hal) value that the function is driven with speaks for the domain that its memory accesses go through.
     pub const unsafe fn claim(access: A, address: PciAddress) -> Self {
-        Self { access, address }
+        Self { access, address, virtual_function: None }
+    }
+
+    /// Claims a virtual function for a driver: its ids and BARs are in its physical function's configuration space.
+    ///
+    /// # Safety
+    /// - As for [`claim`](PciFunction::claim), where the address is the virtual function's.
+    /// - The virtual function is enabled, and stays so until the driver is gone.
+    pub const unsafe fn claim_virtual(access: A, virtual_function: &VirtualFunction) -> Self {
+        Self { access, address: virtual_function.address(), virtual_function: Some(*virtual_function) }
+    }
+
+    /// What is known of it, if it is a virtual function.
+    pub(crate) const fn virtual_function(&self) -> Option<&VirtualFunction> {
+        self.virtual_function.as_ref()
+    }
+
+    /// Vendor id and device id.
+    pub(crate) fn ids(&self) -> (u16, u16) {
+        if let Some(function) = &self.virtual_function {
+            return (function.vendor_id(), function.device_id());
+        }
+        let ids = self.read(0);
+        ((ids & 0xffff) as u16, (ids >> 16) as u16)
     }
 
     /// Where the function is on the bus.
@@ -49,14 +76,21 @@ impl<A: ConfigRegionAccess> PciFunction<A> {
 
     /// Reads the 32-bit word at `offset` of the first 256 bytes (the low two bits of the offset are ignored).
     pub fn read(&self, offset: u8) -> u32 {
-        // SAFETY: claiming promised a function at the address; the offset is aligned and inside of every function's space. Reading
-        // the configuration space of a virtio device has no side effects (the window at structure 5 is not used).
+        // SAFETY: claiming promised a function at the address; the offset is aligned and inside of every function's space. Reading has no side effects, but for the
+        // data field of the access capability, which reads a register of the same function, as its driver may.
         unsafe { self.access.read(self.address, u16::from(offset & !3)) }
+    }
+
+    /// Reads the 32-bit word at `offset` of all 4096 bytes, as far as there are so many.
+    pub(crate) fn read_extended(&self, offset: u16) -> u32 {
+        // SAFETY: as for reading the first 256 bytes; there are capabilities behind them, or nothing.
+        unsafe { self.access.read(self.address, offset & 0xffc) }
     }
 
     /// Writes the 32-bit word at `offset`.
     pub(crate) fn write(&mut self, offset: u8, value: u32) {
-        // SAFETY: as for reading, and nobody else writes. What this crate writes are command bits and, with decoding off, BARs.
+        // SAFETY: as for reading, and nobody else writes. What this crate writes are command bits, MSI-X's switch, the access
+        // capability and, with decoding off, BARs.
         unsafe { self.access.write(self.address, u16::from(offset & !3), value) };
     }
 

@@ -1,11 +1,12 @@
 //! Bounded windows of device registers.
 //!
-//! Spec: §4.1.3.1 and §4.2.2.2 (access widths). One access is one load or store of exactly the register's width.
+//! Spec: §4.1.3.1 and §4.2.2.2 (access widths). One access is one load or store of exactly the register's width, or one call that passes it on
+//! ([`WindowedFunction`](super::WindowedFunction)).
 
 use super::register_access::{read_memory, write_memory};
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 use super::register_access::{read_port, write_port};
-use crate::hal::{AccessWidth, MapMmio, RegisterWindow};
+use crate::hal::{AccessWidth, MapMmio, RegisterHandler, RegisterWindow};
 
 /// A window of registers with a known size, for those who make transports. Accesses outside of it behave as if no device was there: reads give all ones, writes vanish.
 #[derive(Debug)]
@@ -40,6 +41,11 @@ impl Registers {
         // SAFETY: the caller's promise.
         let window = unsafe { mapper.map_ports(port, size_bytes) }?;
         Some(Self { window, size_bytes })
+    }
+
+    /// A window of calls.
+    pub(super) const fn handled(handler: &'static dyn RegisterHandler, size_bytes: usize) -> Self {
+        Self { window: RegisterWindow::Handler(handler), size_bytes }
     }
 
     /// The same window once more, for what outlives a transport and writes nothing that makes a device use memory.
@@ -110,7 +116,7 @@ impl Registers {
     }
 }
 
-const fn all_ones(width: AccessWidth) -> u32 {
+pub(super) const fn all_ones(width: AccessWidth) -> u32 {
     match width {
         AccessWidth::Byte => 0xff,
         AccessWidth::Word => 0xffff,

@@ -113,8 +113,10 @@ pub unsafe trait Transport {
     fn set_driver_features(&mut self, features: u128);
 
     /// Which device-independent features can be had over this transport, as far as it is the transport's business. No others are accepted.
+    ///
+    /// `SR_IOV` is for PCI functions with that capability only (§6.1).
     fn supported_features(&self) -> CommonFeatures {
-        CommonFeatures::all()
+        CommonFeatures::all() - CommonFeatures::SR_IOV
     }
 
     /// Reads the device status.

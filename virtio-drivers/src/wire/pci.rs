@@ -80,6 +80,22 @@ pub const CONFIG_ACCESS_CAPABILITY_BYTES: u8 = 20;
 /// Bytes of a shared memory capability: the place, and the upper halves of offset and length.
 pub const SHARED_MEMORY_CAPABILITY_BYTES: u8 = 24;
 
+/// Byte offsets in a capability for the access window: the fields that say what the next access to the data is.
+///
+/// Spec: §4.1.4.9 PCI configuration access capability.
+#[doc(alias = "virtio_pci_cfg_cap")]
+pub mod config_access {
+    /// Which BAR (u8).
+    pub const BAR: u8 = 4;
+    /// Where in it, a multiple of the width (u32).
+    pub const OFFSET: u8 = 8;
+    /// Its width: 1, 2 or 4 bytes (u32).
+    pub const LENGTH: u8 = 12;
+    /// Reading it reads the register, writing it writes the register; of as many of its first bytes as are accessed.
+    #[doc(alias = "pci_cfg_data")]
+    pub const DATA: u8 = 16;
+}
+
 /// Numbers of the virtio structures.
 pub mod structure {
     /// Common configuration.

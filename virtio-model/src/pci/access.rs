@@ -28,7 +28,11 @@ impl State {
             return u32::MAX;
         }
         match self.config_space.window_access(offset) {
-            Some(window) => self.bar_read(window.bar, window.offset, window.width, true),
+            Some(window) => {
+                let value = self.bar_read(window.bar, window.offset, window.width, true);
+                self.config_space.store_window_data(offset, window.width, value);
+                self.config_space.read(offset)
+            }
             None if offset == 0x04 => self.config_space.read(offset) | u32::from(self.wants_line()) << 19,
             None => self.config_space.read(offset),
         }
@@ -44,6 +48,7 @@ impl State {
         }
         match self.config_space.window_access(offset) {
             Some(window) => {
+                self.config_space.store_window_data(offset, 4, value);
                 let value = value & all_ones(window.width);
                 self.bar_write(window.bar, window.offset, window.width, value, true);
             }

@@ -155,6 +155,12 @@ impl ConfigSpace {
         })
     }
 
+    /// Keeps what was read or written through the window: its first bytes, the others stay what they were.
+    pub(crate) fn store_window_data(&mut self, offset: u16, width: u8, value: u32) {
+        let width = usize::from(width).min(4);
+        self.put(usize::from(offset), &value.to_le_bytes()[..width]);
+    }
+
     pub(crate) fn command(&self) -> u16 {
         u16::from_le_bytes([self.bytes[4], self.bytes[5]])
     }

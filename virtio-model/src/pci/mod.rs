@@ -22,6 +22,7 @@ mod legacy;
 mod misbehaviour;
 mod msi_x;
 pub(crate) mod queue;
+pub mod sr_iov;
 pub(crate) mod state;
 pub(crate) mod status;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use bus::{Bus, Function, Placed, Space};
 pub use capability::{Capability, MSI_X, STANDARD_BAR, VENDOR_SPECIFIC, cfg_type};
 pub use misbehaviour::{Completion, Misbehaviour};
 pub use queue::QueueRegisters;
+pub use sr_iov::SrIovDevice;
 pub use status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FAILED, FEATURES_OK, NEEDS_RESET};
 
 use crate::error::ModelError;

@@ -16,6 +16,8 @@ use crate::dma::MMIO;
 const BUS_BYTES: usize = 1 << 20;
 const ADDRESS_PORT: u16 = 0xcf8;
 const DATA_PORT: u16 = 0xcfc;
+/// Ports reach as much of a function's configuration space; extended capabilities are behind that.
+const PORTS_END: u16 = 0x100;
 
 /// Both ports belong to one access.
 static PORTS: Mutex<()> = Mutex::new(());
@@ -85,6 +87,9 @@ impl ConfigRegionAccess for PciAccess {
             // SAFETY: mapped, aligned (the caller's offset is), and inside of the range that ACPI named.
             return unsafe { register.read_volatile() };
         }
+        if offset >= PORTS_END {
+            return u32::MAX;
+        }
         let _ports = PORTS.lock();
         // SAFETY: the ports are ours while the lock is held.
         unsafe { ports::write_u32(ADDRESS_PORT, port_address(address, offset)) };
@@ -96,6 +101,9 @@ impl ConfigRegionAccess for PciAccess {
         if let Some(register) = Self::ecam_register(address, offset) {
             // SAFETY: as for reading.
             return unsafe { register.write_volatile(value) };
+        }
+        if offset >= PORTS_END {
+            return;
         }
         let _ports = PORTS.lock();
         // SAFETY: the ports are ours while the lock is held.

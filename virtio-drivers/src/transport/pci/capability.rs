@@ -47,7 +47,7 @@ pub(super) type Bars = [Option<MemoryBar>];
 pub(super) struct Location {
     /// One of the numbers in [`structure`].
     pub(super) structure: u8,
-    /// 0 to 5.
+    /// 0 to 5 (not so for the access through configuration space).
     pub(super) bar: u8,
     /// Tells several structures of one kind apart.
     pub(super) id: u8,
@@ -62,13 +62,21 @@ pub(super) struct Location {
 /// Calls `found` with kind, offset and claimed length of each capability, in the order of the list. (Only virtio's own have a length there.)
 pub(super) fn walk<A: ConfigRegionAccess>(
     function: &PciFunction<A>,
+    found: impl FnMut(u8, u8, u8),
+) -> Result<(), CapabilityError> {
+    walk_words(|offset| function.read(offset), found)
+}
+
+/// The same, where `read` reads words of configuration space.
+pub(super) fn walk_words(
+    read: impl Fn(u8) -> u32,
     mut found: impl FnMut(u8, u8, u8),
 ) -> Result<(), CapabilityError> {
-    if function.read(0x04) & STATUS_HAS_CAPABILITIES == 0 {
+    if read(0x04) & STATUS_HAS_CAPABILITIES == 0 {
         return Err(CapabilityError::NoList);
     }
     let mut visited = 0u64;
-    let [first, ..] = function.read(CAPABILITIES_POINTER).to_le_bytes();
+    let [first, ..] = read(CAPABILITIES_POINTER).to_le_bytes();
     let mut offset = first & !3;
     while offset != 0 {
         if offset < HEADER_BYTES {
@@ -79,7 +87,7 @@ pub(super) fn walk<A: ConfigRegionAccess>(
             return Err(CapabilityError::Loop { offset });
         }
         visited |= bit;
-        let [id, next, length, _] = function.read(offset).to_le_bytes();
+        let [id, next, length, _] = read(offset).to_le_bytes();
         found(id, offset, length);
         offset = next & !3;
     }
@@ -121,7 +129,9 @@ fn location<A: ConfigRegionAccess>(function: &PciFunction<A>, at: u8, length: u8
     }
     let words = [0u8, 4, 8, 12].map(|word| function.read(at.wrapping_add(word)).to_le_bytes());
     let capability = Capability::read_from_bytes(words.as_bytes()).ok()?;
-    if length < bytes_min(capability.structure)? || capability.bar > 5 {
+    // In the access capability the BAR is what was written last.
+    let has_bar = capability.bar <= 5 || capability.structure == structure::PCI_CONFIG_ACCESS;
+    if length < bytes_min(capability.structure)? || !has_bar {
         return None;
     }
     let word = |behind: u8| Some(function.read(at.checked_add(CAPABILITY_BYTES)?.checked_add(behind)?));

@@ -26,7 +26,7 @@ use crate::wire::pci::{NO_VECTOR, legacy as register};
 use crate::wire::status::Status;
 
 /// Transitional devices have these ids, and revision 0 (§4.1.2.3).
-const TRANSITIONAL_IDS: core::ops::RangeInclusive<u32> = 0x1000..=0x103f;
+const TRANSITIONAL_IDS: core::ops::RangeInclusive<u16> = 0x1000..=0x103f;
 
 /// A legacy virtio device behind PCI. [`LegacyPciTransport::open`] makes one. `A` is how the kernel reaches configuration space.
 pub struct LegacyPciTransport<A> {
@@ -54,15 +54,14 @@ impl<A: ConfigRegionAccess> LegacyPciTransport<A> {
             return Err(OpenError::NotLegacy);
         }
         let bars = memory_bars(&mut function);
-        let mut endpoint = Endpoint::new(function, &bars, mapper);
-        endpoint.switch_on(IO_SPACE | MEMORY_SPACE);
+        let endpoint = Endpoint::new(function, &bars, mapper, IO_SPACE | MEMORY_SPACE);
         let line = InterruptLine::pci(registers.share(), register::ISR_STATUS);
         Ok(Self { device_type, endpoint, registers, line })
     }
 
     /// Whether a function's id is one of those that devices with a legacy interface have.
     pub(in crate::transport) fn is_transitional(function: &PciFunction<A>) -> bool {
-        TRANSITIONAL_IDS.contains(&(function.read(0) >> 16))
+        TRANSITIONAL_IDS.contains(&function.ids().1)
     }
 
     /// Where the function is on the bus.

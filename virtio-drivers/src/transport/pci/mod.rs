@@ -13,18 +13,23 @@
 //! ```
 //!
 //! [`PciTransport::open`] walks the capabilities once, checks every structure against its BAR, and has the kernel map them. Nothing in configuration
-//! space is used after that.
+//! space is used after that. Where BARs cannot be mapped, a [`ConfigWindow`] reaches the same structures through configuration space alone.
 
 pub mod bus;
 mod capability;
+mod config_window;
 mod endpoint;
+mod extended;
 mod legacy;
 mod msi_x;
 mod open;
 mod registers;
 mod shared_memory;
+mod space;
+pub mod sr_iov;
 
 pub use capability::CapabilityError;
+pub use config_window::ConfigWindow;
 pub use legacy::LegacyPciTransport;
 pub use msi_x::MsiXError;
 pub use open::OpenError;

@@ -59,7 +59,7 @@ impl MsiX {
     ) -> Option<Self> {
         let control = function.read(at);
         // First of all: whatever is wrong with the table, what firmware may have left on is not to be used.
-        write_control(function, at, 0);
+        switch_off(function, at);
         at.checked_add(CAPABILITY_BYTES - 1)?;
         let entries = (control >> ENTRIES_SHIFT & ENTRIES_MASK) + 1;
         let place = function.read(at.checked_add(4)?);
@@ -100,7 +100,7 @@ impl MsiX {
 
     /// Switches MSI-X off.
     pub(super) fn disable<A: ConfigRegionAccess>(&mut self, function: &mut PciFunction<A>) {
-        write_control(function, self.at, 0);
+        switch_off(function, self.at);
         self.messages = 0;
     }
 
@@ -115,6 +115,11 @@ impl MsiX {
             write(12, 0);
         }
     }
+}
+
+/// Switches MSI-X off, by its capability.
+pub(super) fn switch_off<A: ConfigRegionAccess>(function: &mut PciFunction<A>, at: u8) {
+    write_control(function, at, 0);
 }
 
 /// Writes the switches of the capability at `at`. Id, link and size in the same word are read-only.

@@ -32,7 +32,7 @@ pub enum OpenError {
         "no usable capability for virtio structure {structure}: absent, misaligned, too short, beyond its BAR, its BAR has no address, or the device is legacy only"
     )]
     MissingStructure {
-        /// The structure's number: 1 common configuration, 2 notification, 3 ISR.
+        /// The structure's number: 1 common configuration, 2 notification, 3 ISR; 5, the access through configuration space, if that is what it was to be opened through.
         structure: u8,
     },
     /// The function has no legacy interface: its id is a modern one, or its first BAR is none of ports, or has no address.
@@ -47,22 +47,23 @@ pub enum OpenError {
 }
 
 /// What a structure must satisfy to be used, and how much of it is mapped at most: no device has more registers than that, whatever it says.
-struct Rule {
-    structure: u8,
-    align: u64,
-    bytes_min: u64,
-    bytes_max: u32,
+pub(super) struct Rule {
+    pub(super) structure: u8,
+    pub(super) align: u64,
+    pub(super) bytes_min: u64,
+    pub(super) bytes_max: u32,
 }
 
-const COMMON_CONFIG: Rule = Rule {
+pub(super) const COMMON_CONFIG: Rule = Rule {
     structure: structure::COMMON_CONFIG,
     align: 4,
     bytes_min: common::BASE_BYTES as u64,
     bytes_max: 4096,
 };
-const NOTIFY: Rule = Rule { structure: structure::NOTIFY, align: 2, bytes_min: 2, bytes_max: 16 << 20 };
-const ISR: Rule = Rule { structure: structure::ISR, align: 1, bytes_min: 1, bytes_max: 4 };
-const DEVICE_CONFIG: Rule =
+pub(super) const NOTIFY: Rule =
+    Rule { structure: structure::NOTIFY, align: 2, bytes_min: 2, bytes_max: 16 << 20 };
+pub(super) const ISR: Rule = Rule { structure: structure::ISR, align: 1, bytes_min: 1, bytes_max: 4 };
+pub(super) const DEVICE_CONFIG: Rule =
     Rule { structure: structure::DEVICE_CONFIG, align: 4, bytes_min: 1, bytes_max: 64 << 10 };
 
 /// A structure that obeys its rule and is inside of its BAR.
@@ -76,8 +77,7 @@ struct Placed<'b> {
 
 /// What a claimed function says it is.
 pub(super) fn identify<A: ConfigRegionAccess>(function: &PciFunction<A>) -> Result<DeviceType, OpenError> {
-    let id = function.read(0);
-    let (vendor_id, device_id) = ((id & 0xffff) as u16, (id >> 16) as u16);
+    let (vendor_id, device_id) = function.ids();
     device_type(vendor_id, device_id).ok_or(OpenError::NotVirtio { vendor_id, device_id })
 }
 
@@ -104,14 +104,18 @@ impl<A: ConfigRegionAccess> PciTransport<A> {
         let structures = Structures::find(&function, &bars)?;
         let windows = structures.map(mapper)?;
         let regions = structures.regions;
-        let mut endpoint = Endpoint::new(function, &bars, mapper);
-        endpoint.switch_on(MEMORY_SPACE);
+        let endpoint = Endpoint::new(function, &bars, mapper, MEMORY_SPACE);
         Ok(Self::new(device_type, endpoint, windows, regions))
     }
 }
 
-const fn missing(rule: &Rule) -> OpenError {
+pub(super) const fn missing(rule: &Rule) -> OpenError {
     OpenError::MissingStructure { structure: rule.structure }
+}
+
+/// Whether doorbells with a position, which are 32 bits wide, are aligned in a notification structure at this offset (§4.1.4.4.1).
+pub(super) const fn takes_positions(offset: u64) -> bool {
+    offset.is_multiple_of(4)
 }
 
 /// The first sound capability for each structure.
@@ -158,6 +162,7 @@ impl<'b> Structures<'b> {
             common: map(common)?,
             notify: map(notify)?,
             notify_multiplier: notify.notify_multiplier.unwrap_or(0),
+            notify_takes_positions: takes_positions(notify.offset),
             isr: map(isr)?,
             device: self.device.map(map).transpose()?,
         })

@@ -26,6 +26,7 @@ pub(super) struct Windows {
     pub(super) common: Registers,
     pub(super) notify: Registers,
     pub(super) notify_multiplier: u32,
+    pub(super) notify_takes_positions: bool,
     pub(super) isr: Registers,
     pub(super) device: Option<Registers>,
 }
@@ -160,7 +161,9 @@ unsafe impl<A: ConfigRegionAccess> Transport for PciTransport<A> {
     fn supported_features(&self) -> CommonFeatures {
         let mut features = CommonFeatures::all();
         features.set(CommonFeatures::NOTIF_CONFIG_DATA, self.has_word(common::QUEUE_NOTIF_CONFIG_DATA));
+        features.set(CommonFeatures::SR_IOV, self.endpoint.has_sr_iov());
         features.set(CommonFeatures::RING_RESET, self.has_word(common::QUEUE_RESET));
+        features.set(CommonFeatures::NOTIFICATION_DATA, self.windows.notify_takes_positions);
         features
     }
 

@@ -11,6 +11,7 @@
 
 use pci_types::{ConfigRegionAccess, PciAddress};
 
+use super::super::space::Space;
 use super::{Bus, DEVICES, FUNCTIONS, header};
 use crate::raw::{Apertures, PciSegment};
 
@@ -76,36 +77,6 @@ impl<A: ConfigRegionAccess> Bus<A> {
         };
         assigner.bus(first, Above { bridges: 0, wide: true });
         assigner.assigned
-    }
-}
-
-/// Addresses that are left of an aperture.
-#[derive(Clone, Copy, Debug)]
-struct Space {
-    next: u64,
-    end: u64,
-}
-
-impl Space {
-    const fn new(start: u64, end: u64) -> Self {
-        Self { next: start, end }
-    }
-
-    /// So many addresses, a power of two, aligned to their number. The address 0 is none.
-    fn take(&mut self, count: u64) -> Option<u64> {
-        let start = self.next.max(1).checked_next_multiple_of(count)?;
-        let end = start.checked_add(count)?;
-        if end > self.end {
-            return None;
-        }
-        self.next = end;
-        Some(start)
-    }
-
-    /// Goes on to where a window may start or end.
-    fn align(&mut self, to: u64) -> u64 {
-        self.next = self.next.checked_next_multiple_of(to).unwrap_or(self.end).min(self.end);
-        self.next
     }
 }
 
