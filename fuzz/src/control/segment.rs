@@ -20,9 +20,9 @@ const FUNCTIONS: usize = 256;
 const WALK_ACCESSES: usize = 5;
 /// Whether one of six BARs has an address, beside that.
 const LOOK_ACCESSES: usize = WALK_ACCESSES + 6;
-/// Id and kind; the command register twice; each BAR six times (both halves: ones written, read, address written); of a bridge, the bus behind it twice, what its window is like, the windows, the
-/// command register twice.
-const ASSIGN_ACCESSES: usize = 2 + 2 + 6 * 6 + 2 + 1 + 6 + 2;
+/// Id and kind, twice for the first function of a device, and all that for two rounds; the command register twice; each BAR six times (both halves: ones written, read, address written); of a
+/// bridge, the bus behind it three times, what its window is like, the windows, the command register twice.
+const ASSIGN_ACCESSES: usize = 8 + 2 + 6 * 6 + 3 + 1 + 6 + 2;
 
 const COMMAND: u16 = 0x04;
 const KIND: u16 = 0x0c;
