@@ -5,8 +5,8 @@
 
 mod support;
 
-use support::{Either, Mapper, TestHal, claim, message};
-use virtio_guest::device::block::{Block, Sector, Settings, Storage};
+use support::{DiskBench, Either, Mapper, TestHal, claim, message};
+use virtio_guest::device::block::{Block, RequestError, Sector, Settings, Storage};
 use virtio_guest::hal::Attempts;
 use virtio_guest::lifecycle::{VectorRouting, Wants};
 use virtio_guest::transport::InterruptLine;
@@ -142,4 +142,24 @@ fn a_disk_that_is_polled_does_not_interrupt() {
         assert_eq!((bench.device.used_interrupts(), bench.device.queue(0).unwrap().vector), (0, 0xffff));
         bench.finish(block);
     }
+}
+
+/// A sleep that ends at its deadline may have ended with what was waited for.
+#[test]
+fn what_is_done_during_the_last_wait_counts() {
+    let bench = DiskBench::new(|_| {});
+    let mut storage = Storage::<16>::new();
+    let mut disk = bench.start(&mut storage).unwrap();
+    let mut sector = [0; 512];
+
+    disk.read_blocking(Sector(3), &mut sector, || {
+        bench.serve();
+        false
+    })
+    .unwrap();
+
+    assert_eq!(sector, [3; 512]);
+    assert_eq!(disk.read_blocking(Sector(3), &mut sector, || false), Err(RequestError::TimedOut));
+    bench.serve();
+    disk.close(Attempts(10)).unwrap();
 }

@@ -69,14 +69,16 @@ fn a_function_has_the_legacy_interface_by_its_id_and_its_ports() {
     for (what, builder) in [
         ("a modern id", builder(0).legacy().device_id(0x1042)),
         ("memory instead of ports", builder(0).legacy().bar(0, Bar::memory32(64, 0xfe00_0000))),
-        ("ports without an address", builder(0).legacy().bar(0, Bar::io(64, 0))),
-        ("ports beyond I/O space", builder(0).legacy().bar(0, Bar::io(64, 0x1_0000))),
         ("too few ports", builder(0).legacy().bar(0, Bar::io(16, 0xc000))),
         ("no BAR at all", builder(0)),
     ] {
         let device = builder.build();
         assert_eq!(try_open(&device).unwrap_err(), OpenError::NotLegacy, "{what}");
         assert_eq!(device.command() & 0b100, 0, "a refused function gets no access to memory");
+    }
+    for (what, bar) in [("none", Bar::io(64, 0)), ("beyond I/O space", Bar::io(64, 0x1_0000))] {
+        let device = builder(0).legacy().bar(0, bar).build();
+        assert_eq!(try_open(&device).unwrap_err(), OpenError::PortsWithoutAddress, "{what}");
     }
     let other = builder(0).legacy().vendor_id(0x8086).build();
     assert!(matches!(try_open(&other), Err(OpenError::NotVirtio { .. })));

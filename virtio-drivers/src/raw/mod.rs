@@ -36,7 +36,7 @@ pub(crate) use lent::QueueReset;
 pub use lent::{ConfirmedReset, Lent, Session};
 pub use mapped::{MapRefused, MappedBuffer, Payload, Segment, SegmentVisitor, Tag};
 pub use memory::{DmaMemory, OutOfBounds};
-pub(crate) use pci_bar::{MemoryBar, first_port_bar, memory_bars};
+pub(crate) use pci_bar::{MemoryBar, first_port_bar, has_port_bar, memory_bars};
 pub use pci_function::PciFunction;
 pub use pci_segment::{Apertures, PciSegment};
 pub(crate) use physical_function::BarPlace;

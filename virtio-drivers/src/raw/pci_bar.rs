@@ -76,6 +76,11 @@ impl PortBar {
     }
 }
 
+/// Whether BAR 0 is one in I/O space, with an address or without.
+pub(crate) fn has_port_bar<A: ConfigRegionAccess>(function: &PciFunction<A>) -> bool {
+    function.read(FIRST_BAR) & IO_SPACE != 0 && function.virtual_function().is_none()
+}
+
 /// Reads BAR 0 as one in I/O space; `None` if it is not, or has no address or an impossible one.
 pub(crate) fn first_port_bar<A: ConfigRegionAccess>(function: &mut PciFunction<A>) -> Option<PortBar> {
     let value = function.read(FIRST_BAR);

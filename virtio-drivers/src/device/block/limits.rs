@@ -19,7 +19,8 @@ pub struct Settings {
     pub request_bytes: u32,
     /// Most descriptors of the request queue, even if storage and device allow more.
     pub queue_size_max: u16,
-    /// Whether the disk is to interrupt while a call waits: for a [`Patience`](crate::hal::Patience) that sleeps. Without, calls look at the ring again and again, and no vector is used.
+    /// Whether the disk is to interrupt while a call waits: for a [`Patience`](crate::hal::Patience) that sleeps. Without, calls look at the ring again and again, and no vector is used. (Nothing
+    /// interrupts for a reset: a patience for starting or closing that sleeps may sleep to its end, with devices that take their time.)
     pub notifications: bool,
     /// How often a drop looks at the status of the device that it resets, before it leaks what the device may still use.
     pub drop_attempts: Attempts,

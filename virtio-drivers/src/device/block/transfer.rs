@@ -64,6 +64,7 @@ impl<T: Transport, H: Hal> Live<'_, T, H> {
         let mut result = Ok(());
         // A device that shows a completion and takes it back is looked at once more before the call waits, and not for ever.
         let mut looked_again = false;
+        let mut out_of_patience = false;
         loop {
             while !all_sent && result.is_ok() {
                 let Some(slot) = self.slots.take() else { break };
@@ -90,11 +91,16 @@ impl<T: Transport, H: Hal> Live<'_, T, H> {
                     self.slots.put(used.payload.0.slot);
                 }
                 Some(left_behind) => self.slots.put(left_behind.payload.0.slot),
-                None if self.notified && !looked_again && self.queue.rearm() == Rearmed::MoreWaiting => {
+                None if self.notified
+                    && !looked_again
+                    && !out_of_patience
+                    && self.queue.rearm() == Rearmed::MoreWaiting =>
+                {
                     looked_again = true;
                 }
-                None if patience.keep_waiting() => looked_again = false,
-                None => return Err(self.out_of_patience()),
+                None if out_of_patience => return Err(self.out_of_patience()),
+                // After the last wait there is one more look: a sleep may have ended with what was waited for.
+                None => (out_of_patience, looked_again) = (!patience.keep_waiting(), false),
             }
         }
     }

@@ -15,7 +15,7 @@ use super::msi_x::MsiXError;
 use super::open::{OpenError, identify};
 use crate::hal::{AccessWidth, MapMmio, MsiMessage};
 use crate::raw::{
-    AreaPlacement, Doorbell, Notification, PciFunction, Registers, first_port_bar, memory_bars,
+    AreaPlacement, Doorbell, Notification, PciFunction, Registers, first_port_bar, has_port_bar, memory_bars,
 };
 use crate::transport::{
     Interface, InterruptCause, InterruptLine, QueueError, QueueSetup, Transport, VectorRefused, bytewise,
@@ -40,14 +40,18 @@ impl<A: ConfigRegionAccess> LegacyPciTransport<A> {
     /// Opens a claimed function through its legacy interface, and lets it access memory. It does not interrupt yet.
     ///
     /// # Errors
-    /// - [`OpenError::NotLegacy`]: it has no such interface, or its ports have no address, or this machine is big-endian, as all of the interface would be.
+    /// - [`OpenError::NotLegacy`]: it has no such interface, or this machine is big-endian, as all of the interface would be.
     /// - Others of [`OpenError`]; the device was not touched beyond its configuration space.
     pub fn open(mut function: PciFunction<A>, mapper: &impl MapMmio) -> Result<Self, OpenError> {
         let device_type = identify(&function)?;
         if !Self::is_transitional(&function) || cfg!(target_endian = "big") {
             return Err(OpenError::NotLegacy);
         }
-        let ports = first_port_bar(&mut function).ok_or(OpenError::NotLegacy)?;
+        let ports = match first_port_bar(&mut function) {
+            Some(ports) => ports,
+            None if has_port_bar(&function) => return Err(OpenError::PortsWithoutAddress),
+            None => return Err(OpenError::NotLegacy),
+        };
         let registers = ports.map(mapper);
         let registers = registers.ok_or(OpenError::NotMapped { physical_address: ports.port().into() })?;
         if registers.size_bytes() < register::DEVICE_CONFIG {

@@ -35,9 +35,12 @@ pub enum OpenError {
         /// The structure's number: 1 common configuration, 2 notification, 3 ISR; 5, the access through configuration space, if that is what it was to be opened through.
         structure: u8,
     },
-    /// The function has no legacy interface: its id is a modern one, or its first BAR is none of ports, or has no address.
+    /// The function has no legacy interface: its id is a modern one, or its first BAR is none of ports, or of too few.
     #[error("the function has no legacy interface")]
     NotLegacy,
+    /// The function's legacy interface is at ports that nobody gave an address: firmware does, or [`Bus::assign`](super::bus::Bus::assign).
+    #[error("the function's ports have no address")]
+    PortsWithoutAddress,
     /// The kernel could not map a structure's registers.
     #[error("the kernel cannot map the registers at {physical_address:#x}")]
     NotMapped {

@@ -50,14 +50,22 @@ pub struct Assigned {
 }
 
 impl<A: ConfigRegionAccess> Bus<A> {
-    /// Whether some BAR of a virtio function has an address already: then firmware has been there.
+    /// Whether some function's BAR has an address already: then firmware has been there, and addresses are not to be given anew.
     pub fn is_assigned(&self) -> bool {
         let has_address = |address, index| {
             let bar = self.segment.read(address, header::FIRST_BAR + 4 * index);
             bar & !0xf != 0
         };
-        let virtio = self.functions().filter(|found| found.device_type().is_some());
-        virtio.into_iter().any(|found| (0..BARS).any(|index| has_address(found.address, index)))
+        let bars = |address| {
+            let [_, _, kind, _] = self.segment.read(address, header::KIND).to_le_bytes();
+            match kind & !header::SEVERAL_FUNCTIONS {
+                0 => BARS,
+                header::BRIDGE => BRIDGE_BARS,
+                _ => 0,
+            }
+        };
+        let addresses = self.functions().map(|found| found.address);
+        addresses.into_iter().any(|address| (0..bars(address)).any(|index| has_address(address, index)))
     }
 
     /// Numbers the buses behind bridges, gives each BAR an address, and has bridges pass on what is behind them. Functions do not decode their BARs yet: opening one switches that on.
