@@ -179,15 +179,23 @@ fn bars_that_cannot_be_are_left_out() {
     let assigned = assign(&model);
     assert_eq!((assigned.bars, assigned.left_out), (4, 4));
 
-    // Registers that keep their value, whatever is written: no size, a size with holes, a 64-bit BAR without an upper half.
-    for stuck in [0x0000_0004, 0x0000_0001, 0x0000_5001, 0x0f0f_0000, 0xffff_fff4, 0xffff_fff9_u32] {
+    // Registers that keep their value, whatever is written: no size, a size with holes, a 64-bit BAR without an upper half; and two that look like small BARs.
+    for (stuck, left_out) in [
+        (0x0000_0004_u32, 2),
+        (0x0000_0001, 2),
+        (0x0000_5001, 2),
+        (0x0f0f_0000, 2),
+        (0xffff_5000, 2),
+        (0xffff_fff4, 1),
+        (0xffff_fff9, 0),
+    ] {
         let device = with_bars(&[(2, Bar::memory32(0x1000, 0))]);
         device.poke_config(0x10, &stuck.to_le_bytes());
         let last = with_bars(&[]);
         last.poke_config(0x24, &stuck.to_le_bytes());
         let model = Model::new(0).with(1, 0, device).with(2, 0, last).with(3, 0, one_of_each());
         let assigned = assign_in_part(&model);
-        assert_eq!(model.placed().len(), 5, "{stuck:#x}: {assigned:?}");
+        assert_eq!((model.placed().len(), assigned.left_out), (5, left_out), "{stuck:#x}: {assigned:?}");
     }
 }
 
@@ -228,6 +236,17 @@ fn bridges_are_numbered_anew() {
     assert_eq!(assign(&model), Assigned { last_bus: 3, bars: 8, left_out: 0 });
 
     assert_eq!(Bus::new(segment(&model), 0..=255).functions().count(), 5);
+}
+
+/// PCI Local Bus Specification 3.0, §6.2.5.1 — a function that decodes addresses does not decode those that its BARs have while they are being sized.
+#[test]
+fn functions_do_not_decode_while_they_are_given_addresses() {
+    let device = one_of_each();
+    device.config_write(0x04, 0b111);
+
+    assign(&Model::new(0).with(1, 0, Bridge::new().with(0, 0, device.clone())));
+
+    assert_eq!((device.command(), device.bar_writes_while_decoding()), (0b100, 0));
 }
 
 #[test]

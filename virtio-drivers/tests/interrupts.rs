@@ -7,7 +7,7 @@
 
 mod support;
 
-use support::{ConfigSpace, Either, EitherBench, MESSAGE_ADDRESS, Mapper, SETTINGS, claim, message};
+use support::{ConfigSpace, Either, EitherBench, MESSAGE_ADDRESS, Mapper, Meddler, SETTINGS, claim, message};
 use virtio_guest::hal::{Attempts, MapMmio, MsiMessage, RegisterWindow};
 use virtio_guest::lifecycle::{InstallError, VectorRouting};
 use virtio_guest::raw::Tag;
@@ -173,6 +173,25 @@ fn messages_can_be_replaced_and_those_that_are_none_stay_masked() {
         assert_eq!((controls, transport.vectors()), ([0, 0, 1, 1], 2));
         assert!(transport.set_queue_vector(0, 2).is_err() && transport.set_config_vector(2).is_err());
         bench.device.assert_driver_was_correct();
+    }
+}
+
+/// PCI Local Bus Specification 3.0, §6.8.2 — while a table is being filled nothing is sent, least of all a message that another system left in it.
+#[test]
+fn nothing_is_sent_while_messages_are_written() {
+    for bench in EitherBench::each(|builder| builder.msi_x(2)) {
+        let mut installing = EitherBench::install(open_with_messages(&bench, 2));
+        assert_eq!(installing.route_vectors(1), VectorRouting::PerQueue);
+        core::mem::forget(installing.start()); // that system is gone, and did not reset its devices
+
+        let meddler = Meddler::new(&bench.device, |device, _| device.raise_config());
+        let mut transport = AnyTransport::<ConfigSpace>::open_pci(claim(&bench.device), &meddler).unwrap();
+        meddler.begin();
+        transport.enable_msi_x(&[message(0x50), message(0x51)]).unwrap();
+
+        assert_eq!((bench.device.take_messages(), bench.device.withheld_messages() > 0), (vec![], true));
+        bench.device.raise_config();
+        assert_eq!(bench.device.take_messages(), [(MESSAGE_ADDRESS, 0x50)]);
     }
 }
 

@@ -6,7 +6,7 @@
 
 mod support;
 
-use support::{CHAIN, ConfigSpace, Mapper, SETTINGS, TestHal, claim, message};
+use support::{CHAIN, ConfigSpace, Mapper, Meddler, SETTINGS, TestHal, claim, message};
 use virtio_guest::device::block::{Block, RequestError, Sector, Settings, StartError, Storage};
 use virtio_guest::hal::{AccessWidth, Attempts, MapMmio, RegisterWindow};
 use virtio_guest::lifecycle::{InstallError, Installing, Negotiating, ResetError, VectorRouting, Wants};
@@ -60,15 +60,17 @@ fn low_memory() -> TestHal {
 #[test]
 fn a_function_has_the_legacy_interface_by_its_id_and_its_ports() {
     let device = legacy(0);
+    device.poke_config(0x04, &[0b11, 0]); // firmware left it decoding
     let transport = try_open(&device).unwrap();
     assert_eq!((transport.device_type(), transport.interface()), (DeviceType::BLOCK, Interface::Legacy));
     assert_eq!(device.command() & 0x407, 0x407, "answers ports, reaches memory, line off");
-    assert_eq!(device.bar_writes_while_decoding(), 0);
+    assert_eq!(device.bar_writes_while_decoding(), 0, "BARs are sized with decoding off");
     device.assert_driver_was_correct();
 
     for (what, builder) in [
         ("a modern id", builder(0).legacy().device_id(0x1042)),
         ("memory instead of ports", builder(0).legacy().bar(0, Bar::memory32(64, 0xfe00_0000))),
+        ("memory where ports might be", builder(0).legacy().bar(0, Bar::memory32(64, 0xc000))),
         ("too few ports", builder(0).legacy().bar(0, Bar::io(16, 0xc000))),
         ("no BAR at all", builder(0)),
     ] {
@@ -197,6 +199,35 @@ fn a_queue_has_the_size_that_the_device_says_or_none() {
     }
 }
 
+/// A size that is another one when the driver looks again: the device would use memory that is no queue's.
+#[test]
+fn a_queue_whose_size_changes_is_not_set_up() {
+    let mut installed = 0;
+    for (before, size) in (0..16).flat_map(|before| [(before, 4), (before, 16)]) {
+        let (device, hal) = (legacy(0), low_memory());
+        let meddler = Meddler::new(&device, move |device, at| {
+            if at == before {
+                device.misbehave(|lies| lies.queue_size = Some(size));
+            }
+        });
+        let transport = Legacy::open(claim(&device), &meddler).unwrap();
+        let negotiating = Negotiating::begin(transport, PATIENCE).unwrap();
+        let mut installing = negotiating.negotiate(Wants::<BlockFeatures>::none()).unwrap();
+
+        meddler.begin();
+        if let Ok(queue) = installing.install_queue(0, &hal, &SETTINGS, Slots::<Tag<()>>::allocate(8)) {
+            assert_eq!(
+                meddler.last_read(0x0c),
+                Some(u32::from(queue.size())),
+                "{size} before access {before}"
+            );
+            installed += 1;
+        }
+        assert!(device.queue(0).unwrap().enabled || hal.dma_regions() == 0);
+    }
+    assert!(installed > 0);
+}
+
 /// Spec: §4.1.4.10 — a page has a number of 32 bits, and page 0 is none.
 #[test]
 fn a_page_that_the_device_cannot_be_told_of_is_refused() {
@@ -218,6 +249,18 @@ fn a_page_that_the_device_cannot_be_told_of_is_refused() {
         }
         device.assert_driver_was_correct();
     }
+}
+
+/// Spec: §4.1.4.10 — a size of all ones is that of a device that is gone.
+#[test]
+fn a_device_that_is_gone_has_no_queues() {
+    let device = legacy(0);
+    let mut installing = negotiate(&device);
+    assert_eq!([0, 1, 2].map(|index| installing.queue_size_max(index)), [8, 0, 4]);
+
+    device.misbehave(|lies| lies.all_ones = true);
+
+    assert_eq!(installing.queue_size_max(0), 0);
 }
 
 #[test]

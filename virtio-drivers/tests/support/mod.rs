@@ -10,11 +10,13 @@ mod altered;
 mod bench;
 mod disk;
 mod either;
+mod meddler;
 
 pub use altered::Altered;
 pub use bench::{Bench, DEVICE_TYPE, Device, Queue, RING_SETTINGS, Ring, RingBench};
 pub use disk::{Config, Disk, DiskBench};
 pub use either::{CHAIN, Either, EitherBench, SETTINGS, TagQueue};
+pub use meddler::Meddler;
 pub use virtio_test_hal::{ConfigSpace, MESSAGE_ADDRESS, Mapper, TestHal, claim, message};
 
 /// The transport of a modelled function.
