@@ -15,6 +15,7 @@ use virtio_model::Disk;
 use virtio_model::pci::{Builder, PciDevice};
 
 const EVENT_IDX: u128 = 1 << 29;
+const VERSION_1: u128 = 1 << 32;
 const RING_PACKED: u128 = 1 << 34;
 
 struct Bench {
@@ -27,7 +28,7 @@ impl Bench {
     /// A disk with these ring features, that is otherwise like this.
     fn new(features: u128, change: impl Fn(Builder) -> Builder) -> Self {
         let disk = Disk::with_sectors(16);
-        let device = change(disk.builder().with_features(features)).build();
+        let device = change(disk.builder().features(VERSION_1 | features)).build();
         let hal = TestHal::default();
         hal.put_memory_at(0x7_0000_0000);
         Self { disk, device, hal }

@@ -21,6 +21,7 @@ use virtio_model::Disk;
 use virtio_model::pci::PciDevice;
 
 const EVENT_IDX: u128 = 1 << 29;
+const VERSION_1: u128 = 1 << 32;
 const RING_PACKED: u128 = 1 << 34;
 /// At least as many accesses as a call makes before it sleeps.
 const ACCESSES: usize = 60;
@@ -37,7 +38,7 @@ struct Bench {
 impl Bench {
     fn new(features: u128) -> Self {
         let disk = Disk::with_sectors(8);
-        let device = disk.builder().with_features(features).msi_x(2).build();
+        let device = disk.builder().features(VERSION_1 | features).msi_x(2).build();
         Self { disk, device, hal: TestHal::default() }
     }
 
