@@ -90,7 +90,7 @@ fn assign(space: &Space) -> Assigned {
     let segment = unsafe { PciSegment::new(space.clone(), 0) };
     // SAFETY: and so are the addresses.
     let apertures = unsafe { Apertures::new(0x1000_0000..0x2000_0000, 0..0, 0x1000..0x1_0000) };
-    Bus::new(segment, 0..=0).assign(&apertures)
+    Bus::new(segment, 0..=0).assign(apertures)
 }
 
 #[test]

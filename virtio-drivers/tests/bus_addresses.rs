@@ -38,7 +38,7 @@ fn one_of_each() -> PciDevice {
 /// Assigns, and expects what was assigned to be right.
 fn assign_in(model: &Model, memory_32: Range<u64>, memory_64: Range<u64>, ports: Range<u32>) -> Assigned {
     let given = apertures(memory_32.clone(), memory_64.clone(), ports.clone());
-    let assigned = Bus::new(segment(model), 0..=255).assign(&given);
+    let assigned = Bus::new(segment(model), 0..=255).assign(given);
 
     assert_eq!(model.faults(), Vec::<String>::new());
     let placed = model.placed();
@@ -201,7 +201,7 @@ fn bars_that_cannot_be_are_left_out() {
 
 /// As `assign`, for buses with BARs that only say that they took an address.
 fn assign_in_part(model: &Model) -> Assigned {
-    let assigned = Bus::new(segment(model), 0..=255).assign(&apertures(MEMORY_32, MEMORY_64, PORTS));
+    let assigned = Bus::new(segment(model), 0..=255).assign(apertures(MEMORY_32, MEMORY_64, PORTS));
     assert_eq!(model.faults(), Vec::<String>::new());
     assigned
 }
@@ -215,7 +215,7 @@ fn bridges_without_end_come_to_an_end() {
             .with(2, 0, Bridge::new().endless())
             .with(3, 0, one_of_each());
 
-        let assigned = Bus::new(segment(&model), 0..=last).assign(&apertures(MEMORY_32, MEMORY_64, PORTS));
+        let assigned = Bus::new(segment(&model), 0..=last).assign(apertures(MEMORY_32, MEMORY_64, PORTS));
 
         assert_eq!((assigned.bars, assigned.left_out), (4, 0));
         assert!(assigned.last_bus <= last.min(80), "{assigned:?}");

@@ -14,7 +14,7 @@ use crate::{machine, println};
 pub use crate::machine::PciAccess;
 
 /// Where PCI begins.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct PciHost {
     /// The numbers that its buses can have; the first is its own bus's.
     pub buses: RangeInclusive<u8>,
@@ -30,7 +30,7 @@ pub fn functions() -> &'static [Found] {
         // SAFETY: this is the machine's configuration space.
         let segment = unsafe { PciSegment::new(PciAccess, 0) };
         let mut bus = Bus::new(segment, host.buses);
-        if let Some(apertures) = &host.apertures
+        if let Some(apertures) = host.apertures
             && !bus.is_assigned()
         {
             let assigned = bus.assign(apertures);

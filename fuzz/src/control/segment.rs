@@ -48,7 +48,7 @@ pub(crate) fn walk_and_assign(mut script: Script, kind: u8) {
         let ports = ports.start as u32..ports.end as u32;
         // SAFETY: nobody uses the functions, or what is at these addresses.
         let apertures = unsafe { Apertures::new(memory_32, memory_64, ports) };
-        let assigned = within(ASSIGN_ACCESSES * count, || bus.assign(&apertures));
+        let assigned = within(ASSIGN_ACCESSES * count, || bus.assign(apertures));
         assert!(buses.contains(&assigned.last_bus), "bus {} is none of ours", assigned.last_bus);
         world::with(|world| world.check_assigned(assigned));
         walk(&bus, count);

@@ -51,10 +51,23 @@ impl<A: ConfigRegionAccess> PciSegment<A> {
     }
 }
 
-/// The addresses that a host bridge passes on to its PCI buses, free to be given to functions.
+/// The addresses that a host bridge passes on to its PCI buses, free to be given to functions: once, since then they are not free any more, and drivers rely on where
+/// the functions' registers are.
 ///
 /// They are what a device tree's `ranges` have, as PCI counts addresses. An empty range is one that the bridge does not have.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// ```compile_fail,E0382
+/// # fn example(bus: &mut virtio_guest::transport::pci::bus::Bus<impl pci_types::ConfigRegionAccess>, apertures: virtio_guest::raw::Apertures) {
+/// bus.assign(apertures);
+/// bus.assign(apertures);
+/// # }
+/// ```
+/// ```compile_fail,E0599
+/// # fn example(apertures: virtio_guest::raw::Apertures) {
+/// let for_later = apertures.clone();
+/// # }
+/// ```
+#[derive(Debug, PartialEq, Eq)]
 pub struct Apertures {
     /// Memory below 4 GiB.
     pub(crate) memory_32: Range<u64>,
@@ -68,8 +81,8 @@ impl Apertures {
     /// Apertures from their ranges: memory below 4 GiB, memory anywhere, ports.
     ///
     /// # Safety
-    /// - Nothing else is at these addresses.
-    /// - No function of the segment is in use: no driver has claimed it, and no interrupt or DMA of it is going on.
+    /// - Nothing else is at these addresses, and nothing will be.
+    /// - No function of the segment is in use: no driver has claimed it, and no interrupt or DMA of it is going on. It stays so until the value is spent or gone.
     pub const unsafe fn new(memory_32: Range<u64>, memory_64: Range<u64>, ports: Range<u32>) -> Self {
         Self { memory_32, memory_64, ports }
     }

@@ -70,12 +70,14 @@ impl<A: ConfigRegionAccess> Bus<A> {
 
     /// Numbers the buses behind bridges, gives each BAR an address, and has bridges pass on what is behind them. Functions do not decode their BARs yet: opening one switches that on.
     ///
+    /// Ownership: the apertures are spent. Assigned anew, functions would move away under their drivers.
     /// Work: reads and writes configuration space; bounded by 256 functions on each of the buses.
-    pub fn assign(&mut self, apertures: &Apertures) -> Assigned {
+    #[expect(clippy::needless_pass_by_value, reason = "their promise holds once")]
+    pub fn assign(&mut self, apertures: Apertures) -> Assigned {
         let (first, last) = (*self.buses.start(), *self.buses.end());
         let mut assigner = Assigner {
             segment: &self.segment,
-            apertures,
+            apertures: &apertures,
             last_bus: last,
             memory_32: Space::new(apertures.memory_32.start, apertures.memory_32.end.min(1 << 32)),
             memory_64: Space::new(apertures.memory_64.start, apertures.memory_64.end),
