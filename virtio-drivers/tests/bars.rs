@@ -112,3 +112,17 @@ fn a_bar_of_ports_with_an_impossible_size_gets_no_address() {
         assert_eq!(assign(&space), Assigned { last_bus: 0, bars: 0, left_out: 6 }, "{mask:#x}");
     }
 }
+
+/// Below 0x1000 are the machine's own ports: a device whose BAR names the configuration mechanism's would have its driver write to other devices' configuration space.
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+#[test]
+fn the_machines_own_ports_are_no_devices() {
+    // SAFETY: what is handed out is not used.
+    let is_mapped = |port, bytes| unsafe { NoRoom.map_ports(port, bytes) }.is_some();
+
+    for port in [0, 0x60, 0xcf4, 0xcf8, 0xfff] {
+        assert!(!is_mapped(port, 0x20), "{port:#x}");
+    }
+    assert!(is_mapped(0x1000, 0x20) && is_mapped(0xffe0, 0x20));
+    assert!(!is_mapped(0xffe0, 0x21) && !is_mapped(0x1_0000, 0x20));
+}

@@ -74,7 +74,9 @@ impl fmt::Debug for RegisterWindow {
 /// - The pointer is aligned at least as well as `physical_address`, up to 4096 bytes.
 /// - A [`RegisterWindow::Handler`] reaches the device whose registers are at `physical_address`, and no other.
 /// - What [`map_ports`](MapMmio::map_ports) hands out reaches the device at these ports in the same way. Its default is right where programs may use ports at all.
-/// - Ordinary memory is never handed out: where the address comes from a device's own configuration space (a BAR), the device may lie about it.
+/// - Nothing but registers of the device in question is handed out, no ordinary memory and no other device's registers: where addresses come from a device's own
+///   configuration space (BARs), it may lie about them, and about how many there are. Kernels that do not trust their devices compare the range with what they, or
+///   the firmware, assigned to that function (a value of this type may be one function's); at least with what the host bridge passes on to its buses.
 pub unsafe trait MapMmio {
     /// Maps `size_bytes` bytes of device registers at a physical address (of any alignment), or says `None` if that cannot be done.
     ///
@@ -87,7 +89,8 @@ pub unsafe trait MapMmio {
 
     /// Makes ports of PCI's I/O space reachable, or says `None` if that cannot be done: legacy PCI devices have their registers there, no others.
     ///
-    /// On x86 that is [`RegisterWindow::Ports`], which every kernel has. Elsewhere the PCI host bridge has a window of memory behind which ports are, which is mapped as other registers are.
+    /// On x86 that is [`RegisterWindow::Ports`], which every kernel has, for all ports but the first 4096: those are the machine's own (its timers, its ways to configuration space and to a
+    /// reset), whatever a BAR says. Elsewhere the PCI host bridge has a window of memory behind which ports are, which is mapped as other registers are.
     ///
     /// # Safety
     /// There are registers of one device at these ports, and they are the caller's to use.
@@ -96,8 +99,15 @@ pub unsafe trait MapMmio {
     }
 }
 
+/// The first port that may be a PCI function's.
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+const FIRST_PCI_PORT: u32 = 0x1000;
+
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 fn ports(port: u32, size_bytes: usize) -> Option<RegisterWindow> {
+    if port < FIRST_PCI_PORT {
+        return None;
+    }
     let end = usize::try_from(port).ok()?.checked_add(size_bytes)?;
     let port = u16::try_from(port).ok()?;
     (end <= usize::from(u16::MAX) + 1).then_some(RegisterWindow::Ports(port))

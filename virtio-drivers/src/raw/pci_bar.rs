@@ -51,7 +51,8 @@ impl MemoryBar {
         if offset.checked_add(bytes.into()).is_none_or(|end| end > self.size_bytes) {
             return None;
         }
-        // SAFETY: claiming the function promised that its BARs decode nothing but its own registers, which are the driver's.
+        // SAFETY: claiming the function promised that its BARs decode nothing but its own registers, which are the driver's; a function that lies about what they decode
+        // is the mapper's to refuse.
         unsafe { Registers::map(mapper, self.physical_address(offset), usize::try_from(bytes).ok()?) }
     }
 }
