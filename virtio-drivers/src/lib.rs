@@ -9,7 +9,7 @@
 //!   5 adapter                  other people's formats and traits, by feature     whoever uses those
 //!   4 device::block            drivers                                           every kernel
 //!   3 lifecycle                reset … DRIVER_OK as types, negotiation           drivers of other device types
-//!   2 ring      transport      virtqueues │ PCI, MMIO                             the same
+//!   2 ring      transport      virtqueues │ PCI, MMIO                            the same
 //!   1 raw                      shared memory, registers, barriers: all `unsafe`  kernels claim a PCI function here
 //!   0 wire      hal            the spec's numbers │ what a kernel promises       every kernel implements `hal`
 //! ```

@@ -56,8 +56,9 @@ pub enum InstallError {
         /// The device's largest size, and perhaps its only one.
         size_max: u16,
     },
-    /// The device took the queue's interrupt vector once, and refuses it now.
-    #[error("queue {index}: the device refuses the interrupt vector that it took before")]
+    /// The device refuses the interrupt vector that the routing has for the queue: it took it before and does not any more, or the queue is beyond those that
+    /// [`route_vectors`](super::Installing::route_vectors) was told of.
+    #[error("queue {index}: the device refuses the interrupt vector that the routing has for it")]
     VectorRefused {
         /// Which one.
         index: u16,

@@ -61,6 +61,9 @@ pub enum Interface {
 
 /// A shared memory region of a device, which the device, not the driver, has allocated.
 ///
+/// Behind PCI it is inside of one of the function's BARs. Behind MMIO the device may name any address: a kernel that does not trust it compares that with its own memory map
+/// before it maps anything there.
+///
 /// Spec: §2.10 Shared Memory Regions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SharedMemory {

@@ -45,7 +45,7 @@ pub struct Assigned {
     pub last_bus: u8,
     /// BARs that have an address now.
     pub bars: usize,
-    /// BARs that have none, since the aperture for them has no room. Their functions cannot be opened.
+    /// BARs that have none, since the aperture for them has no room. What is in them cannot be used, so virtio functions cannot be opened whose registers are there.
     pub left_out: usize,
 }
 
