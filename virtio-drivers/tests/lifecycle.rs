@@ -389,3 +389,18 @@ fn a_queue_is_not_activated_by_another_device_than_its_own() {
     let reset = installing.reset(PATIENCE).unwrap();
     assert_eq!(queue.reclaim(&reset).unwrap().count(), 0);
 }
+
+/// Spec: §2.1.1 — a driver clears no bit of the status: what the device set, while it came up, is still there when it is up.
+#[test]
+fn a_device_that_asks_for_a_reset_before_it_is_up_is_still_heard_afterwards() {
+    let bench = device(VERSION_1);
+    let negotiating = Negotiating::begin(bench.transport(), PATIENCE).unwrap();
+    let installing = negotiating.negotiate(Wants::<BlockFeatures>::none()).unwrap();
+    bench.device.set_needs_reset();
+
+    let running = installing.start();
+
+    assert_eq!(bench.device.statuses_written(), [0, 1, 3, 11, 15 | 64]);
+    assert!(running.needs_reset());
+    bench.device.assert_driver_was_correct();
+}

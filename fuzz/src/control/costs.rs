@@ -18,13 +18,15 @@ const GENERATIONS: usize = 2;
 
 /// Asking for a reset, and looking whether it is done.
 const RESET: usize = 1 + PATIENCE.0 as usize;
-/// The same when dropped, with FAILED before it.
-const DROP_RESET: usize = 2 + DROP_PATIENCE.0 as usize;
+/// A step on the way up, or FAILED: the status is read, for the bit in it that is the device's, and written.
+pub(crate) const STEP: usize = 2;
+/// A reset when dropped, with FAILED before it.
+const DROP_RESET: usize = STEP + 1 + DROP_PATIENCE.0 as usize;
 
 /// A reset, ACKNOWLEDGE, DRIVER, the offered features.
-pub(crate) const BEGIN: usize = RESET + 2 + VERB;
+pub(crate) const BEGIN: usize = RESET + 2 * STEP + VERB;
 /// The accepted features, FEATURES_OK, the status; or the way down.
-pub(crate) const NEGOTIATE: usize = VERB + 2 + DROP_RESET;
+pub(crate) const NEGOTIATE: usize = VERB + STEP + 1 + DROP_RESET;
 /// Any end: a reset, and the one of the drop.
 pub(crate) const END: usize = RESET + DROP_RESET;
 /// A word of the interrupt status, and its acknowledgement.
@@ -47,7 +49,8 @@ pub(crate) const INSTALL: usize = 3 + 4 + VERB;
 pub(crate) const RESET_QUEUE: usize = 2 + 3 * PATIENCE.0 as usize;
 
 /// A disk comes up, or down again: four fields are read, limits of the queue are asked for before it is installed, one queue has a vector.
-pub(crate) const START_DISK: usize = BEGIN + NEGOTIATE + config(4) + 3 + route(1) + INSTALL + 1 + DROP_RESET;
+pub(crate) const START_DISK: usize =
+    BEGIN + NEGOTIATE + config(4) + 3 + route(1) + INSTALL + STEP + DROP_RESET;
 
 /// So many requests of a disk, beside as many as its storage has room for that were left behind: a notification for each look at the ring, and the status
 /// when patience is over. It looks for each chain that comes back, once more for each after asking for a notification, and while there is patience.

@@ -11,7 +11,7 @@ use virtio_guest::wire::features::CommonFeatures;
 use virtio_guest::wire::field::Field;
 
 use super::costs::{
-    ACKNOWLEDGE, BEGIN, DROP_PATIENCE, END, INSTALL, NEGOTIATE, PATIENCE, RESET_QUEUE, config, route,
+    ACKNOWLEDGE, BEGIN, DROP_PATIENCE, END, INSTALL, NEGOTIATE, PATIENCE, RESET_QUEUE, STEP, config, route,
 };
 use super::device::QUEUES;
 use super::memory::WatchedHal;
@@ -46,7 +46,7 @@ pub(crate) fn live<T: Transport>(transport: &mut T, kind: u8) {
             Err(_) => world::with(|world| world.memory.lose()),
         };
     }
-    let device = within(1, || device.start());
+    let device = within(STEP, || device.start());
     let queues = queues.into_iter().map(|queue| Some(device.activate(queue))).collect();
     run(device, queues);
 }

@@ -49,10 +49,12 @@ pub(super) struct Rung<T> {
 pub(super) type Armed<T> = ScopeGuard<Rung<T>, fn(Rung<T>)>;
 
 impl<T: Transport> Rung<T> {
-    /// Takes a step: adds a bit to the device status.
+    /// Takes a step: adds a bit to the device status. What the device itself says there is written back as it is: no bit is ever cleared but by a reset (§2.1.1), and
+    /// there are devices that would forget it.
     pub(super) fn add_status(&mut self, bit: Status) {
         self.taken |= bit;
-        self.transport.set_status(self.taken);
+        let of_the_device = self.transport.status() & Status::DEVICE_NEEDS_RESET;
+        self.transport.set_status(self.taken | of_the_device);
     }
 
     /// Forgets a step that the device did not let the driver take: it is not to be told of it again.
