@@ -52,7 +52,7 @@ fn within(device: &SrIovDevice) -> impl FnMut(u32) -> Box<dyn FnMut() -> bool> {
 
 fn enable(device: &SrIovDevice, settings: &Settings) -> Result<Enabled<Segment>, EnableError> {
     let sr_iov = SrIov::find(claim_capability(device)).expect("it has the capability");
-    sr_iov.enable(settings, &memory(0..0, MEMORY), within(device)).map_err(|failed| failed.error)
+    sr_iov.enable(settings, memory(0..0, MEMORY), within(device)).map_err(|failed| failed.error)
 }
 
 /// A device that lies is refused with this error, is left with nothing enabled, and works again once it is honest.
@@ -82,9 +82,9 @@ fn virtual_functions_are_enabled_listed_and_disabled() {
     assert_eq!((functions[0].vendor_id(), functions[0].device_id()), (0x8086, 0x1042));
     assert_eq!((functions[0].bar(0), functions[0].bar(5), functions[0].bar(99)), (None, None, None));
 
-    let sr_iov = enabled.disable(within(&device));
+    let (sr_iov, memory) = enabled.disable(within(&device));
     assert_eq!(device.enabled(), None);
-    let again = sr_iov.enable(&settings(7), &memory(0..0, MEMORY), within(&device)).unwrap();
+    let again = sr_iov.enable(&settings(7), memory, within(&device)).unwrap();
     assert_eq!(again.count(), 7);
     assert_eq!(device.driver_errors(), [] as [&str; 0]);
 }
@@ -195,7 +195,7 @@ fn a_bar_that_keeps_another_address_is_refused() {
         let sr_iov = SrIov::find(claim_capability(&device)).unwrap();
         let memory = memory(0..0, 0x38_1000_0000..0x39_0000_0000);
 
-        let failed = sr_iov.enable(&settings(2), &memory, within(&device)).unwrap_err();
+        let failed = sr_iov.enable(&settings(2), memory, within(&device)).unwrap_err();
 
         assert_eq!(failed.error, EnableError::ImpossibleBar { index: 4 });
         assert_eq!(device.enabled(), None);
@@ -207,7 +207,7 @@ fn room_for_all_functions_is_needed() {
     let enable_in = |memory_32, memory_64| {
         let device = seven();
         let sr_iov = SrIov::find(claim_capability(&device)).unwrap();
-        let enabled = sr_iov.enable(&settings(7), &memory(memory_32, memory_64), within(&device));
+        let enabled = sr_iov.enable(&settings(7), memory(memory_32, memory_64), within(&device));
         enabled.map(|enabled| enabled.virtual_functions().next().unwrap().bar(4).unwrap().start)
     };
     let no_room = EnableError::NoRoom { index: 4, bytes: 0x4000 };
@@ -228,7 +228,7 @@ fn a_bar_of_32_bits_is_below_4_gib() {
     let sr_iov = SrIov::find(claim_capability(&device)).unwrap();
     let memory = memory(0xfe00_0000..0xff00_0000, MEMORY);
 
-    let enabled = sr_iov.enable(&settings(2), &memory, within(&device)).unwrap();
+    let enabled = sr_iov.enable(&settings(2), memory, within(&device)).unwrap();
 
     let second = enabled.virtual_functions().nth(1).unwrap();
     assert_eq!(second.bar(0).unwrap(), 0xfe00_4000..0xfe00_8000);
@@ -299,11 +299,11 @@ fn functions_that_answer_late_are_waited_for_and_those_that_never_do_are_an_erro
     let device = seven();
     device.misbehave(|lies| lies.answers = Completion::Never);
     let sr_iov = SrIov::find(claim_capability(&device)).unwrap();
-    let failed = sr_iov.enable(&settings(2), &memory(0..0, MEMORY), within(&device)).unwrap_err();
+    let failed = sr_iov.enable(&settings(2), memory(0..0, MEMORY), within(&device)).unwrap_err();
     assert!(matches!(failed.error, EnableError::NoAnswer { .. }), "{failed}");
     assert_eq!(device.enabled(), None);
     device.misbehave(|lies| lies.answers = Completion::Prompt);
-    assert!(failed.sr_iov.enable(&settings(2), &memory(0..0, MEMORY), within(&device)).is_ok());
+    assert!(failed.sr_iov.enable(&settings(2), failed.memory, within(&device)).is_ok());
     assert_eq!(device.driver_errors(), [] as [&str; 0], "it was left alone for long enough");
 }
 
@@ -324,7 +324,7 @@ fn a_function_that_is_gone_has_no_virtual_functions() {
     let sr_iov = SrIov::find(claim_capability(&device)).unwrap();
     device.misbehave(|lies| lies.gone = true);
 
-    let failed = sr_iov.enable(&settings(2), &memory(0..0, MEMORY), |_| Attempts(3)).unwrap_err();
+    let failed = sr_iov.enable(&settings(2), memory(0..0, MEMORY), |_| Attempts(3)).unwrap_err();
 
     assert!(matches!(failed.error, EnableError::PageSize { .. }), "{failed}");
 }
@@ -336,7 +336,7 @@ fn a_disk_that_is_a_virtual_function_works() {
     let idle = DiskBench::new(|_| {});
     let device = with_virtuals(0x1af4, vec![idle.device.clone(), bench.device.clone()]);
     let sr_iov = SrIov::find_negotiated(claim_capability(&device), CommonFeatures::SR_IOV).unwrap();
-    let enabled = sr_iov.enable(&settings(2), &memory(0..0, MEMORY), within(&device)).unwrap();
+    let enabled = sr_iov.enable(&settings(2), memory(0..0, MEMORY), within(&device)).unwrap();
     let second = enabled.virtual_functions().nth(1).unwrap();
 
     let transport = PciTransport::open(claim_virtual(&device, &second), &VirtualMapper(device.clone()));
@@ -359,7 +359,7 @@ fn what_a_virtual_function_says_of_its_own_bars_is_not_believed() {
     let transitional = PciDevice::builder().device_id(0x1001).capabilities(Vec::new()).build();
     let device = with_virtuals(0x1af4, vec![transitional]);
     let sr_iov = SrIov::find_negotiated(claim_capability(&device), CommonFeatures::SR_IOV).unwrap();
-    let enabled = sr_iov.enable(&settings(1), &memory(0..0, MEMORY), within(&device)).unwrap();
+    let enabled = sr_iov.enable(&settings(1), memory(0..0, MEMORY), within(&device)).unwrap();
     let function = enabled.virtual_functions().next().unwrap();
     device.misbehave(|lies| lies.own_bars = 0xc001);
 

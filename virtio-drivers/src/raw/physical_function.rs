@@ -62,8 +62,15 @@ impl<A: ConfigRegionAccess> PhysicalFunction<A> {
     }
 }
 
-/// Addresses that are free for the BARs of virtual functions. An empty range is one that there is none of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Addresses that are free for the BARs of virtual functions of one physical function: they are its from when those are enabled until they are disabled. An empty range is
+/// one that there is none of.
+///
+/// ```compile_fail,E0599
+/// # fn example(memory: virtio_guest::raw::VirtualFunctionMemory) {
+/// let for_another = memory.clone();
+/// # }
+/// ```
+#[derive(Debug, PartialEq, Eq)]
 pub struct VirtualFunctionMemory {
     /// Memory below 4 GiB.
     pub(crate) memory_32: Range<u64>,

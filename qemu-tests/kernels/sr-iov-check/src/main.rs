@@ -81,7 +81,7 @@ fn run() -> Result<(), String> {
     println!("virtual functions: {} at most", sr_iov.count_max());
 
     let enabled =
-        sr_iov.enable(&settings, &memory, within_millis).map_err(|failed| failed.error.to_string())?;
+        sr_iov.enable(&settings, memory, within_millis).map_err(|failed| failed.error.to_string())?;
     let functions: Vec<VirtualFunction> = enabled.virtual_functions().collect();
     functions.iter().for_each(describe);
     let tables = functions.iter().map(table).collect::<Result<Vec<Registers>, String>>()?;
@@ -95,7 +95,7 @@ fn run() -> Result<(), String> {
         println!("register of {}: {}", function.address(), table.read(ENTRY_DATA, AccessWidth::Long));
     }
 
-    let sr_iov = enabled.disable(within_millis);
+    let (sr_iov, memory) = enabled.disable(within_millis);
     for (function, table) in functions.iter().zip(&tables) {
         let (kind, register) = (read(function.address(), KIND), table.read(ENTRY_CONTROL, AccessWidth::Long));
         if kind != u32::MAX || register == ENTRY_MASKED {
@@ -103,8 +103,7 @@ fn run() -> Result<(), String> {
         }
         println!("gone: {}", function.address());
     }
-    let again =
-        sr_iov.enable(&settings, &memory, within_millis).map_err(|failed| failed.error.to_string())?;
+    let again = sr_iov.enable(&settings, memory, within_millis).map_err(|failed| failed.error.to_string())?;
     println!("enabled again: {}", again.count());
     again.disable(within_millis);
     println!("sr-iov check: done");

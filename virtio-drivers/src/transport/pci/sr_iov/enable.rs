@@ -110,6 +110,8 @@ pub struct EnableFailed<A> {
     pub error: EnableError,
     /// To be tried again.
     pub sr_iov: SrIov<A>,
+    /// Free as before.
+    pub memory: VirtualFunctionMemory,
 }
 
 impl<A> fmt::Debug for EnableFailed<A> {
@@ -124,6 +126,7 @@ impl<A: ConfigRegionAccess> SrIov<A> {
     /// `within_millis` makes a patience of so many milliseconds from now on. It is used up whole where the specification says how long to wait: 100 ms after enabling,
     /// 1 s after disabling (also if it fails after it had enabled some).
     ///
+    /// Ownership: the addresses are the virtual functions' until [`Enabled::disable`] gives them back.
     /// Work: bounded by a few accesses for each virtual function; waits at most 100 ms, then up to 1 s for answers.
     ///
     /// # Errors
@@ -131,14 +134,14 @@ impl<A: ConfigRegionAccess> SrIov<A> {
     pub fn enable<P: Patience>(
         mut self,
         settings: &Settings,
-        memory: &VirtualFunctionMemory,
+        memory: VirtualFunctionMemory,
         mut within_millis: impl FnMut(u32) -> P,
     ) -> Result<Enabled<A>, EnableFailed<A>> {
-        match self.try_enable(settings, memory, &mut within_millis) {
-            Ok((routing, places)) => Ok(Enabled::new(self, routing, places)),
+        match self.try_enable(settings, &memory, &mut within_millis) {
+            Ok((routing, places)) => Ok(Enabled::new(self, routing, places, memory)),
             Err(error) => {
                 self.switch_off(&mut within_millis);
-                Err(EnableFailed { error, sr_iov: self })
+                Err(EnableFailed { error, sr_iov: self, memory })
             }
         }
     }

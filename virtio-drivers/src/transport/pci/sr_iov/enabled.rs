@@ -8,7 +8,7 @@ use super::bars::{Places, places_of};
 use super::routing::Routing;
 use super::{SrIov, register};
 use crate::hal::Patience;
-use crate::raw::VirtualFunction;
+use crate::raw::{VirtualFunction, VirtualFunctionMemory};
 
 /// A physical function whose virtual functions are enabled. Dropping it leaves them enabled.
 pub struct Enabled<A> {
@@ -16,6 +16,8 @@ pub struct Enabled<A> {
     routing: Routing,
     places: Places,
     ids: (u16, u16),
+    /// What they may answer at: nobody else's meanwhile.
+    memory: VirtualFunctionMemory,
 }
 
 impl<A> fmt::Debug for Enabled<A> {
@@ -28,10 +30,15 @@ impl<A> fmt::Debug for Enabled<A> {
 }
 
 impl<A: ConfigRegionAccess> Enabled<A> {
-    pub(super) fn new(sr_iov: SrIov<A>, routing: Routing, places: Places) -> Self {
+    pub(super) fn new(
+        sr_iov: SrIov<A>,
+        routing: Routing,
+        places: Places,
+        memory: VirtualFunctionMemory,
+    ) -> Self {
         let vendor_id = (sr_iov.function.read(0) & 0xffff) as u16;
         let device_id = (sr_iov.read(register::DEVICE_ID) >> 16) as u16;
-        Self { sr_iov, routing, places, ids: (vendor_id, device_id) }
+        Self { sr_iov, routing, places, ids: (vendor_id, device_id), memory }
     }
 
     /// How many there are.
@@ -47,10 +54,13 @@ impl<A: ConfigRegionAccess> Enabled<A> {
         })
     }
 
-    /// Disables them all, and waits for a second, as the specification has it. Whoever drives one has given that up before
+    /// Disables them all, waits for a second, as the specification has it, and gives back what they answered at. Whoever drives one has given that up before
     /// ([`PciFunction::claim_virtual`](crate::raw::PciFunction::claim_virtual)). `within_millis` as for [`SrIov::enable`].
-    pub fn disable<P: Patience>(mut self, mut within_millis: impl FnMut(u32) -> P) -> SrIov<A> {
+    pub fn disable<P: Patience>(
+        mut self,
+        mut within_millis: impl FnMut(u32) -> P,
+    ) -> (SrIov<A>, VirtualFunctionMemory) {
         self.sr_iov.switch_off(&mut within_millis);
-        self.sr_iov
+        (self.sr_iov, self.memory)
     }
 }

@@ -33,7 +33,7 @@
 //! // SAFETY: the bridge above passes these addresses on, and nothing is there.
 //! let memory = unsafe { VirtualFunctionMemory::new(0xfea0_0000..0xfeb0_0000, 0..0) };
 //! let settings = Settings { count: 3, page_bytes: 4096, buses: 1..=1 };
-//! let enabled = SrIov::find(function)?.enable(&settings, &memory, within_millis).map_err(|failed| failed.error)?;
+//! let enabled = SrIov::find(function)?.enable(&settings, memory, within_millis).map_err(|failed| failed.error)?;
 //! for virtual_function in enabled.virtual_functions() {
 //!     // SAFETY: this is the only claim on it, and it stays enabled while it has a driver.
 //!     let function = unsafe { PciFunction::claim_virtual(pci.clone(), &virtual_function) };
