@@ -16,6 +16,9 @@ use qemu_tests::{Connection, DiskDevice, Image, Machine, Qemu, random_seed};
 const PATTERNS: [(&str, &str, [u64; 2]); 2] =
     [("one by one", "singles", [256, 1280]), ("256 at a time", "requests", [2560, 12800])];
 
+/// The page that shows such a table; its figures are those of one run.
+const GUIDE: &str = include_str!("../../docs/src/transports.md");
+
 /// What is counted.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
@@ -97,8 +100,9 @@ fn a_request_costs_at_most_one_doorbell_and_with_messages_no_register_read() {
                 let [reads, writes, raised] = per_request(machine, &device, interrupts, word, requests);
 
                 let ring = if packed { "packed" } else { "split" };
-                writeln!(table, "| {name} | {ring} | {pattern} | {reads:.3} | {writes:.3} | {raised:.3} |")
-                    .unwrap();
+                let row = format!("| {name} | {ring} | {pattern} |");
+                assert!(GUIDE.contains(&row), "docs/src/transports.md has no row {row}");
+                writeln!(table, "{row} {reads:.3} | {writes:.3} | {raised:.3} |").unwrap();
                 let what = format!("{name}, {ring}, {pattern}: {reads} reads, {writes} writes");
                 // What acknowledges a line costs a read, or with MMIO two reads and a write (it is looked at again, for its line may be one that has to fall), per interrupt.
                 // Now and then a line is looked at once more, when a completion was taken before its interrupt came: more often on a busy host.

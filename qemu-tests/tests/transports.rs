@@ -1,7 +1,7 @@
 //! The table of machines, connections, rings and interrupts: a disk that is read, written and checked from outside, in every cell.
 //!
 //! Cells that cannot be say why: what the specification does not define, and what a machine does not have. The table is written to `transports.md` in the folder that cargo has for tests'
-//! files, and printed by `make test`.
+//! files, printed by `make test`, and is the one in the guide.
 
 mod common;
 
@@ -156,6 +156,9 @@ fn table(outcomes: &[Outcome]) -> String {
     text
 }
 
+/// The page that shows the table.
+const GUIDE: &str = include_str!("../../docs/src/transports.md");
+
 #[test]
 fn a_disk_is_read_and_written_in_every_cell_of_the_table() {
     let cells = cells();
@@ -187,6 +190,10 @@ fn a_disk_is_read_and_written_in_every_cell_of_the_table() {
     assert!(failures.is_empty(), "{} cells failed:\n{}", failures.len(), failures.join("\n\n"));
     let ok = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Ok)).count();
     assert_eq!(ok, EXPECTED_OK, "as many cells as there are on these machines");
+    assert!(
+        GUIDE.contains(&table),
+        "docs/src/transports.md has another table; this one goes there:\n{table}"
+    );
 }
 
 /// How many cells there are that must be ok: a machine that loses one is noticed.
