@@ -46,7 +46,8 @@ pub(super) fn init() {
     let ours = device_tree::memory().find(|range| (range.address..range.end()).contains(&kernel));
     let memory_end = ours.expect("the kernel is in memory that the device tree names").end();
     let start = kernel.next_multiple_of(4096);
-    let reserved = device_tree::reserved().map(|range| range.address).filter(|address| *address >= start);
+    // Below whatever the firmware left there.
+    let reserved = device_tree::reserved().filter(|range| range.end() > start).map(|range| range.address);
     let end = reserved.fold(memory_end, u64::min);
     let bytes = end.saturating_sub(start) as usize;
     assert!(
