@@ -3,12 +3,14 @@
 //! RISC-V SBI Specification 2.0, §9 (Hart State Management). They see memory as the first one does, and take no interrupts. Their stacks have no guard below them.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::alloc::Layout;
 use core::sync::atomic::{Ordering, fence};
 
-use spin::Once;
+use spin::{Mutex, Once};
 
 use super::csr;
-use super::memory::paging;
+use super::memory::{DMA_POOL, paging};
 use crate::device_tree;
 
 const STACK_BYTES: usize = 128 << 10;
@@ -16,6 +18,9 @@ const TRAP_STACK_BYTES: usize = 16 << 10;
 
 /// The number of the hart that the firmware chose to boot.
 static BOOT_HART: Once<u64> = Once::new();
+
+/// Those that were started. A hart that has stopped would start anew, if the firmware was asked.
+static STARTED: Mutex<Vec<u64>> = Mutex::new(Vec::new());
 
 unsafe extern "C" {
     /// The boot code's: where other harts start.
@@ -49,30 +54,37 @@ pub fn count() -> usize {
 /// Starts another processor (1 up to `count`), which runs `entry(index)` and then halts for good.
 ///
 /// # Errors
-/// What is wrong with the request: each can be started once.
+/// There is no such processor, it was started before, or it cannot be: for lack of memory, or since the firmware says so.
 pub fn start(index: usize, entry: fn(usize)) -> Result<(), &'static str> {
     // The one that booted is number 0.
     let mut others = device_tree::processors().filter(|hart| *hart != boot_hart());
     let hart =
         index.checked_sub(1).and_then(|place| others.nth(place)).ok_or("there is no such processor")?;
-    let start = Start {
-        satp: paging::satp(),
-        stack_end: end_of_new_stack(STACK_BYTES),
-        trap_stack_end: end_of_new_stack(TRAP_STACK_BYTES),
-        index,
-        entry,
-    };
+    let mut started = STARTED.lock();
+    if started.contains(&hart) {
+        return Err("the processor was started before");
+    }
+    let [stack_end, trap_stack_end] = [STACK_BYTES, TRAP_STACK_BYTES].map(end_of_new_stack);
+    let (stack_end, trap_stack_end) =
+        stack_end.zip(trap_stack_end).ok_or("there is no memory left for a stack")?;
+    let start = Start { satp: paging::satp(), stack_end, trap_stack_end, index, entry };
     // It has its stacks for ever.
     let start: &'static Start = Box::leak(Box::new(start));
     // All that was written up to here is there for it when it starts.
     fence(Ordering::SeqCst);
     let place = &raw const boot_other as usize;
     let answer = sbi_rt::hart_start(hart as usize, place, core::ptr::from_ref(start).addr());
-    if answer.is_ok() { Ok(()) } else { Err("the firmware does not start the processor") }
+    if !answer.is_ok() {
+        return Err("the firmware does not start the processor");
+    }
+    started.push(hart);
+    Ok(())
 }
 
-fn end_of_new_stack(bytes: usize) -> u64 {
-    alloc::vec![0u128; bytes / size_of::<u128>()].leak().as_ptr_range().end as u64
+fn end_of_new_stack(bytes: usize) -> Option<u64> {
+    let layout = Layout::from_size_align(bytes, 16).ok()?;
+    let stack = DMA_POOL.lock().allocate_first_fit(layout).ok()?;
+    Some((stack.addr().get() + bytes) as u64)
 }
 
 /// The first Rust code of another processor.

@@ -113,6 +113,9 @@ fn processors_run_at_once() -> Result<(), &'static str> {
     if NUMBERS.load(Ordering::SeqCst) != (1 << count) - 1 {
         return Err("a processor has a number that is not its own");
     }
+    if (1..count).any(|index| cpus::start(index, meet).is_ok()) {
+        return Err("a processor was started twice");
+    }
     println!("{count} processors met");
     println!("platform check: done");
     Ok(())
