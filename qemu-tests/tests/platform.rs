@@ -102,3 +102,28 @@ fn a_disk_behind_a_bridge_with_registers_far_above_4_gib_is_found() {
     let place = output.lines().find_map(|line| line.strip_prefix("disk at ")).expect("it says where");
     assert!(!place.starts_with("0000:00:"), "{output}");
 }
+
+/// Parts that none of the table's machines has. Processors are more than one, as they are started in other ways there, too.
+#[test]
+fn a_disk_interrupts_on_machines_with_other_parts() {
+    for (machine, parts) in [
+        (Machine::Riscv64Virt, "aia=aplic"),         // lines only, through an APLIC
+        (Machine::Aarch64Virt, "virtualization=on"), // entered at exception level 2; firmware is called by `smc`
+        (Machine::Aarch64VirtGic2, "virtualization=on"),
+        (Machine::Aarch64Virt, "its=off"),
+        (Machine::Q35, "acpi=off"),
+    ] {
+        let (old, new) = (random_seed(), random_seed());
+        let image = Image::random(64, old);
+
+        let output = Qemu::new(machine, "kernel-block-check")
+            .with(&["-machine", parts])
+            .append(format!("seed={new} interrupts=line"))
+            .disk(&image, DiskDevice::default())
+            .run_to("block check: done");
+
+        assert!(output.contains("interrupts: line vectors=NoVectors"), "{parts}: {output}");
+        let together = platform_check(machine, "processors").with(&["-machine", parts]).processors(3);
+        assert!(together.run_to("platform check: done").contains("3 processors met"), "{parts}");
+    }
+}
