@@ -1,4 +1,4 @@
-//! The PC: `q35` and `pc` machines of QEMU, entered through PVH.
+//! The PC: `q35`, `pc` and `microvm` machines of QEMU, entered through PVH.
 
 #![allow(
     clippy::cast_possible_truncation,
