@@ -53,8 +53,9 @@ stage_miri() {
   return $status
 }
 stage_qemu() {
-  # The tables that tests write, and no older ones.
-  local tables=${CARGO_TARGET_DIR:-target}/tmp status=0 table
+  # The tables that tests write, wherever cargo puts things, and no older ones.
+  local tables status=0 table
+  tables=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/tmp
   rm -f "$tables"/{transports,register-accesses}.md
   cargo test --no-fail-fast -p qemu-tests || status=1
   for table in transports register-accesses; do
