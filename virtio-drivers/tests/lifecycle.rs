@@ -10,13 +10,12 @@ mod support;
 
 use support::{Bench, RingBench};
 use virtio_guest::hal::Attempts;
-use virtio_guest::lifecycle::{ConfigError, InstallError, NegotiateError, Negotiating, ResetError, Wants};
+use virtio_guest::lifecycle::{InstallError, NegotiateError, Negotiating, ResetError, Wants};
 use virtio_guest::raw::Tag;
 use virtio_guest::ring::{Broken, Chain, Portion, QueueSettings, RefusedReason, Slots, Storage};
 use virtio_guest::transport::QueueError;
 use virtio_guest::wire::block::BlockFeatures;
 use virtio_guest::wire::features::CommonFeatures;
-use virtio_guest::wire::field::Field;
 use virtio_model::pci::{ACKNOWLEDGE, Completion, DRIVER, DRIVER_OK, FEATURES_OK, Misbehaviour, PciDevice};
 
 const VERSION_1: u128 = 1 << 32;
@@ -207,54 +206,6 @@ fn a_bring_up_that_is_dropped_leaves_the_device_reset() {
     drop(device.negotiate(Wants::<BlockFeatures>::none()).unwrap().start());
     assert_eq!((bench.device.status(), bench.device.resets()), (0, 4));
     bench.device.assert_driver_was_correct();
-}
-
-const WIDE: Field<u64> = Field::at(8);
-const NARROW: Field<u16> = Field::at(2);
-const BEYOND: Field<u32> = Field::at(62);
-
-/// Spec: §2.5.3 — a field is accessed with its own width, 64-bit ones as two halves; the model complains otherwise.
-#[test]
-fn configuration_fields_are_read_with_their_own_width() {
-    let bench = device(VERSION_1);
-    let device = Negotiating::begin(bench.transport(), PATIENCE).unwrap();
-
-    assert_eq!(device.config().read(WIDE), Ok(0x0f0e_0d0c_0b0a_0908));
-    assert_eq!(device.config().read(NARROW), Ok(0x0302));
-    assert_eq!(device.config().read(BEYOND), Err(ConfigError::Absent { offset: 62, bytes: 64 }));
-    drop(device);
-    bench.device.assert_driver_was_correct();
-}
-
-#[test]
-fn a_configuration_that_changes_between_two_halves_is_read_again() {
-    let bench = device(VERSION_1);
-    let device = Negotiating::begin(bench.transport(), PATIENCE).unwrap();
-    bench.device.set_config_after_reads(1, [0xff; 64]);
-
-    assert_eq!(device.config().read(WIDE), Ok(u64::MAX));
-}
-
-#[test]
-fn a_configuration_that_never_rests_is_an_error() {
-    let bench = device(VERSION_1);
-    let device = Negotiating::begin(bench.transport(), PATIENCE).unwrap();
-    bench.device.misbehave(|lies| lies.generation_never_rests = true);
-
-    assert_eq!(device.config().read(NARROW), Err(ConfigError::Unstable));
-}
-
-#[test]
-fn configuration_writes_have_the_fields_width() {
-    let bench = device(VERSION_1);
-    let device = Negotiating::begin(bench.transport(), PATIENCE).unwrap();
-    let mut device = device.negotiate(Wants::<BlockFeatures>::none()).unwrap();
-
-    device.write_config(NARROW, 0xbeef).unwrap();
-    device.write_config(WIDE, 0x1_0000_0002).unwrap();
-
-    assert_eq!(bench.device.config_writes(), [(2, 2, 0xbeef), (8, 4, 2), (12, 4, 1)]);
-    assert!(device.write_config(BEYOND, 0).is_err());
 }
 
 fn install_error(bench: &Bench) -> InstallError {
