@@ -14,6 +14,7 @@ use virtio_guest::raw::Tag;
 use virtio_guest::ring::Slots;
 use virtio_guest::transport::pci::MsiXError;
 use virtio_guest::transport::{AnyTransport, InterruptCause, Transport};
+use virtio_guest::wire::status::Status;
 use virtio_model::pci::{Bar, Capability, PciDevice};
 
 const PATIENCE: Attempts = Attempts(10);
@@ -186,6 +187,7 @@ fn nothing_is_sent_while_messages_are_written() {
 
         let meddler = Meddler::new(&bench.device, |device, _| device.raise_config());
         let mut transport = AnyTransport::<ConfigSpace>::open_pci(claim(&bench.device), &meddler).unwrap();
+        transport.set_status(Status::from_bits_retain(bench.device.status())); // lets it send
         meddler.begin();
         transport.enable_msi_x(&[message(0x50), message(0x51)]).unwrap();
 
@@ -355,5 +357,23 @@ fn with_messages_the_interrupt_status_is_not_read() {
 
         assert_ne!(status, 0, "a read would have cleared it");
         bench.finish(running, queues);
+    }
+}
+
+/// Whoever drove a function before may have left it queues, in memory that is something else's now: it reaches none from opening on, until it has been reset.
+#[test]
+fn a_function_that_was_left_running_reaches_no_memory_before_it_is_reset() {
+    for bench in EitherBench::each(|builder| builder) {
+        let installing = EitherBench::install(bench.open());
+        let (running, queues) = bench.start(installing, 1);
+        assert!(bench.device.is_bus_master());
+        core::mem::forget((running, queues)); // that system is gone, and did not reset its devices
+
+        let mut transport = bench.open();
+        assert!(!bench.device.is_bus_master() && bench.device.is_live());
+        transport.set_status(Status::empty());
+        assert!(!bench.device.is_bus_master() && !bench.device.is_live());
+        drop(EitherBench::install(transport));
+        assert!(bench.device.is_bus_master());
     }
 }

@@ -42,4 +42,4 @@ pub use pci_segment::{Apertures, PciSegment};
 pub(crate) use physical_function::BarPlace;
 pub use physical_function::{PhysicalFunction, VirtualFunction, VirtualFunctionMemory};
 pub use registers::Registers;
-pub(crate) use windowed_function::{STRUCTURES, StructurePlace, WindowedFunction};
+pub(crate) use windowed_function::{CommandRegister, STRUCTURES, StructurePlace, WindowedFunction};

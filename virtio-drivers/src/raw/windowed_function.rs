@@ -53,6 +53,20 @@ impl<A> fmt::Debug for WindowedFunction<A> {
     }
 }
 
+/// The command register of such a function.
+pub(crate) trait CommandRegister: Sync {
+    /// Sets these bits.
+    fn add_commands(&self, bits: u16);
+}
+
+impl<A: ConfigRegionAccess + Send> CommandRegister for WindowedFunction<A> {
+    fn add_commands(&self, bits: u16) {
+        let mut function = self.function.lock();
+        let command = function.command();
+        function.set_command(command | bits);
+    }
+}
+
 /// A function together with the number of one of its structures.
 #[repr(transparent)]
 struct Structure<A, const N: usize>(WindowedFunction<A>);

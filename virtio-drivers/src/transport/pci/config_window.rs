@@ -112,22 +112,21 @@ impl Rule {
 }
 
 impl<A: ConfigRegionAccess + Send + 'static> PciTransport<A> {
-    /// Opens a function through its configuration space, and lets it access memory. It does not interrupt, neither with messages (their table is in a BAR) nor with its line
+    /// Opens a function through its configuration space. It accesses no memory before it is brought up. It does not interrupt, neither with messages (their table is in a BAR) nor with its line
     /// (a handler could not wait for the window), and has no shared memory regions.
     ///
     /// Ownership: the window is the transport's from now on, and its doorbells'; `Box::leak` makes such a reference, or a cell for statics that is taken once.
     pub fn open_through_config_space(window: &'static mut ConfigWindow<A>) -> Self {
-        let endpoint = Endpoint::windowed(window.function.function_mut());
-        let window: &'static ConfigWindow<A> = window;
-        let function = &window.function;
+        let ConfigWindow { device_type, function, notify_multiplier, notify_takes_positions } = window;
+        let (endpoint, function) = Endpoint::windowed(function);
         let windows = Windows {
             common: function.registers::<COMMON>(),
             notify: function.registers::<NOTIFICATION>(),
-            notify_multiplier: window.notify_multiplier,
-            notify_takes_positions: window.notify_takes_positions,
+            notify_multiplier: *notify_multiplier,
+            notify_takes_positions: *notify_takes_positions,
             isr: function.registers::<INTERRUPT>(),
             device: Some(function.registers::<DEVICE>()),
         };
-        Self::new(window.device_type, endpoint, windows, Regions::default())
+        Self::new(*device_type, endpoint, windows, Regions::default())
     }
 }

@@ -1,7 +1,7 @@
 //! What modern and legacy devices have in common: a claimed function, and how it interrupts.
 //!
 //! Spec: §4.1.5.1.2 MSI-X Vector Configuration, §4.1.5.3 Notifications From The Device. From opening on a function interrupts in no way, until its kernel has chosen one:
-//! messages, or the line.
+//! messages, or the line. And it accesses no memory, until its driver has seen it reset: whoever drove it before may have left it queues.
 
 use pci_types::{ConfigRegionAccess, PciAddress};
 
@@ -9,7 +9,7 @@ use super::capability::{Bars, walk};
 use super::msi_x::{self, MsiX, MsiXError};
 use super::sr_iov;
 use crate::hal::{MapMmio, MsiMessage};
-use crate::raw::{PciFunction, Registers};
+use crate::raw::{CommandRegister, PciFunction, Registers, WindowedFunction};
 use crate::transport::InterruptLine;
 
 /// Command register: the function answers port accesses, answers memory accesses, may access memory itself, does not use its interrupt line.
@@ -25,13 +25,17 @@ pub(super) struct Endpoint<A> {
     address: PciAddress,
     /// `None` if it is inside of a [`ConfigWindow`](super::ConfigWindow): then it never interrupts.
     function: Option<PciFunction<A>>,
+    /// The way to its command register, then.
+    window: Option<&'static dyn CommandRegister>,
+    /// Whether it may access memory.
+    is_master: bool,
     msi_x: Option<MsiX>,
     has_sr_iov: bool,
 }
 
-/// Lets a function answer in these spaces, and access memory.
+/// Lets a function answer in these spaces, and neither use its line nor access memory.
 fn switch_on<A: ConfigRegionAccess>(function: &mut PciFunction<A>, spaces: u16) {
-    function.set_command(function.command() | spaces | BUS_MASTER);
+    function.set_command(function.command() & !BUS_MASTER | LINE_DISABLED | spaces);
 }
 
 /// Where a function's MSI-X capability is. A capability list that cannot be walked has none.
@@ -50,23 +54,41 @@ fn has_sr_iov<A: ConfigRegionAccess>(function: &PciFunction<A>) -> bool {
 }
 
 impl<A: ConfigRegionAccess> Endpoint<A> {
-    /// Finds out how the function can interrupt, switches all of it off, and lets it answer in these spaces and access memory.
+    /// Finds out how the function can interrupt, switches all of it off, and lets it answer in these spaces.
     pub(super) fn new(mut function: PciFunction<A>, bars: &Bars, mapper: &impl MapMmio, spaces: u16) -> Self {
         let msi_x = msi_x_capability(&function).and_then(|at| MsiX::find(&mut function, at, bars, mapper));
-        function.set_command(function.command() | LINE_DISABLED);
         switch_on(&mut function, spaces);
-        let has_sr_iov = has_sr_iov(&function);
-        Self { address: function.address(), function: Some(function), msi_x, has_sr_iov }
+        let (address, has_sr_iov) = (function.address(), has_sr_iov(&function));
+        Self { address, function: Some(function), window: None, is_master: false, msi_x, has_sr_iov }
     }
 
-    /// For a function that answers in no space: switches off what may interrupt, and lets it access memory.
-    pub(super) fn windowed(function: &mut PciFunction<A>) -> Self {
+    /// For a function that answers in no space: switches off what may interrupt.
+    pub(super) fn windowed(window: &'static mut WindowedFunction<A>) -> (Self, &'static WindowedFunction<A>)
+    where
+        A: Send,
+    {
+        let function = window.function_mut();
         if let Some(at) = msi_x_capability(function) {
             msi_x::switch_off(function, at);
         }
-        function.set_command(function.command() | LINE_DISABLED);
         switch_on(function, 0);
-        Self { address: function.address(), function: None, msi_x: None, has_sr_iov: has_sr_iov(function) }
+        let (address, has_sr_iov) = (function.address(), has_sr_iov(function));
+        let window: &'static WindowedFunction<A> = window;
+        let endpoint =
+            Self { address, function: None, window: Some(window), is_master: false, msi_x: None, has_sr_iov };
+        (endpoint, window)
+    }
+
+    /// Lets the function access memory from now on.
+    pub(super) fn let_access_memory(&mut self) {
+        if core::mem::replace(&mut self.is_master, true) {
+            return;
+        }
+        if let Some(function) = &mut self.function {
+            function.set_command(function.command() | BUS_MASTER);
+        } else if let Some(window) = self.window {
+            window.add_commands(BUS_MASTER);
+        }
     }
 
     /// Whether it is a physical function with virtual ones.

@@ -37,7 +37,7 @@ pub struct LegacyPciTransport<A> {
 }
 
 impl<A: ConfigRegionAccess> LegacyPciTransport<A> {
-    /// Opens a claimed function through its legacy interface, and lets it access memory. It does not interrupt yet.
+    /// Opens a claimed function through its legacy interface. It does not interrupt yet, nor access memory before it is brought up.
     ///
     /// # Errors
     /// - [`OpenError::NotLegacy`]: it has no such interface, or this machine is big-endian, as all of the interface would be.
@@ -150,7 +150,11 @@ unsafe impl<A: ConfigRegionAccess> Transport for LegacyPciTransport<A> {
         Status::from_bits_retain((bits & 0xff) as u8)
     }
 
+    /// The first step that is not a reset follows one, so nothing from before is in the device any more, and it may access memory.
     fn set_status(&mut self, status: Status) {
+        if !status.is_empty() {
+            self.endpoint.let_access_memory();
+        }
         self.registers.write(register::DEVICE_STATUS, AccessWidth::Byte, status.bits().into());
     }
 

@@ -93,7 +93,8 @@ pub(in crate::transport) fn has_modern_interface<A: ConfigRegionAccess>(
 }
 
 impl<A: ConfigRegionAccess> PciTransport<A> {
-    /// Opens a claimed function: finds its structures, checks them, has them mapped, and lets the function access memory. It does not interrupt yet.
+    /// Opens a claimed function: finds its structures, checks them, and has them mapped. The function does not interrupt yet, nor does it access memory before it is brought up: it may still
+    /// have queues from whoever drove it before.
     ///
     /// Of several capabilities for one structure the first sound one counts. The function's BARs must have addresses.
     ///

@@ -172,7 +172,11 @@ unsafe impl<A: ConfigRegionAccess> Transport for PciTransport<A> {
         Status::from_bits_retain((bits & 0xff) as u8)
     }
 
+    /// The first step that is not a reset follows one, so nothing from before is in the device any more, and it may access memory.
     fn set_status(&mut self, status: Status) {
+        if !status.is_empty() {
+            self.endpoint.let_access_memory();
+        }
         self.windows.common.write(common::DEVICE_STATUS, AccessWidth::Byte, u32::from(status.bits()));
     }
 
