@@ -38,7 +38,8 @@ impl<A: ConfigRegionAccess> PciFunction<A> {
     /// Claims a function for a driver.
     ///
     /// # Safety
-    /// - `access` reads and writes the configuration space of the machine that this code runs on, and `address` names a function in it.
+    /// - `access` reads and writes the configuration space of the machine that this code runs on, and `address` names a function in it. At offsets from 256 on that it
+    ///   does not reach (the ports 0xcf8 and 0xcfc do not), it reads all ones.
     /// - Nobody else drives that function, or writes its configuration space, until the driver is gone.
     /// - The function's BARs, if they have addresses, decode nothing but its own registers.
     /// - Every [`Hal`](crate::hal::Hal) value that the function is driven with speaks for the domain that its memory accesses go through.
