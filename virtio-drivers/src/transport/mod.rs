@@ -117,9 +117,11 @@ pub unsafe trait Transport {
 
     /// Which device-independent features can be had over this transport, as far as it is the transport's business. No others are accepted.
     ///
-    /// `SR_IOV` is for PCI functions with that capability only (§6.1).
+    /// Without what is PCI's alone, unless a transport says otherwise: `SR_IOV` is for functions with that capability (§6.1); doorbells that are rung by another name than
+    /// the queue's index (`NOTIF_CONFIG_DATA`), and administration queues, are in the PCI registers.
     fn supported_features(&self) -> CommonFeatures {
-        CommonFeatures::all() - CommonFeatures::SR_IOV
+        CommonFeatures::all()
+            - (CommonFeatures::SR_IOV | CommonFeatures::ADMIN_VQ | CommonFeatures::NOTIF_CONFIG_DATA)
     }
 
     /// Reads the device status.

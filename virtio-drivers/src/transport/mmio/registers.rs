@@ -99,12 +99,6 @@ unsafe impl Transport for MmioTransport {
         }
     }
 
-    /// Without what is PCI's alone.
-    fn supported_features(&self) -> CommonFeatures {
-        CommonFeatures::all()
-            - (CommonFeatures::SR_IOV | CommonFeatures::ADMIN_VQ | CommonFeatures::NOTIF_CONFIG_DATA)
-    }
-
     fn status(&self) -> Status {
         Status::from_bits_retain((self.read(register::STATUS) & 0xff) as u8)
     }
