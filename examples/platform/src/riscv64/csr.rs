@@ -29,6 +29,12 @@ pub(super) fn wake_on_interrupts() {
     unsafe { asm!("csrw sie, {}", in(reg) EXTERNAL_AND_TIMER, options(nomem, nostack, preserves_flags)) };
 }
 
+/// What was read from devices and from these registers before is older than what is read from memory after it: a plain fence between processors does not order that.
+pub(super) fn order_input_before_reads() {
+    // SAFETY: changes nothing but the order of accesses.
+    unsafe { asm!("fence i, r", options(nostack, preserves_flags)) };
+}
+
 /// Sleeps until an interrupt is pending; may return earlier.
 pub(super) fn wait_for_interrupt() {
     // SAFETY: changes nothing but time.

@@ -111,6 +111,8 @@ fn handle_pending() -> bool {
             }
         }
     }
+    // An interrupt that is taken is gone: whoever looks at memory next must see what it was about.
+    csr::order_input_before_reads();
     was_any
 }
 
