@@ -1,7 +1,7 @@
 //! Calls that sleep until the disk interrupts.
 //!
 //! Spec: §2.7.7 Used Buffer Notification Suppression, §4.1.5.3 Notifications From The Device. A patience here sleeps as a kernel would: it goes on when there was an
-//! interrupt, and a call that would sleep for ever ends.
+//! interrupt, and a sleep for ever is a failure.
 
 mod support;
 
@@ -59,11 +59,12 @@ impl Bench {
         Block::start_with(transport, self.hal.clone(), storage, &settings, wants, Attempts(10)).unwrap()
     }
 
-    /// Sleeps until the disk, which works meanwhile, sends a message. If it sends none, that was for ever.
+    /// Sleeps until the disk, which works meanwhile, sends a message.
     fn until_message(&self) -> impl FnMut() -> bool + '_ {
         || {
             self.disk.serve(&self.device, &self.hal.space);
-            !self.device.take_messages().is_empty()
+            assert!(!self.device.take_messages().is_empty(), "asleep for ever");
+            true
         }
     }
 
@@ -71,7 +72,9 @@ impl Bench {
     fn until_line(&self, line: InterruptLine) -> impl FnMut() -> bool + '_ {
         move || {
             self.disk.serve(&self.device, &self.hal.space);
-            self.device.line_is_raised() && line.acknowledge().used_buffer && !self.device.line_is_raised()
+            assert!(self.device.line_is_raised() && line.acknowledge().used_buffer, "asleep for ever");
+            assert!(!self.device.line_is_raised(), "interrupted for ever");
+            true
         }
     }
 
