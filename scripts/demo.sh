@@ -68,7 +68,8 @@ cargo build -q --release --target "$target" -p example-block
 echo "demo: booting it on $arch ($machine), disk through $transport, $ring ring"
 log=$folder/demo/serial.log
 status=0
-timeout 60 "qemu-system-$arch" -machine "$machine" "${guest[@]}" -m 256 -display none -no-reboot -nodefaults -serial stdio -monitor none \
+# In the foreground, so that an interrupt at the keyboard ends the guest, too.
+timeout --foreground 60 "qemu-system-$arch" -machine "$machine" "${guest[@]}" -m 256 -display none -no-reboot -nodefaults -serial stdio -monitor none \
   -drive "file=${image//,/,,},format=raw,if=none,id=disk" "${disk[@]}" \
   -kernel "$folder/$target/release/example-block" -append "${interrupts:+interrupts=$interrupts}" </dev/null 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
 # The guest says through QEMU's exit status how it ended: 33 for success, 35 for failure.
