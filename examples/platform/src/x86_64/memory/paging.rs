@@ -73,7 +73,13 @@ pub(super) fn unmap_guard(page: u64) -> Option<()> {
 
 fn map_page(page: u64) -> Option<()> {
     let entry = level_2_entry(page)?;
-    // SAFETY: the table is mapped at its physical address, and the caller holds the lock; there are no small pages where devices are.
+    // SAFETY: the table is mapped at its physical address, and the caller holds the lock.
+    let old = unsafe { *entry };
+    // Small pages are where something is guarded: a device that says that its registers are beside it does not take the guard away.
+    if old & (PRESENT | LARGE) == PRESENT {
+        return None;
+    }
+    // SAFETY: as above.
     unsafe { *entry = page | PRESENT | WRITABLE | UNCACHED | LARGE };
     forget_translation(page);
     Some(())
