@@ -168,3 +168,23 @@ fn what_is_done_during_the_last_wait_counts() {
     bench.serve();
     disk.close(Attempts(10)).unwrap();
 }
+
+/// What came back at the last look makes room, which is not filled again: nobody would wait for it.
+#[test]
+fn a_call_whose_patience_is_over_sends_nothing_more() {
+    let bench = DiskBench::new(|config| config.queue_size = 4);
+    let mut storage = Storage::<4>::new();
+    let mut disk = bench.start(&mut storage).unwrap();
+    let requests = disk.active_paths().requests as u64;
+    let mut sectors = [0; 32 * 512]; // more requests of 4 sectors than there is room for
+
+    let read = disk.read_blocking(Sector(0), &mut sectors, || {
+        bench.serve();
+        false
+    });
+
+    assert!(requests < 8);
+    assert_eq!((read, disk.statistics().chains), (Err(RequestError::TimedOut), requests));
+    disk.close(Attempts(10)).unwrap();
+    bench.assert_all_returned();
+}

@@ -36,7 +36,7 @@ pub struct Slot {
     pub physical_address: u64,
     /// Bytes of them.
     pub size_bytes: u64,
-    /// Its interrupt line, as the interrupt controller's binding has it: the cells of the first specifier, unused ones 0. `None` if the node has none, or one of more than 4 cells.
+    /// Its interrupt line, as the interrupt controller's binding has it: the cells of its `interrupts`, unused ones 0. `None` if the node has none, or more than 4.
     pub interrupt: Option<[u32; 4]>,
     /// Whether the node says `dma-coherent`: device accesses see the processor's caches. Where neither it nor a bus above it does, a kernel has to ask its architecture's default.
     pub is_dma_coherent: bool,

@@ -66,7 +66,7 @@ impl<T: Transport, H: Hal> Live<'_, T, H> {
         let mut looked_again = false;
         let mut out_of_patience = false;
         loop {
-            while !all_sent && result.is_ok() {
+            while !all_sent && result.is_ok() && !out_of_patience {
                 let Some(slot) = self.slots.take() else { break };
                 let len = (bytes - sent).min(self.limits.request_bytes);
                 if let Err(refused) = self.submit(slot, serial, &call, sent, len) {

@@ -12,8 +12,8 @@
 //!   └──────────────────────┘       └───────────────────────────────┘
 //! ```
 //!
-//! [`PciTransport::open`] walks the capabilities once, checks every structure against its BAR, and has the kernel map them. Nothing in configuration
-//! space is used after that. Where BARs cannot be mapped, a [`ConfigWindow`] reaches the same structures through configuration space alone.
+//! [`PciTransport::open`] walks the capabilities once, checks every structure against its BAR, and has the kernel map them. After that configuration
+//! space is used for interrupts and for the right to access memory, and for nothing else. Where BARs cannot be mapped, a [`ConfigWindow`] reaches the same structures through configuration space alone.
 
 pub mod bus;
 mod capability;
