@@ -42,12 +42,25 @@ stage_miri() {
   local -x MIRIFLAGS="-Zmiri-ignore-leaks -Zmiri-disable-weak-memory-emulation -Zmiri-strict-provenance -Zmiri-symbolic-alignment-check"
   local miri=(cargo "+$nightly" miri test --no-fail-fast) status=0
   "${miri[@]}" -q --no-run -p virtio-guest -p virtio-model -p virtio-test-hal --features "$features" --lib --tests || return 1
-  # Two at a time, for each runs on one processor only.
-  "${miri[@]}" -p virtio-model -p virtio-test-hal --lib --tests >"$logs/miri-model.log" 2>&1 &
-  local model=$!
-  "${miri[@]}" -p virtio-guest --features "$features" --lib --tests || status=1
-  wait "$model" || status=1
-  cat "$logs/miri-model.log"
+  # In two lanes, for each test program runs on one processor only: the library's programs turn by turn, and the model's beside them.
+  local program lanes=("--lib" "") lane=0
+  for program in virtio-drivers/tests/*.rs virtio-drivers/tests/*/main.rs; do
+    program=${program%/main.rs}
+    lanes[lane]+=" --test $(basename "$program" .rs)"
+    lane=$((1 - lane))
+  done
+  {
+    local other=0
+    "${miri[@]}" -p virtio-model -p virtio-test-hal --lib --tests || other=1
+    # shellcheck disable=SC2086  # words
+    "${miri[@]}" -p virtio-guest --features "$features" ${lanes[1]} || other=1
+    exit $other
+  } >"$logs/miri-other-lane.log" 2>&1 &
+  local other_lane=$!
+  # shellcheck disable=SC2086
+  "${miri[@]}" -p virtio-guest --features "$features" ${lanes[0]} || status=1
+  wait "$other_lane" || status=1
+  cat "$logs/miri-other-lane.log"
   echo "     Running two_threads under many schedules"
   MIRIFLAGS="$MIRIFLAGS -Zmiri-many-seeds=0..8" "${miri[@]}" -p virtio-guest --test two_threads || status=1
   return $status
