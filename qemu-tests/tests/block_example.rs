@@ -83,8 +83,9 @@ fn under_kvm_the_example_does_the_same() {
     let runs = std::panic::catch_unwind(|| silent.run_to_failure("error: no virtio block device"));
     if let Err(failure) = runs {
         let text = failure.downcast_ref::<String>().map_or("", String::as_str);
-        // The first line that the platform prints: from there on it is the platform that fails, and not the host.
-        assert!(!text.contains("memory: "), "the platform starts under KVM, and fails: {text}");
+        // The first line that the platform prints: from there on it is the platform that fails, and not the host, unless that is too slow.
+        let is_the_host = !text.contains("memory: ") || text.contains("within its time limit");
+        assert!(is_the_host, "the platform starts under KVM, and fails: {text}");
         println!("this host's KVM does not run the platform");
         return;
     }
