@@ -3,6 +3,7 @@
 //! PCI Local Bus Specification 3.0, §6.2.5. The modelled function of the other tests has sound BARs only.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 
 use pci_types::{ConfigRegionAccess, PciAddress};
@@ -86,10 +87,14 @@ fn the_value_of_a_bar_is_read_once() {
 }
 
 fn assign(space: &Space) -> Assigned {
+    assign_ports(space, 0x1000..0x1_0000)
+}
+
+fn assign_ports(space: &Space, ports: Range<u32>) -> Assigned {
     // SAFETY: the functions are made up.
     let segment = unsafe { PciSegment::new(space.clone(), 0) };
     // SAFETY: and so are the addresses.
-    let apertures = unsafe { Apertures::new(0x1000_0000..0x2000_0000, 0..0, 0x1000..0x1_0000) };
+    let apertures = unsafe { Apertures::new(0x1000_0000..0x2000_0000, 0..0, ports) };
     Bus::new(segment, 0..=0).assign(apertures)
 }
 
@@ -101,6 +106,14 @@ fn a_bar_of_ports_gets_as_many_as_it_decodes() {
 
     let ports = [0x1000, 0x1020, 0x1040, 0x1060, 0x1080, 0x10a0].map(|port| port | 1);
     assert_eq!(*space.bars.borrow(), ports);
+}
+
+/// Addresses of ports have 16 bits, however many a host bridge passes on: a BAR that was given more would decode what is left of them.
+#[test]
+fn ports_beyond_16_bits_are_given_to_nobody() {
+    let space = Space::new(1, 0xffe1);
+
+    assert_eq!(assign_ports(&space, 0xff80..0x2_0000), Assigned { last_bus: 0, bars: 4, left_out: 2 });
 }
 
 /// Such a BAR would decode other ports than those that it was given.

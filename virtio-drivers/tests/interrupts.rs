@@ -273,6 +273,20 @@ fn an_opened_device_does_not_interrupt_yet() {
     }
 }
 
+/// PCI Local Bus Specification 3.0, §6.8.1: messages of the older kind, which are not used, would go to wherever firmware said.
+#[test]
+fn messages_of_the_older_kind_are_switched_off() {
+    let msi = Capability::raw(0x05, &[0x81, 0, 0, 0, 0xe0, 0xfe, 0, 0, 0, 0, 0x40, 0]).placed_at(0xd0);
+    for bench in EitherBench::each(|builder| builder.edit_capabilities(|list| list.push(msi.clone()))) {
+        assert_eq!(bench.device.config_read(0xd0) >> 16, 0x81);
+
+        let _transport = bench.open();
+
+        assert_eq!(bench.device.config_read(0xd0) >> 16, 0x80, "on no more, and otherwise as it was");
+        bench.device.assert_driver_was_correct();
+    }
+}
+
 #[test]
 fn as_many_messages_as_there_are_entries_and_at_least_one() {
     for bench in EitherBench::each(|builder| builder.msi_x(3)) {

@@ -1,7 +1,7 @@
 //! A PCI function's configuration space: what it reads, and what may be written to it.
 //!
-//! Spec: §4.1.4; PCI Local Bus Specification 3.0, §6.2.2 (command), §6.2.5.1 (BARs), §6.8.2 (MSI-X). Three things may be written: the command register, never a bit of the status beside it; BARs,
-//! with decoding off, ones and then what was there; the control word of the MSI-X capability. Where the BARs are is what the function said while they were sized,
+//! Spec: §4.1.4; PCI Local Bus Specification 3.0, §6.2.2 (command), §6.2.5.1 (BARs), §6.8.2 (MSI-X). Four things may be written: the command register, never a bit of the status beside it; BARs,
+//! with decoding off, ones and then what was there; the control word of the MSI-X capability, and MSI switched off. Where the BARs are is what the function said while they were sized,
 //! lies and all: nobody knows better.
 
 use std::ops::Range;
@@ -21,8 +21,10 @@ const PORTS: u32 = 1;
 const IS_64_BITS: u32 = 0b100;
 const TYPE: u32 = 0b110;
 const MSI_X: u32 = 0x11;
-/// In the control word of MSI-X: on, and all masked.
+/// In the control word of MSI-X: on, and all masked; in that of MSI: on.
 const MSI_X_CONTROL: u32 = 0xc000_0000;
+const MSI: u32 = 0x05;
+const MSI_ENABLED: u32 = 1 << 16;
 
 /// See the module's head.
 pub(crate) struct Function {
@@ -31,8 +33,9 @@ pub(crate) struct Function {
     masks: [u32; BARS],
     /// What each word was last seen to be.
     seen: [Option<u32>; BYTES / 4],
-    /// Words that were seen to be the first of an MSI-X capability.
+    /// Words that were seen to be the first of an MSI-X capability, and of an MSI capability.
     msi_x: [bool; BYTES / 4],
+    msi: [bool; BYTES / 4],
     bars: [Bar; BARS],
 }
 
@@ -49,8 +52,8 @@ impl Default for Function {
     /// All zeros: no function.
     fn default() -> Self {
         let words = [0; BYTES / 4];
-        let (seen, msi_x) = (words.map(|_| None), words.map(|_| false));
-        Self { words, masks: [0; BARS], seen, msi_x, bars: [Bar::default(); BARS] }
+        let (seen, msi_x, msi) = (words.map(|_| None), words.map(|_| false), words.map(|_| false));
+        Self { words, masks: [0; BARS], seen, msi_x, msi, bars: [Bar::default(); BARS] }
     }
 }
 
@@ -130,6 +133,7 @@ impl World {
         let shown = self.answer(honest, 4);
         self.function.seen[offset / 4] = Some(shown);
         self.function.msi_x[offset / 4] |= shown & 0xff == MSI_X;
+        self.function.msi[offset / 4] |= shown & 0xff == MSI;
         if let Some(bar) = self.function.bar(offset) {
             *(if bar.sized.is_some() { &mut bar.mask } else { &mut bar.value }) = shown;
         }
@@ -158,12 +162,11 @@ impl World {
         } else {
             let seen = seen.expect("what was never read is written");
             let is_msi_x = offset >= 0x40 && function.msi_x[offset / 4];
-            assert!(is_msi_x, "{value:#x} is written at {offset:#x}");
-            assert_eq!(
-                value & !MSI_X_CONTROL,
-                seen & !MSI_X_CONTROL,
-                "more than the switch of MSI-X changes"
-            );
+            let is_msi = offset >= 0x40 && function.msi[offset / 4];
+            assert!(is_msi_x || is_msi, "{value:#x} is written at {offset:#x}");
+            let is_msi_x_switched = is_msi_x && value & !MSI_X_CONTROL == seen & !MSI_X_CONTROL;
+            let is_msi_off = is_msi && value == seen & !MSI_ENABLED;
+            assert!(is_msi_x_switched || is_msi_off, "more than a switch of messages changes");
         }
         let kept = if offset == COMMAND { function.words[offset / 4] & 0xffff_0000 } else { 0 };
         function.words[offset / 4] = kept | value;

@@ -20,9 +20,9 @@ use crate::script::Script;
 const BAR_ACCESSES: usize = 6 * (4 + 2 + 2 * 4);
 /// A walk along all capabilities: status and pointer, then for each of 48 at most its head, four words of a structure, and two more.
 const WALK_ACCESSES: usize = 2 + 48 * (1 + 4 + 2);
-/// Two ids, all BARs and capabilities to see which interface there is, and again to open it, with one BAR of ports; a walk for MSI-X, and its capability; three times the command register; a
+/// Two ids, all BARs and capabilities to see which interface there is, and again to open it, with one BAR of ports; a walk for MSI-X and MSI, and their capabilities; three times the command register; a
 /// look for SR-IOV.
-const OPEN_ACCESSES: usize = 2 + 3 * (BAR_ACCESSES + WALK_ACCESSES) + 8 + 4 + 6 + EXTENDED_WALK_ACCESSES;
+const OPEN_ACCESSES: usize = 2 + 3 * (BAR_ACCESSES + WALK_ACCESSES) + 8 + 6 + 6 + EXTENDED_WALK_ACCESSES;
 /// Looking for SR-IOV: whether the function is a PCI Express one, whether there is anything behind the first 256 bytes, and as many heads as have room there.
 const EXTENDED_WALK_ACCESSES: usize = 2 + 48 + 2 + (4096 - 256) / 8;
 /// Messages that a table has at most, the words of each, and one that masks it first; the control word, twice.

@@ -14,6 +14,9 @@ pub const VENDOR_SPECIFIC: u8 = 0x09;
 /// The id of the MSI-X capability.
 pub const MSI_X: u8 = 0x11;
 
+/// The id of the capability for messages of the older kind.
+pub(super) const MSI: u8 = 0x05;
+
 /// The structure types that the model serves.
 pub mod cfg_type {
     /// Common configuration.

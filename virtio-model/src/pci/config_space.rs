@@ -4,7 +4,7 @@
 //! the window capability can be written. The list is laid out when the device is built.
 
 use super::bar::Bar;
-use super::capability::{Capability, MSI_X, cfg_type};
+use super::capability::{Capability, MSI, MSI_X, cfg_type};
 
 const COMMAND_IO: u16 = 1 << 0;
 const COMMAND_MEMORY: u16 = 1 << 1;
@@ -31,6 +31,8 @@ pub(crate) struct ConfigSpace {
     bars: [Option<Bar>; 6],
     window: Option<u16>,
     msi_x: Option<u16>,
+    /// Where the capability of the older kind of messages is. Only its switch works.
+    msi: Option<u16>,
     pub(crate) bar_writes_while_decoding: usize,
 }
 
@@ -41,8 +43,14 @@ impl ConfigSpace {
         bars: [Option<Bar>; 6],
         capabilities: &[Capability],
     ) -> Self {
-        let mut space =
-            Self { bytes: [0; 256], bars, window: None, msi_x: None, bar_writes_while_decoding: 0 };
+        let mut space = Self {
+            bytes: [0; 256],
+            bars,
+            window: None,
+            msi_x: None,
+            msi: None,
+            bar_writes_while_decoding: 0,
+        };
         space.put(0x00, &ids.0.to_le_bytes());
         space.put(0x02, &ids.1.to_le_bytes());
         space.put(0x08, &class_and_revision.to_le_bytes());
@@ -78,6 +86,9 @@ impl ConfigSpace {
             }
             if entry.id == MSI_X && entry.body.len() >= 10 && self.msi_x.is_none() {
                 self.msi_x = Some(u16::from(places[index]));
+            }
+            if entry.id == MSI && self.msi.is_none() {
+                self.msi = Some(u16::from(places[index]));
             }
         }
     }
@@ -117,6 +128,10 @@ impl ConfigSpace {
             let [.., switches] = bytes;
             let at = usize::from(offset) + 3;
             let control = self.bytes[at] & 0x3f | switches & 0xc0;
+            self.put(at, &[control]);
+        } else if self.msi == Some(offset) {
+            let at = usize::from(offset) + 2;
+            let control = self.bytes[at] & !1 | bytes[2] & 1;
             self.put(at, &[control]);
         } else if let Some(window) = self.window {
             let at = usize::from(offset);

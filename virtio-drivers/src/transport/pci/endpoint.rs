@@ -17,6 +17,9 @@ pub(super) const IO_SPACE: u16 = 1;
 pub(super) const MEMORY_SPACE: u16 = 1 << 1;
 const BUS_MASTER: u16 = 1 << 2;
 const LINE_DISABLED: u16 = 1 << 10;
+/// The capability of the older kind of messages, and the switch in its first word.
+const MSI: u8 = 0x05;
+const MSI_ENABLED: u32 = 1 << 16;
 /// Where the word with the interrupt pin is; the pin is its second byte, 0 for none.
 const INTERRUPT: u8 = 0x3c;
 
@@ -38,15 +41,24 @@ fn switch_on<A: ConfigRegionAccess>(function: &mut PciFunction<A>, spaces: u16) 
     function.set_command(function.command() & !BUS_MASTER | LINE_DISABLED | spaces);
 }
 
-/// Where a function's MSI-X capability is. A capability list that cannot be walked has none.
-fn msi_x_capability<A: ConfigRegionAccess>(function: &PciFunction<A>) -> Option<u8> {
-    let mut capability = None;
-    let walked = walk(function, |id, at, _| {
-        if id == msi_x::CAPABILITY_ID && capability.is_none() {
-            capability = Some(at);
-        }
+/// Where a function's MSI-X capability is, if it has one. Messages of the older kind (MSI), which it may have beside, are never used: they are switched off.
+///
+/// A capability list that leads nowhere in the end has what comes before: firmware may have switched that on.
+fn message_capability<A: ConfigRegionAccess>(function: &mut PciFunction<A>) -> Option<u8> {
+    let (mut msi_x, mut msi) = (None, None);
+    // Who needs the whole list says what is wrong with it.
+    let _ = walk(function, |id, at, _| match id {
+        msi_x::CAPABILITY_ID => msi_x = msi_x.or(Some(at)),
+        MSI => msi = msi.or(Some(at)),
+        _ => {}
     });
-    walked.ok().and(capability)
+    if let Some(at) = msi {
+        let control = function.read(at);
+        if control & MSI_ENABLED != 0 {
+            function.write(at, control & !MSI_ENABLED);
+        }
+    }
+    msi_x
 }
 
 fn has_sr_iov<A: ConfigRegionAccess>(function: &PciFunction<A>) -> bool {
@@ -56,7 +68,8 @@ fn has_sr_iov<A: ConfigRegionAccess>(function: &PciFunction<A>) -> bool {
 impl<A: ConfigRegionAccess> Endpoint<A> {
     /// Finds out how the function can interrupt, switches all of it off, and lets it answer in these spaces.
     pub(super) fn new(mut function: PciFunction<A>, bars: &Bars, mapper: &impl MapMmio, spaces: u16) -> Self {
-        let msi_x = msi_x_capability(&function).and_then(|at| MsiX::find(&mut function, at, bars, mapper));
+        let msi_x =
+            message_capability(&mut function).and_then(|at| MsiX::find(&mut function, at, bars, mapper));
         switch_on(&mut function, spaces);
         let (address, has_sr_iov) = (function.address(), has_sr_iov(&function));
         Self { address, function: Some(function), window: None, is_master: false, msi_x, has_sr_iov }
@@ -68,7 +81,7 @@ impl<A: ConfigRegionAccess> Endpoint<A> {
         A: Send,
     {
         let function = window.function_mut();
-        if let Some(at) = msi_x_capability(function) {
+        if let Some(at) = message_capability(function) {
             msi_x::switch_off(function, at);
         }
         switch_on(function, 0);

@@ -31,6 +31,8 @@ const BRIDGES_MAX: u8 = 32;
 /// A bridge's windows: what they are aligned to, and where they are.
 const MEMORY_WINDOW: u64 = 1 << 20;
 const PORT_WINDOW: u64 = 1 << 12;
+/// Addresses of ports have 16 bits: neither bridges nor BARs need to know more of them.
+const PORTS_END: u64 = 1 << 16;
 const PORTS: u8 = 0x1c;
 const MEMORY: u8 = 0x20;
 const PREFETCHABLE: u8 = 0x24;
@@ -82,7 +84,10 @@ impl<A: ConfigRegionAccess> Bus<A> {
             memory_32: Space::new(apertures.memory_32.start, apertures.memory_32.end.min(1 << 32)),
             memory_64: Space::new(apertures.memory_64.start, apertures.memory_64.end),
             // A BAR at port 0 has no address.
-            ports: Space::new(u64::from(apertures.ports.start).max(PORT_WINDOW), apertures.ports.end.into()),
+            ports: Space::new(
+                u64::from(apertures.ports.start).max(PORT_WINDOW),
+                u64::from(apertures.ports.end).min(PORTS_END),
+            ),
             assigned: Assigned { last_bus: first, bars: 0, left_out: 0 },
         };
         assigner.bus(first, Above { bridges: 0, wide: true });
