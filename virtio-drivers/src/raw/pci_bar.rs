@@ -36,9 +36,9 @@ pub(crate) struct MemoryBar {
 }
 
 impl MemoryBar {
-    /// Its size in bytes.
-    pub(crate) const fn size_bytes(&self) -> u64 {
-        self.size_bytes
+    /// Whether so many bytes from `offset` on are all inside.
+    pub(crate) fn contains(&self, offset: u64, bytes: u64) -> bool {
+        offset.checked_add(bytes).is_some_and(|end| end <= self.size_bytes)
     }
 
     /// The physical address of the byte at `offset`, which may be beyond its end.
@@ -48,7 +48,7 @@ impl MemoryBar {
 
     /// Has the kernel map `bytes` bytes from `offset` on; `None` if it cannot, or if they are not all inside.
     pub(crate) fn map(&self, mapper: &impl MapMmio, offset: u64, bytes: u32) -> Option<Registers> {
-        if offset.checked_add(bytes.into()).is_none_or(|end| end > self.size_bytes) {
+        if !self.contains(offset, bytes.into()) {
             return None;
         }
         // SAFETY: claiming the function promised that its BARs decode nothing but its own registers, which are the driver's; a function that lies about what they decode

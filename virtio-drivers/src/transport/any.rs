@@ -36,7 +36,7 @@ impl<A: ConfigRegionAccess> AnyTransport<A> {
     /// # Errors
     /// See [`OpenError`]; a device that has neither is one whose modern interface lacks something.
     pub fn open_pci(mut function: PciFunction<A>, mapper: &impl MapMmio) -> Result<Self, OpenError> {
-        if has_modern_interface(&mut function) || !LegacyPciTransport::is_transitional(&function) {
+        if !LegacyPciTransport::is_transitional(&function) || has_modern_interface(&mut function) {
             PciTransport::open(function, mapper).map(Self::Pci)
         } else {
             LegacyPciTransport::open(function, mapper).map(Self::LegacyPci)

@@ -52,6 +52,11 @@ impl InterruptLine {
         Self { registers, kind: Kind::WriteClears }
     }
 
+    /// The same line once more: for a handler, where the transport keeps its own.
+    pub(super) const fn share(&self) -> Self {
+        Self { registers: self.registers.share(), kind: self.kind }
+    }
+
     /// Asks why the device interrupted, which also makes it stop. Lines are shared: nothing set means that it was another device's interrupt.
     ///
     /// Work: one register read, with MMIO also a write.

@@ -182,7 +182,7 @@ unsafe impl Transport for MmioTransport {
     }
 
     fn use_interrupt_line(&mut self) -> Option<InterruptLine> {
-        Some(InterruptLine::mmio(self.registers.share()))
+        Some(self.line.share())
     }
 
     fn shared_memory(&mut self, id: u8) -> Option<SharedMemory> {

@@ -8,9 +8,10 @@ use pci_types::{ConfigRegionAccess, PciAddress};
 use super::capability::{Bars, walk};
 use super::msi_x::{self, MsiX, MsiXError};
 use super::sr_iov;
-use crate::hal::{MapMmio, MsiMessage};
+use crate::hal::{AccessWidth, MapMmio, MsiMessage};
 use crate::raw::{CommandRegister, PciFunction, Registers, WindowedFunction};
-use crate::transport::InterruptLine;
+use crate::transport::VectorRefused;
+use crate::wire::pci::NO_VECTOR;
 
 /// Command register: the function answers port accesses, answers memory accesses, may access memory itself, does not use its interrupt line.
 pub(super) const IO_SPACE: u16 = 1;
@@ -134,15 +135,37 @@ impl<A: ConfigRegionAccess> Endpoint<A> {
         }
     }
 
-    /// Lets the function use its line, if it has one and MSI-X is off. The ISR status is at `offset` of `registers`.
-    pub(super) fn use_line(&mut self, registers: &Registers, offset: usize) -> Option<InterruptLine> {
+    /// Writes the vector register at `offset` of these registers: the device's, or the selected queue's. It reads back what the device took.
+    pub(super) fn set_vector(
+        &self,
+        registers: &Registers,
+        offset: usize,
+        vector: u16,
+    ) -> Result<(), VectorRefused> {
+        if vector >= self.vectors() {
+            return Err(VectorRefused);
+        }
+        registers.write(offset, AccessWidth::Word, vector.into());
+        let read = registers.read(offset, AccessWidth::Word);
+        if read == u32::from(vector) {
+            return Ok(());
+        }
+        if read != u32::from(NO_VECTOR) {
+            // Neither what was asked for, nor nothing: what that would send is anyone's guess.
+            registers.write(offset, AccessWidth::Word, NO_VECTOR.into());
+        }
+        Err(VectorRefused)
+    }
+
+    /// Lets the function use its line, if it has one and MSI-X is off, and says whether that is so.
+    pub(super) fn use_line(&mut self) -> bool {
         let vectors = self.vectors();
-        let function = self.function.as_mut()?;
+        let Some(function) = &mut self.function else { return false };
         let [_, pin, ..] = function.read(INTERRUPT).to_le_bytes();
         if pin == 0 || pin == u8::MAX || vectors > 0 {
-            return None;
+            return false;
         }
         function.set_command(function.command() & !LINE_DISABLED);
-        Some(InterruptLine::pci(registers.share(), offset))
+        true
     }
 }

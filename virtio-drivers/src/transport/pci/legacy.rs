@@ -22,7 +22,7 @@ use crate::transport::{
     legacy_page,
 };
 use crate::wire::device_type::DeviceType;
-use crate::wire::pci::{NO_VECTOR, legacy as register};
+use crate::wire::pci::legacy as register;
 use crate::wire::status::Status;
 
 /// Transitional devices have these ids, and revision 0 (§4.1.2.3).
@@ -97,18 +97,6 @@ impl<A: ConfigRegionAccess> LegacyPciTransport<A> {
     /// Where the device's configuration begins.
     fn config_offset(&self) -> usize {
         if self.endpoint.vectors() > 0 { register::DEVICE_CONFIG_WITH_MSIX } else { register::DEVICE_CONFIG }
-    }
-
-    fn set_vector(&self, offset: usize, vector: u16) -> Result<(), VectorRefused> {
-        if vector >= self.endpoint.vectors() {
-            return Err(VectorRefused);
-        }
-        self.registers.write(offset, AccessWidth::Word, vector.into());
-        if self.read_word(offset) == vector {
-            return Ok(());
-        }
-        self.registers.write(offset, AccessWidth::Word, NO_VECTOR.into());
-        Err(VectorRefused)
     }
 }
 
@@ -224,12 +212,12 @@ unsafe impl<A: ConfigRegionAccess> Transport for LegacyPciTransport<A> {
     }
 
     fn set_config_vector(&mut self, vector: u16) -> Result<(), VectorRefused> {
-        self.set_vector(register::CONFIG_MSIX_VECTOR, vector)
+        self.endpoint.set_vector(&self.registers, register::CONFIG_MSIX_VECTOR, vector)
     }
 
     fn set_queue_vector(&mut self, index: u16, vector: u16) -> Result<(), VectorRefused> {
         self.select(index);
-        self.set_vector(register::QUEUE_MSIX_VECTOR, vector)
+        self.endpoint.set_vector(&self.registers, register::QUEUE_MSIX_VECTOR, vector)
     }
 
     fn disable_vectors(&mut self) {
@@ -237,6 +225,6 @@ unsafe impl<A: ConfigRegionAccess> Transport for LegacyPciTransport<A> {
     }
 
     fn use_interrupt_line(&mut self) -> Option<InterruptLine> {
-        self.endpoint.use_line(&self.registers, register::ISR_STATUS)
+        self.endpoint.use_line().then(|| self.line.share())
     }
 }

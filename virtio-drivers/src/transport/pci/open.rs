@@ -177,8 +177,8 @@ impl Rule {
     /// Checks alignment, length and end.
     fn place<'b>(&self, location: &Location, bar: &'b MemoryBar) -> Option<Placed<'b>> {
         let Location { offset, length, notify_multiplier, .. } = *location;
-        let is_inside = offset.checked_add(length).is_some_and(|end| end <= bar.size_bytes());
-        let sound = offset.is_multiple_of(self.align) && length >= self.bytes_min && is_inside;
+        let sound =
+            offset.is_multiple_of(self.align) && length >= self.bytes_min && bar.contains(offset, length);
         let bytes = u32::try_from(length).unwrap_or(u32::MAX).min(self.bytes_max);
         sound.then_some(Placed { bar, offset, bytes, notify_multiplier })
     }

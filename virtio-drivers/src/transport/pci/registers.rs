@@ -17,7 +17,7 @@ use crate::transport::{
 };
 use crate::wire::device_type::DeviceType;
 use crate::wire::features::CommonFeatures;
-use crate::wire::pci::{NO_VECTOR, common};
+use crate::wire::pci::common;
 use crate::wire::status::Status;
 
 /// The register windows of one device.
@@ -83,23 +83,6 @@ impl<A: ConfigRegionAccess> PciTransport<A> {
         let high = (address >> 32) as u32;
         self.windows.common.write(offset, AccessWidth::Long, low);
         self.windows.common.write(offset + 4, AccessWidth::Long, high);
-    }
-
-    /// Writes a vector register of the device or of the selected queue; it reads back what the device took.
-    fn set_vector(&self, register: usize, vector: u16) -> Result<(), VectorRefused> {
-        if vector >= self.endpoint.vectors() {
-            return Err(VectorRefused);
-        }
-        self.write_word(register, vector);
-        match self.read_word(register) {
-            NO_VECTOR => Err(VectorRefused),
-            read if read == vector => Ok(()),
-            // Neither what was asked for, nor nothing: what that would send is anyone's guess.
-            _ => {
-                self.write_word(register, NO_VECTOR);
-                Err(VectorRefused)
-            }
-        }
     }
 
     /// Whether the common configuration has the 16-bit field at `offset`: later features added some at its end.
@@ -244,12 +227,12 @@ unsafe impl<A: ConfigRegionAccess> Transport for PciTransport<A> {
     }
 
     fn set_config_vector(&mut self, vector: u16) -> Result<(), VectorRefused> {
-        self.set_vector(common::CONFIG_MSIX_VECTOR, vector)
+        self.endpoint.set_vector(&self.windows.common, common::CONFIG_MSIX_VECTOR, vector)
     }
 
     fn set_queue_vector(&mut self, index: u16, vector: u16) -> Result<(), VectorRefused> {
         self.write_word(common::QUEUE_SELECT, index);
-        self.set_vector(common::QUEUE_MSIX_VECTOR, vector)
+        self.endpoint.set_vector(&self.windows.common, common::QUEUE_MSIX_VECTOR, vector)
     }
 
     fn disable_vectors(&mut self) {
@@ -257,7 +240,7 @@ unsafe impl<A: ConfigRegionAccess> Transport for PciTransport<A> {
     }
 
     fn use_interrupt_line(&mut self) -> Option<InterruptLine> {
-        self.endpoint.use_line(&self.windows.isr, 0)
+        self.endpoint.use_line().then(|| self.line.share())
     }
 
     fn shared_memory(&mut self, id: u8) -> Option<SharedMemory> {

@@ -18,7 +18,7 @@ impl Regions {
     pub(super) fn add(&mut self, location: &Location, bar: Option<&MemoryBar>) {
         let Location { id, offset, length, .. } = *location;
         if let Some(bar) = bar
-            && offset.checked_add(length).is_some_and(|end| end <= bar.size_bytes())
+            && bar.contains(offset, length)
             && self.get(id).is_none()
             && let Some(region) = SharedMemory::new(bar.physical_address(offset), length)
             && let Some(free) = self.0.iter_mut().find(|place| place.is_none())
