@@ -34,8 +34,7 @@ pub struct Device {
     pub place: String,
     /// The way to it.
     pub transport: AnyTransport<PciAccess>,
-    /// Where it is on the PCI bus, if it is.
-    pub address: Option<PciAddress>,
+    address: Option<PciAddress>,
     line: Option<Line>,
 }
 

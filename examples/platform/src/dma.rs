@@ -10,7 +10,8 @@ use virtio_guest::hal::{
     DeviceAddress, Direction, DmaError, DmaRegion, Hal, MapError, MapMmio, RegisterWindow,
 };
 
-use crate::machine::memory::{self, DMA_POOL};
+use crate::heap::DMA_POOL;
+use crate::machine::memory;
 
 /// This kernel's memory, as devices see it.
 #[derive(Clone, Copy, Debug)]

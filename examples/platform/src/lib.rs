@@ -40,6 +40,7 @@ pub mod console;
 mod device_tree;
 pub mod devices;
 mod dma;
+mod heap;
 pub mod interrupts;
 pub mod pci;
 mod time;

@@ -10,8 +10,9 @@ use core::sync::atomic::{Ordering, fence};
 use spin::{Mutex, Once};
 
 use super::csr;
-use super::memory::{DMA_POOL, paging};
+use super::memory::paging;
 use crate::device_tree;
+use crate::heap::DMA_POOL;
 
 const STACK_BYTES: usize = 128 << 10;
 const TRAP_STACK_BYTES: usize = 16 << 10;

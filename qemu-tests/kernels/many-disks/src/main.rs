@@ -46,7 +46,7 @@ struct Disk {
 
 impl Disk {
     fn start(mut device: devices::Device) -> Result<Self, String> {
-        device.address.into_iter().for_each(describe);
+        device.address().into_iter().for_each(describe);
         let wiring = device.connect(Interrupts::asked_for()?)?;
         let settings = Settings { notifications: wiring.kind != Interrupts::None, ..Settings::default() };
         let (wants, patience) = (Wants::features(HANDLED), wiring.patience(PATIENCE_MILLIS));

@@ -19,21 +19,13 @@ use core::alloc::Layout;
 use core::ops;
 use core::ptr::NonNull;
 
-use linked_list_allocator::LockedHeap;
 use paging::{BLOCK, Kind};
 
 use crate::device_tree::{self, Range};
-use crate::println;
+use crate::heap::{self, DMA_POOL};
 
-const HEAP_BYTES: usize = 8 << 20;
 /// More is not used: page tables are limited.
 const MEMORY_MAX: u64 = 32 << 30;
-
-#[global_allocator]
-static HEAP: LockedHeap = LockedHeap::empty();
-
-/// Contiguous physical memory for devices.
-pub(crate) static DMA_POOL: LockedHeap = LockedHeap::empty();
 
 unsafe extern "C" {
     /// The linker script's: the first byte behind the kernel.
@@ -54,21 +46,9 @@ pub(super) fn init() {
     };
     let largest = device_tree::memory().map(behind_kernel).max_by_key(|(_, bytes)| *bytes);
     let (start, bytes) = largest.unwrap_or((0, 0));
-    assert!(
-        bytes >= 2 * HEAP_BYTES,
-        "the machine has too little memory: {} MiB behind the kernel, {} are the least",
-        bytes >> 20,
-        (2 * HEAP_BYTES) >> 20
-    );
     paging::map(start, start + bytes as u64, Kind::MEMORY).expect("memory can be mapped");
-    let start = start as *mut u8;
     // SAFETY: usable memory that nothing else lies in, mapped, handed out here once.
-    unsafe { HEAP.lock().init(start, HEAP_BYTES) };
-    // SAFETY: the heap's bytes are inside of the range.
-    let pool = unsafe { start.add(HEAP_BYTES) };
-    // SAFETY: the rest of the range, handed out here once.
-    unsafe { DMA_POOL.lock().init(pool, bytes - HEAP_BYTES) };
-    println!("memory: {} MiB for programs and devices", bytes >> 20);
+    unsafe { heap::hand_out(start, bytes) };
 }
 
 /// Maps registers, uncached, at their physical addresses. `None` if they cannot be, or if memory is there: who says so may be a device.

@@ -15,21 +15,11 @@
 
 pub(super) mod paging;
 
-use linked_list_allocator::LockedHeap;
-
 use core::ptr::NonNull;
 
 use super::{exit, serial};
-use crate::{device_tree, println};
+use crate::{device_tree, heap};
 use paging::{EXECUTABLE, WRITABLE};
-
-const HEAP_BYTES: usize = 8 << 20;
-
-#[global_allocator]
-static HEAP: LockedHeap = LockedHeap::empty();
-
-/// Contiguous physical memory for devices and page tables.
-pub(crate) static DMA_POOL: LockedHeap = LockedHeap::empty();
 
 unsafe extern "C" {
     /// The linker script's: the first byte of text and constants, and the first behind them.
@@ -50,22 +40,10 @@ pub(super) fn init() {
     let reserved = device_tree::reserved().filter(|range| range.end() > start).map(|range| range.address);
     let end = reserved.fold(memory_end, u64::min);
     let bytes = end.saturating_sub(start) as usize;
-    assert!(
-        bytes >= 2 * HEAP_BYTES,
-        "the machine has too little memory: {} MiB behind the kernel, {} are the least",
-        bytes >> 20,
-        (2 * HEAP_BYTES) >> 20
-    );
-    let start = start as *mut u8;
-    // SAFETY: memory that nothing else lies in, handed out here once.
-    unsafe { HEAP.lock().init(start, HEAP_BYTES) };
-    // SAFETY: the heap's bytes are inside of the range.
-    let pool = unsafe { start.add(HEAP_BYTES) };
-    // SAFETY: the rest of the range, handed out here once.
-    unsafe { DMA_POOL.lock().init(pool, bytes - HEAP_BYTES) };
+    // SAFETY: memory that nothing else lies in, handed out here once; without paging it is where it is.
+    unsafe { heap::hand_out(start, bytes) };
 
     start_paging(memory_end).expect("there is memory for page tables");
-    println!("memory: {} MiB for programs and devices", bytes >> 20);
 }
 
 /// Maps the kernel, all memory behind it, and the registers that are in use already.

@@ -10,7 +10,7 @@ use sbi_rt::HartMask;
 use spin::Mutex;
 
 use super::super::csr;
-use super::DMA_POOL;
+use crate::heap::DMA_POOL;
 
 const PAGE: u64 = 4096;
 const ENTRIES: usize = 512;

@@ -17,27 +17,17 @@
 mod paging;
 
 use core::alloc::Layout;
-
 use core::ptr::NonNull;
 
-use linked_list_allocator::LockedHeap;
-
 use super::pvh::{self, MemoryRange};
-use crate::println;
+use crate::heap::{self, DMA_POOL};
 
 /// What the boot code mapped.
 const MAPPED_END: u64 = 1 << 32;
-const HEAP_BYTES: usize = 8 << 20;
 /// Bytes of a page of the smallest size.
 pub(super) const PAGE_BYTES: u64 = 4096;
 /// Where the memory ends that processors can start in.
 const LOW_END: u64 = 640 << 10;
-
-#[global_allocator]
-static HEAP: LockedHeap = LockedHeap::empty();
-
-/// Contiguous physical memory for devices and page tables.
-pub(crate) static DMA_POOL: LockedHeap = LockedHeap::empty();
 
 unsafe extern "C" {
     /// The linker script's: the first byte behind the kernel.
@@ -58,20 +48,8 @@ pub(super) fn init(map: &[MemoryRange]) {
     let largest =
         map.iter().filter(|range| range.is_usable()).map(behind_kernel).max_by_key(|(_, bytes)| *bytes);
     let (start, bytes) = largest.unwrap_or((0, 0));
-    assert!(
-        bytes >= 2 * HEAP_BYTES,
-        "the machine has too little memory: {} MiB behind the kernel, {} are the least",
-        bytes >> 20,
-        (2 * HEAP_BYTES) >> 20
-    );
-    let start = start as *mut u8;
     // SAFETY: usable memory that nothing else lies in, mapped, handed out here once.
-    unsafe { HEAP.lock().init(start, HEAP_BYTES) };
-    // SAFETY: the heap's bytes are inside of the range.
-    let pool = unsafe { start.add(HEAP_BYTES) };
-    // SAFETY: the rest of the range, handed out here once.
-    unsafe { DMA_POOL.lock().init(pool, bytes - HEAP_BYTES) };
-    println!("memory: {} MiB for programs and devices", bytes >> 20);
+    unsafe { heap::hand_out(start, bytes) };
 }
 
 /// A stack for a processor, with a page below it that is not mapped, so that its overflow is noticed. Gives its top; it is never taken back.

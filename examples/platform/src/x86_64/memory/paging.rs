@@ -7,7 +7,7 @@ use core::arch::asm;
 
 use spin::Mutex;
 
-use super::DMA_POOL;
+use crate::heap::DMA_POOL;
 
 const PAGE: u64 = 2 << 20;
 const SMALL_PAGE: u64 = 4096;

@@ -1,0 +1,39 @@
+//! A heap for the program, and a pool of physical memory for devices and page tables.
+//!
+//! The machine finds memory that nothing else lies in; here it is handed out: the heap is at its start, the pool is the rest.
+
+use linked_list_allocator::LockedHeap;
+
+use crate::println;
+
+const HEAP_BYTES: usize = 8 << 20;
+
+#[global_allocator]
+static HEAP: LockedHeap = LockedHeap::empty();
+
+/// Contiguous physical memory for devices and page tables.
+pub(crate) static DMA_POOL: LockedHeap = LockedHeap::empty();
+
+/// Gives so many bytes from `start` on to the heap and the pool.
+///
+/// # Panics
+/// If that is too little.
+///
+/// # Safety
+/// They are usable memory that nothing else lies in, at pointers that are its physical addresses. Called once.
+pub(crate) unsafe fn hand_out(start: u64, bytes: usize) {
+    assert!(
+        bytes >= 2 * HEAP_BYTES,
+        "the machine has too little memory: {} MiB behind the kernel, {} are the least",
+        bytes >> 20,
+        (2 * HEAP_BYTES) >> 20
+    );
+    let start = start as *mut u8;
+    // SAFETY: the caller's promise.
+    unsafe { HEAP.lock().init(start, HEAP_BYTES) };
+    // SAFETY: the heap's bytes are inside of the range.
+    let pool = unsafe { start.add(HEAP_BYTES) };
+    // SAFETY: the rest of the range.
+    unsafe { DMA_POOL.lock().init(pool, bytes - HEAP_BYTES) };
+    println!("memory: {} MiB for programs and devices", bytes >> 20);
+}
