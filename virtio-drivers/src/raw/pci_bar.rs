@@ -12,21 +12,12 @@ use pci_types::ConfigRegionAccess;
 use super::pci_function::PciFunction;
 use super::registers::Registers;
 use crate::hal::MapMmio;
+use crate::wire::bar::{self, BARS};
 
 /// Offset of the first BAR in configuration space; six of them, 4 bytes each.
 const FIRST_BAR: u8 = 0x10;
-/// Number of BARs in an ordinary function's header.
-const BARS: u8 = 6;
 /// Command register: the function answers I/O accesses, memory accesses.
 const IO_AND_MEMORY_SPACE: u16 = 0b11;
-
-const IO_SPACE: u32 = 1;
-const MEMORY_TYPE: u32 = 0b110;
-const MEMORY_TYPE_64: u32 = 0b100;
-const MEMORY_ADDRESS: u32 = !0xf;
-const IO_ADDRESS: u32 = !0b11;
-/// I/O space has 16 bits of addresses; a BAR need not implement more.
-const IO_SPACE_END: u32 = 1 << 16;
 
 /// A memory BAR with an address, of a claimed function.
 #[derive(Debug)]
@@ -79,13 +70,13 @@ impl PortBar {
 
 /// Whether BAR 0 is one in I/O space, with an address or without.
 pub(crate) fn has_port_bar<A: ConfigRegionAccess>(function: &PciFunction<A>) -> bool {
-    function.read(FIRST_BAR) & IO_SPACE != 0 && function.virtual_function().is_none()
+    bar::is_ports(function.read(FIRST_BAR)) && function.virtual_function().is_none()
 }
 
 /// Reads BAR 0 as one in I/O space; `None` if it is not, or has no address or an impossible one.
 pub(crate) fn first_port_bar<A: ConfigRegionAccess>(function: &mut PciFunction<A>) -> Option<PortBar> {
     let value = function.read(FIRST_BAR);
-    if value & IO_SPACE == 0 || function.virtual_function().is_some() {
+    if !bar::is_ports(value) || function.virtual_function().is_some() {
         return None;
     }
     let command = function.command();
@@ -93,10 +84,9 @@ pub(crate) fn first_port_bar<A: ConfigRegionAccess>(function: &mut PciFunction<A
     let mask = probe(function, FIRST_BAR, value);
     function.set_command(command);
 
-    let port = value & IO_ADDRESS;
-    let size_bytes = (!(mask & IO_ADDRESS)).wrapping_add(1) & (IO_SPACE_END - 1);
-    let fits =
-        size_bytes.is_power_of_two() && port.checked_add(size_bytes).is_some_and(|end| end <= IO_SPACE_END);
+    let port = value & bar::PORT_ADDRESS;
+    let size_bytes = bar::ports(mask)?;
+    let fits = port.checked_add(size_bytes).is_some_and(|end| end <= bar::PORTS_END);
     (port != 0 && fits).then_some(PortBar { port, size_bytes })
 }
 
@@ -106,8 +96,8 @@ pub(crate) fn memory_bars<A: ConfigRegionAccess>(
     function: &mut PciFunction<A>,
 ) -> [Option<MemoryBar>; BARS as usize] {
     if let Some(virtual_function) = function.virtual_function() {
-        let bar = |(address, size_bytes)| MemoryBar { address, size_bytes };
-        return virtual_function.bars().map(|place| place.map(bar));
+        let memory_bar = |(address, size_bytes)| MemoryBar { address, size_bytes };
+        return virtual_function.bars().map(|place| place.map(memory_bar));
     }
     let mut is_upper_half = false;
     [0, 1, 2, 3, 4, 5].map(|index| {
@@ -116,7 +106,7 @@ pub(crate) fn memory_bars<A: ConfigRegionAccess>(
             return None;
         }
         let low = function.read(FIRST_BAR + 4 * index);
-        is_upper_half = low & IO_SPACE == 0 && low & MEMORY_TYPE == MEMORY_TYPE_64;
+        is_upper_half = bar::is_64_bit(low);
         memory_bar(function, index, low)
     })
 }
@@ -128,10 +118,10 @@ fn memory_bar<A: ConfigRegionAccess>(
     low: u32,
 ) -> Option<MemoryBar> {
     let offset = FIRST_BAR + 4 * index;
-    if low & IO_SPACE != 0 {
+    if bar::is_ports(low) {
         return None;
     }
-    let is_64_bit = low & MEMORY_TYPE == MEMORY_TYPE_64;
+    let is_64_bit = bar::is_64_bit(low);
     if is_64_bit && index + 1 >= BARS {
         return None;
     }
@@ -141,17 +131,16 @@ fn memory_bar<A: ConfigRegionAccess>(
     let low_mask = probe(function, offset, low);
     let (high, high_mask) = if is_64_bit {
         let high = function.read(offset + 4);
-        (high, probe(function, offset + 4, high))
+        (high, Some(probe(function, offset + 4, high)))
     } else {
-        (0, u32::MAX)
+        (0, None)
     };
     function.set_command(command);
 
-    let address = u64::from(high) << 32 | u64::from(low & MEMORY_ADDRESS);
-    let mask = u64::from(high_mask) << 32 | u64::from(low_mask & MEMORY_ADDRESS);
-    let size_bytes = (!mask).wrapping_add(1);
-    let fits = size_bytes.is_power_of_two() && address.checked_add(size_bytes).is_some();
-    (address != 0 && low_mask != 0 && fits).then_some(MemoryBar { address, size_bytes })
+    let address = u64::from(high) << 32 | u64::from(low & bar::MEMORY_ADDRESS);
+    let size_bytes = bar::memory_bytes(low_mask, high_mask)?;
+    let fits = address.checked_add(size_bytes).is_some();
+    (address != 0 && fits).then_some(MemoryBar { address, size_bytes })
 }
 
 /// Which bits of a BAR can be written; the BAR keeps its value.

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub(crate) mod bar;
 pub mod block;
 pub mod device_type;
 pub mod features;

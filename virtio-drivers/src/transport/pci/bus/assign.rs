@@ -14,25 +14,18 @@ use pci_types::{ConfigRegionAccess, PciAddress};
 use super::super::space::Space;
 use super::{Bus, DEVICES, FUNCTIONS, header};
 use crate::raw::{Apertures, PciSegment};
+use crate::wire::bar::{self, BARS};
 
-/// BARs of an ordinary function, and of a bridge.
-const BARS: u8 = 6;
+/// BARs of a bridge.
 const BRIDGE_BARS: u8 = 2;
 /// Command register: ports, memory, master of the bus.
 const DECODING: u32 = 0b011;
 const BRIDGE_ON: u32 = 0b111;
-/// In a BAR: I/O space; else memory of 64 bits, prefetchable.
-const BAR_IO: u32 = 1;
-const BAR_TYPE: u32 = 0b110;
-const BAR_64: u32 = 0b100;
-const BAR_PREFETCHABLE: u32 = 0b1000;
 /// As many bridges as may be one behind the other: each takes some stack.
 const BRIDGES_MAX: u8 = 32;
 /// A bridge's windows: what they are aligned to, and where they are.
 const MEMORY_WINDOW: u64 = 1 << 20;
 const PORT_WINDOW: u64 = 1 << 12;
-/// Addresses of ports have 16 bits: neither bridges nor BARs need to know more of them.
-const PORTS_END: u64 = 1 << 16;
 const PORTS: u8 = 0x1c;
 const MEMORY: u8 = 0x20;
 const PREFETCHABLE: u8 = 0x24;
@@ -55,8 +48,8 @@ impl<A: ConfigRegionAccess> Bus<A> {
     /// Whether some function's BAR has an address already: then firmware has been there, and addresses are not to be given anew.
     pub fn is_assigned(&self) -> bool {
         let has_address = |address, index| {
-            let bar = self.segment.read(address, header::FIRST_BAR + 4 * index);
-            bar & !0xf != 0
+            let value = self.segment.read(address, header::FIRST_BAR + 4 * index);
+            value & bar::MEMORY_ADDRESS != 0
         };
         let bars = |address| {
             let [_, _, kind, _] = self.segment.read(address, header::KIND).to_le_bytes();
@@ -86,7 +79,7 @@ impl<A: ConfigRegionAccess> Bus<A> {
             // A BAR at port 0 has no address.
             ports: Space::new(
                 u64::from(apertures.ports.start).max(PORT_WINDOW),
-                u64::from(apertures.ports.end).min(PORTS_END),
+                apertures.ports.end.min(bar::PORTS_END).into(),
             ),
             assigned: Assigned { last_bus: first, bars: 0, left_out: 0 },
         };
@@ -194,31 +187,23 @@ impl<A: ConfigRegionAccess> Assigner<'_, A> {
             let offset = header::FIRST_BAR + 4 * index;
             self.write(address, offset, u32::MAX);
             let mask = self.segment.read(address, offset);
-            let is_64 = mask & BAR_IO == 0 && mask & BAR_TYPE == BAR_64 && index + 1 < count;
+            let is_64 = bar::is_64_bit(mask) && index + 1 < count;
             index += if is_64 { 2 } else { 1 };
             if mask == 0 || mask == u32::MAX {
                 continue;
             }
-            let place = if mask & BAR_IO != 0 {
-                let bytes = (!(mask & !0b11)).wrapping_add(1) & 0xffff;
-                if bytes.is_power_of_two() { self.ports.take(bytes.into()) } else { None }
+            let place = if bar::is_ports(mask) {
+                bar::ports(mask).and_then(|ports| self.ports.take(ports.into()))
             } else {
-                let high = if is_64 {
+                let high = is_64.then(|| {
                     self.write(address, offset + 4, u32::MAX);
                     self.segment.read(address, offset + 4)
-                } else {
-                    u32::MAX
-                };
-                let bits = u64::from(high) << 32 | u64::from(mask & !0xf);
-                let bytes = (!bits).wrapping_add(1);
-                let is_wide = is_64 && wide && mask & BAR_PREFETCHABLE != 0;
-                if !bytes.is_power_of_two() {
-                    None
-                } else if is_wide {
-                    self.memory_64.take(bytes).or_else(|| self.memory_32.take(bytes))
-                } else {
-                    self.memory_32.take(bytes)
-                }
+                });
+                let is_wide = is_64 && wide && bar::is_prefetchable(mask);
+                bar::memory_bytes(mask, high).and_then(|bytes| {
+                    let far = if is_wide { self.memory_64.take(bytes) } else { None };
+                    far.or_else(|| self.memory_32.take(bytes))
+                })
             };
             match place {
                 Some(_) => self.assigned.bars += 1,

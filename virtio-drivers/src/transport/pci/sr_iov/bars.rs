@@ -15,15 +15,10 @@ use pci_types::ConfigRegionAccess;
 use super::super::space::Space;
 use super::{EnableError, Settings, SrIov, register};
 use crate::raw::{BarPlace, VirtualFunctionMemory};
+use crate::wire::bar;
 
 /// Registers for BARs; one of 64 bits takes two.
-pub(super) const BARS: usize = 6;
-/// In a BAR: I/O space, which virtual functions do not have; memory of 64 bits; prefetchable.
-const IO: u32 = 1;
-const TYPE: u32 = 0b110;
-const TYPE_64: u32 = 0b100;
-const PREFETCHABLE: u32 = 0b1000;
-const ADDRESS: u32 = !0xf;
+pub(super) const BARS: usize = bar::BARS as usize;
 
 /// What a BAR asks for.
 #[derive(Clone, Copy)]
@@ -80,17 +75,14 @@ impl<A: ConfigRegionAccess> SrIov<A> {
         if low == 0 {
             return Ok(None);
         }
-        let is_64 = low & TYPE == TYPE_64;
-        if low & IO != 0 || is_64 && usize::from(index) + 1 >= BARS {
+        let is_64 = bar::is_64_bit(low);
+        // Virtual functions have no ports.
+        if bar::is_ports(low) || is_64 && usize::from(index) + 1 >= BARS {
             return Err(EnableError::ImpossibleBar { index });
         }
-        let high = if is_64 { self.probe(index + 1) } else { u32::MAX };
-        let mask = u64::from(high) << 32 | u64::from(low & ADDRESS);
-        let size_bytes = (!mask).wrapping_add(1);
-        if !size_bytes.is_power_of_two() {
-            return Err(EnableError::ImpossibleBar { index });
-        }
-        Ok(Some(Asked { size_bytes, is_64, prefetchable: low & PREFETCHABLE != 0 }))
+        let high = is_64.then(|| self.probe(index + 1));
+        let size_bytes = bar::memory_bytes(low, high).ok_or(EnableError::ImpossibleBar { index })?;
+        Ok(Some(Asked { size_bytes, is_64, prefetchable: bar::is_prefetchable(low) }))
     }
 
     /// Which bits of a register can be written.
@@ -106,7 +98,7 @@ impl<A: ConfigRegionAccess> SrIov<A> {
     fn write_bar(&mut self, index: u8, address: u64, is_64: bool) -> Result<(), EnableError> {
         let (low, high) = ((address & 0xffff_ffff) as u32, (address >> 32) as u32);
         self.write(register_of(index), low);
-        let mut taken = self.read(register_of(index)) & ADDRESS == low;
+        let mut taken = self.read(register_of(index)) & bar::MEMORY_ADDRESS == low;
         if is_64 {
             self.write(register_of(index + 1), high);
             taken &= self.read(register_of(index + 1)) == high;
