@@ -20,7 +20,7 @@ const FLOORS: [(&str, &[&str]); 8] = [
     ("raw", &["raw", "wire", "hal", "sync"]),
     ("ring", &["ring", "wire", "hal", "raw"]),
     ("transport", &["transport", "wire", "hal", "raw"]),
-    ("lifecycle", &["lifecycle", "ring", "transport", "wire", "hal", "raw"]),
+    ("lifecycle", &["lifecycle", "ring", "transport", "wire", "hal", "raw", "sync"]),
     ("device", &["device", "lifecycle", "ring", "transport", "wire", "hal", "raw"]),
     ("adapter", &["adapter", "device", "hal"]),
 ];

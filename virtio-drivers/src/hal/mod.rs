@@ -11,17 +11,20 @@
 //!                            MapMmio   map_mmio                   a register window (PCI and MMIO only)
 //!                                      map_ports                  the same in I/O space, for legacy PCI devices
 //!                            Patience  keep_waiting               how long a call may wait
+//!                            Lock      with                       one task at a time (asynchronous drivers only)
 //!          ── makes ───────▶ MsiMessage                            how a device may interrupt
 //! ```
 
 mod buffer;
 mod dma;
+mod lock;
 mod message;
 mod patience;
 mod registers;
 
 pub use buffer::DmaBuffer;
 pub use dma::{DeviceAddress, Direction, DmaError, DmaRegion, Domain, Hal, MapError};
+pub use lock::Lock;
 pub use message::MsiMessage;
 pub use patience::{Attempts, Patience};
 pub use registers::{AccessWidth, MapMmio, RegisterHandler, RegisterWindow};

@@ -38,8 +38,10 @@
 
 #![forbid(unsafe_code)]
 
+mod condition;
 mod config;
 mod install;
+mod interrupts;
 mod ladder;
 mod negotiate;
 mod queue_reset;
@@ -47,8 +49,12 @@ mod queues;
 mod running;
 mod vectors;
 
+pub use condition::Condition;
 pub use config::{Config, ConfigError, Fields};
 pub use install::{InstallError, InstallFailed};
+pub use interrupts::{
+    HandlerStillRunning, Interrupt, Interrupts, QueueSignal, Signals, SignalsInUse, SignalsRef,
+};
 pub use ladder::{Negotiating, ResetError};
 pub use negotiate::{NegotiateError, NegotiatedFeatures, OfferedFeatures, Wants};
 pub use queue_reset::{QueueResetError, QueueResetFailed, ReinstallFailed, ResetQueue, Vacancy};

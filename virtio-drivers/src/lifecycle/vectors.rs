@@ -12,7 +12,7 @@
 
 use super::queues::Installing;
 use super::running::Running;
-use crate::transport::{InterruptLine, Transport, VectorRefused};
+use crate::transport::{InterruptCause, InterruptLine, Transport, VectorRefused};
 
 /// The vector of configuration changes, and in the last resort of everything.
 const CONFIG_VECTOR: u16 = 0;
@@ -55,6 +55,20 @@ impl VectorRouting {
             Self::SharedByAll => 1,
             Self::NoVectors => 0,
         }
+    }
+
+    /// What a vector says.
+    pub const fn cause(self, vector: u16) -> InterruptCause {
+        let configuration_change = match self {
+            Self::NoVectors => false,
+            _ => vector == CONFIG_VECTOR,
+        };
+        let used_buffer = match self {
+            Self::PerQueue | Self::SharedByQueues => vector != CONFIG_VECTOR,
+            Self::SharedByAll => true,
+            Self::NoVectors => false,
+        };
+        InterruptCause { used_buffer, configuration_change }
     }
 
     /// Tells the device all of it, and so learns whether it takes it.

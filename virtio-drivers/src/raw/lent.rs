@@ -25,6 +25,12 @@ impl Session {
         Self::after(&NEXT)
     }
 
+    /// A number that is no other session's, and not 0.
+    pub(crate) const fn number(self) -> usize {
+        // The last number is never given out, see `after`.
+        self.0 + 1
+    }
+
     /// The next number. It never wraps around: old proofs would hold for the new session of the same number.
     fn after(next: &AtomicUsize) -> Option<Self> {
         next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |number| number.checked_add(1)).map(Self).ok()

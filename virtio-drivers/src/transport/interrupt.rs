@@ -53,7 +53,7 @@ impl InterruptLine {
     }
 
     /// The same line once more: for a handler, where the transport keeps its own.
-    pub(super) const fn share(&self) -> Self {
+    pub(crate) const fn share(&self) -> Self {
         Self { registers: self.registers.share(), kind: self.kind }
     }
 
