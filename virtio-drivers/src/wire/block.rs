@@ -80,6 +80,8 @@ pub mod config {
     pub const SEG_MAX: Field<u32> = Field::at(0x0c);
     /// Block size that suits the device best, in bytes (with `BLK_SIZE`).
     pub const BLK_SIZE: Field<u32> = Field::at(0x14);
+    /// Request queues (with `MQ`).
+    pub const NUM_QUEUES: Field<u16> = Field::at(0x22);
 }
 
 /// Numbers of the request types.

@@ -11,6 +11,7 @@ mod bench;
 mod disk;
 mod either;
 mod meddler;
+pub mod tasks;
 
 pub use altered::Altered;
 pub use bench::{Bench, DEVICE_TYPE, Device, Queue, RING_SETTINGS, Ring, RingBench};

@@ -1,4 +1,4 @@
-//! The driver: what the disk says of itself, blocking calls.
+//! A disk with one queue, in one piece: control half, request queue, blocking calls.
 //!
 //! Spec: §5.2.6 Device Operation.
 
@@ -6,45 +6,64 @@ use core::fmt;
 
 use scopeguard::ScopeGuard;
 
-use super::limits::Limits;
+use super::control::Control;
+use super::queue::RequestQueue;
 use super::report::{ActivePaths, DeviceId};
-use super::request::{Request, RequestError, Sector, check_range};
-use super::slots::RequestSlots;
-use super::transfer::{Call, Data};
+use super::request::{RequestError, Sector};
 use crate::hal::{Hal, Patience};
-use crate::lifecycle::{ConfigError, Running};
-use crate::raw::Tag;
-use crate::ring::{QueueStatistics, Virtqueue};
+use crate::lifecycle::{Condition, ConfigError, Interrupts, SignalsInUse, SignalsRef};
+use crate::raw::{Payload, Tag};
+use crate::ring::QueueStatistics;
 use crate::transport::{InterruptCause, InterruptLine, Transport};
-use crate::wire::block::{BlockFeatures, DEVICE_ID_BYTES, config, request};
+use crate::wire::block::BlockFeatures;
 use crate::wire::features::CommonFeatures;
 
 /// A disk that is up. Dropping it resets the device, within the bound fixed at bring-up, and gives all memory back; memory that the device may still use
 /// because it did not answer is leaked. [`close`](Block::close) is the polite end.
-pub struct Block<'s, T: Transport, H: Hal> {
-    pub(super) live: TornDown<Live<'s, T, H>>,
+///
+/// Calls that borrow are here; requests that own their buffers go through [`queue`](Block::queue). [`split`](Block::split) takes the two halves apart.
+pub struct Block<'s, T: Transport, H: Hal, P: Payload = Tag<()>> {
+    pub(super) live: TornDown<Live<'s, T, H, P>>,
 }
 
 /// Something that is taken apart in order when it is dropped.
 type TornDown<L> = ScopeGuard<L, fn(L)>;
 
-/// A running device with its queue and its books.
-pub(super) struct Live<'s, T: Transport, H: Hal> {
-    pub(super) device: Running<T, BlockFeatures>,
-    pub(super) queue: Virtqueue<'s, H, Tag<Request>>,
-    pub(super) slots: RequestSlots<'s>,
-    pub(super) limits: Limits,
-    pub(super) calls: u64,
-    pub(super) capacity_sectors: u64,
-    pub(super) block_bytes: Option<u32>,
-    /// Whether calls that wait are woken.
-    pub(super) notified: bool,
+/// The two halves.
+pub(super) struct Live<'s, T: Transport, H: Hal, P: Payload> {
+    pub(super) control: Control<'s, T>,
+    pub(super) queue: RequestQueue<'s, H, P>,
 }
 
-impl<T: Transport, H: Hal> Block<'_, T, H> {
+impl<'s, T: Transport, H: Hal, P: Payload> Block<'s, T, H, P> {
+    pub(super) fn from_live(live: Live<'s, T, H, P>) -> Self {
+        Self { live: scopeguard::guard(live, Live::tear_down) }
+    }
+
+    /// Takes control half and request queue apart, each for an owner of its own.
+    pub fn split(self) -> (Control<'s, T>, RequestQueue<'s, H, P>) {
+        let Live { control, queue } = ScopeGuard::into_inner(self.live);
+        (control, queue)
+    }
+
+    /// Puts two halves together again. Those of two disks answer no calls any better than before, and their memory is leaked.
+    pub fn join(control: Control<'s, T>, queue: RequestQueue<'s, H, P>) -> Self {
+        Self::from_live(Live { control, queue })
+    }
+
+    /// The request queue: for requests that own their buffers.
+    pub fn queue(&mut self) -> &mut RequestQueue<'s, H, P> {
+        &mut self.live.queue
+    }
+
+    /// The control half.
+    pub fn control(&mut self) -> &mut Control<'s, T> {
+        &mut self.live.control
+    }
+
     /// The disk's size in sectors of 512 bytes, as last read.
     pub fn capacity_sectors(&self) -> u64 {
-        self.live.capacity_sectors
+        self.live.control.capacity_sectors()
     }
 
     /// Reads the disk's size again, in sectors of 512 bytes: disks can be resized while they run.
@@ -52,41 +71,55 @@ impl<T: Transport, H: Hal> Block<'_, T, H> {
     /// # Errors
     /// See [`ConfigError`]; the size known before still counts.
     pub fn refresh_capacity_sectors(&mut self) -> Result<u64, ConfigError> {
-        self.live.capacity_sectors = self.live.device.config().read(config::CAPACITY)?;
-        Ok(self.live.capacity_sectors)
+        let shape = self.live.control.refresh_shape()?;
+        self.live.queue.set_shape(shape);
+        Ok(shape.capacity_sectors)
     }
 
-    /// The disk's block size in bytes, if it says one that makes sense (a power of two from 512 on). Positions count 512 bytes all the same; but a device may
-    /// answer requests that are no multiple of this with [`RequestError::Device`], as QEMU does.
+    /// The disk's block size in bytes; see [`Control::block_bytes`].
     pub fn block_bytes(&self) -> Option<u32> {
-        self.live.block_bytes
+        self.live.control.block_bytes()
     }
 
     /// Whether the disk can only be read.
     pub fn is_read_only(&self) -> bool {
-        self.features().contains(BlockFeatures::RO)
+        self.live.control.features().contains(BlockFeatures::RO)
     }
 
     /// Which paths are active.
     pub fn active_paths(&self) -> ActivePaths {
-        let Live { device, queue, slots, limits, .. } = &*self.live;
-        let common = device.features().common;
+        let Live { control, queue } = &*self.live;
+        let features = control.device.features();
         ActivePaths {
-            queue_size: queue.size(),
-            requests: slots.count(),
-            request_bytes: limits.request_bytes,
-            ring: queue.active_path(),
-            vectors: device.vector_routing(),
-            access_platform: common.contains(CommonFeatures::ACCESS_PLATFORM),
-            features: device.features().device,
+            queue_size: queue.queue.size(),
+            requests: queue.requests(),
+            request_bytes: queue.limits.request_bytes,
+            ring: queue.queue.active_path(),
+            vectors: control.vectors(),
+            access_platform: features.common.contains(CommonFeatures::ACCESS_PLATFORM),
+            features: features.device,
         }
     }
 
-    /// Allows the disk to use its interrupt line, and gives what a handler of that line needs. `None` if vectors are used, or there is no line.
+    /// Connects the disk's interrupts with these signals; see [`Control::connect_interrupts`].
     ///
-    /// Who knows beforehand that there will be no vectors asks the transport, before the disk is started.
+    /// # Errors
+    /// - [`SignalsInUse`]: another device uses these signals.
+    pub fn connect_interrupts(
+        &mut self,
+        signals: impl Into<SignalsRef<'s>>,
+    ) -> Result<&Interrupts<'s>, SignalsInUse> {
+        self.live.control.connect_interrupts(signals)
+    }
+
+    /// Allows the disk to use its interrupt line; see [`Control::use_interrupt_line`].
     pub fn use_interrupt_line(&mut self) -> Option<InterruptLine> {
-        self.live.device.use_interrupt_line()
+        self.live.control.use_interrupt_line()
+    }
+
+    /// Asks why the device's line is raised, and quiets it; see [`Control::acknowledge_interrupt`].
+    pub fn acknowledge_interrupt(&self) -> InterruptCause {
+        self.live.control.acknowledge_interrupt()
     }
 
     /// What the request queue has done since the disk was started.
@@ -94,10 +127,7 @@ impl<T: Transport, H: Hal> Block<'_, T, H> {
         self.live.queue.statistics()
     }
 
-    /// Reads whole sectors.
-    ///
-    /// Work: waits within `patience`; copies each byte once.
-    /// Units: `into` is a multiple of 512 bytes.
+    /// Reads whole sectors; see [`RequestQueue::read_blocking`].
     ///
     /// # Errors
     /// See [`RequestError`]. `into` may then hold some of the sectors.
@@ -107,10 +137,10 @@ impl<T: Transport, H: Hal> Block<'_, T, H> {
         into: &mut [u8],
         patience: impl Patience,
     ) -> Result<(), RequestError> {
-        self.read_vectored_blocking(from, &mut [into], patience)
+        self.call(|queue| queue.read_blocking(from, into, patience))
     }
 
-    /// Reads whole sectors into several pieces, one after the other. Only their total is a multiple of 512 bytes.
+    /// Reads whole sectors into several pieces, one after the other; see [`RequestQueue::read_vectored_blocking`].
     ///
     /// # Errors
     /// See [`RequestError`]. The pieces may then hold some of the sectors.
@@ -118,17 +148,12 @@ impl<T: Transport, H: Hal> Block<'_, T, H> {
         &mut self,
         from: Sector,
         into: &mut [&mut [u8]],
-        mut patience: impl Patience,
+        patience: impl Patience,
     ) -> Result<(), RequestError> {
-        let data = Data::FromDevice(into);
-        check_range(from, data.bytes(), self.live.capacity_sectors)?;
-        self.live.run(Call { request_type: request::IN, sector: from.0, data }, &mut patience)
+        self.call(|queue| queue.read_vectored_blocking(from, into, patience))
     }
 
-    /// Writes whole sectors. They are safe from a power failure only after [`flush_blocking`](Block::flush_blocking).
-    ///
-    /// Work: waits within `patience`; copies each byte once.
-    /// Units: `from` is a multiple of 512 bytes.
+    /// Writes whole sectors; see [`RequestQueue::write_blocking`].
     ///
     /// # Errors
     /// See [`RequestError`]. Some of the sectors may then be written.
@@ -138,10 +163,10 @@ impl<T: Transport, H: Hal> Block<'_, T, H> {
         from: &[u8],
         patience: impl Patience,
     ) -> Result<(), RequestError> {
-        self.write_vectored_blocking(to, &[from], patience)
+        self.call(|queue| queue.write_blocking(to, from, patience))
     }
 
-    /// Writes whole sectors from several pieces, one after the other. Only their total is a multiple of 512 bytes.
+    /// Writes whole sectors from several pieces, one after the other; see [`RequestQueue::write_vectored_blocking`].
     ///
     /// # Errors
     /// See [`RequestError`]. Some of the sectors may then be written.
@@ -149,54 +174,45 @@ impl<T: Transport, H: Hal> Block<'_, T, H> {
         &mut self,
         to: Sector,
         from: &[&[u8]],
-        mut patience: impl Patience,
+        patience: impl Patience,
     ) -> Result<(), RequestError> {
-        let data = Data::ToDevice(from);
-        if self.is_read_only() {
-            return Err(RequestError::ReadOnly);
-        }
-        check_range(to, data.bytes(), self.live.capacity_sectors)?;
-        self.live.run(Call { request_type: request::OUT, sector: to.0, data }, &mut patience)
+        self.call(|queue| queue.write_vectored_blocking(to, from, patience))
     }
 
-    /// Makes everything written until now safe from a power failure.
-    ///
-    /// A disk that does not offer the command has no cache to be flushed, and is not asked.
+    /// Makes everything written until now safe from a power failure; see [`RequestQueue::flush_blocking`].
     ///
     /// # Errors
     /// See [`RequestError`].
-    ///
-    /// Spec: §5.2.6.2 Driver Requirements: Device Operation.
-    pub fn flush_blocking(&mut self, mut patience: impl Patience) -> Result<(), RequestError> {
-        if !self.features().contains(BlockFeatures::FLUSH) {
-            return Ok(());
-        }
-        self.live.run(Call { request_type: request::FLUSH, sector: 0, data: Data::None }, &mut patience)
+    pub fn flush_blocking(&mut self, patience: impl Patience) -> Result<(), RequestError> {
+        self.call(|queue| queue.flush_blocking(patience))
     }
 
     /// Asks the disk for its id string.
     ///
     /// # Errors
     /// See [`RequestError`]; [`Unsupported`](RequestError::Unsupported) where the disk has none.
-    pub fn device_id_blocking(&mut self, mut patience: impl Patience) -> Result<DeviceId, RequestError> {
-        let mut id = [0; DEVICE_ID_BYTES];
-        let call = Call { request_type: request::GET_ID, sector: 0, data: Data::FromDevice(&mut [&mut id]) };
-        self.live.run(call, &mut patience)?;
-        Ok(DeviceId::new(id))
+    pub fn device_id_blocking(&mut self, patience: impl Patience) -> Result<DeviceId, RequestError> {
+        self.call(|queue| queue.device_id_blocking(patience))
     }
 
-    /// Asks why the device's line is raised, and quiets it: for kernels whose devices share one, and have no [`InterruptLine`] for it. No cause if it is another device's
-    /// doing, or vectors are used.
-    pub fn acknowledge_interrupt(&self) -> InterruptCause {
-        self.live.device.acknowledge_interrupt()
-    }
-
-    fn features(&self) -> BlockFeatures {
-        self.live.device.features().device
+    /// Runs a call. If it got nowhere, the device may have said why.
+    fn call<R>(
+        &mut self,
+        act: impl FnOnce(&mut RequestQueue<'s, H, P>) -> Result<R, RequestError>,
+    ) -> Result<R, RequestError> {
+        let Live { control, queue } = &mut *self.live;
+        act(queue).map_err(|error| match error {
+            RequestError::TimedOut => match control.condition() {
+                Condition::Live => RequestError::TimedOut,
+                Condition::NeedsReset | Condition::Lost => RequestError::NeedsReset,
+                Condition::Removed => RequestError::Removed,
+            },
+            error => error,
+        })
     }
 }
 
-impl<T: Transport, H: Hal> fmt::Debug for Block<'_, T, H> {
+impl<T: Transport, H: Hal, P: Payload> fmt::Debug for Block<'_, T, H, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Block").field("capacity_sectors", &self.capacity_sectors()).finish_non_exhaustive()
     }

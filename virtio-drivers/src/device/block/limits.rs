@@ -14,6 +14,8 @@ pub(super) const OTHER_SEGMENTS: u16 = 2;
 /// What a kernel may choose about a block driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// Most request queues, where the disk has several; at least one. [`Block::start`](super::Block::start) uses one, [`Starting`](super::Starting) as many as were installed.
+    pub queues_max: u16,
     /// Bytes of DMA memory through which each request's data is copied; rounded down to whole sectors, at least one.
     /// Longer transfers take several requests, which are in flight together.
     pub request_bytes: u32,
@@ -27,9 +29,10 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// 4096 bytes per request, as many descriptors as there is storage for, no notifications, 100,000 attempts.
+    /// One queue, 4096 bytes per request, as many descriptors as there is storage for, no notifications, 100,000 attempts.
     fn default() -> Self {
         Self {
+            queues_max: 1,
             request_bytes: 4096,
             queue_size_max: u16::MAX,
             notifications: false,
@@ -70,6 +73,11 @@ impl Limits {
         }
         let data_segments = u16::try_from(request_bytes.div_ceil(segment_bytes)).ok()?;
         Some(Self { request_bytes, segment_bytes, segments: data_segments + OTHER_SEGMENTS })
+    }
+
+    /// Most segments of data in a request: as many as each slot has descriptors for.
+    pub(super) const fn data_segments(&self) -> u16 {
+        self.segments.saturating_sub(OTHER_SEGMENTS)
     }
 }
 

@@ -23,19 +23,31 @@
 //! # Ok(()) }
 //! ```
 
+mod blocking;
+mod bursts;
+mod completion;
+mod control;
 mod driver;
 mod end;
 mod limits;
+mod queue;
 mod report;
 mod request;
+mod shape;
+mod shared;
 mod slots;
 mod start;
 mod transfer;
 
+pub use completion::{Completion, Failed, Ticket};
+pub use control::{Control, Down, DownFailed};
 pub use driver::Block;
 pub use end::{CloseFailed, Closed};
 pub use limits::Settings;
+pub use queue::{IdleQueue, Reclaimed, RequestQueue};
 pub use report::{ActivePaths, DeviceId};
 pub use request::{RequestError, Sector};
+pub use shape::Shape;
+pub use shared::{QueueInUse, Requests, Shared, Transfer, Waiters, WaitersRef};
 pub use slots::{Slots, Storage};
-pub use start::{HANDLED, StartError, StartFailed};
+pub use start::{HANDLED, StartError, StartFailed, Starting};

@@ -3,7 +3,7 @@
 //! Spec: §5.2.6 Device Operation.
 
 use crate::ring::{Broken, RefusedReason};
-use crate::wire::block::{SECTOR_BYTES, request_status};
+use crate::wire::block::request_status;
 
 /// A position on the disk, in sectors of 512 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +34,27 @@ pub enum RequestError {
     /// The disk is read-only. The device was not asked.
     #[error("the disk is read-only")]
     ReadOnly,
+    /// The buffer has more bytes than one request may carry: the device's limits allow so many segments of so many bytes. The device was not asked.
+    #[error(
+        "the buffer has segments of {bytes} bytes, and the device takes {segments_max} of {segment_bytes_max} bytes at most"
+    )]
+    TooLarge {
+        /// The length of its longest segment, in bytes.
+        bytes: u32,
+        /// Most bytes in a segment.
+        segment_bytes_max: usize,
+        /// Most segments of data.
+        segments_max: u16,
+    },
+    /// The buffer is mapped for the other direction: a read needs one that the device may write, a write one that it may read. The device was not asked.
+    #[error("the buffer is mapped for the other direction")]
+    WrongDirection,
+    /// The kernel could not map the buffer for the device. The device was not asked.
+    #[error("the buffer could not be mapped for the device")]
+    NotMapped,
+    /// As many requests are in flight as there can be, or as many calls wait for one of their places as the storage has room for. Nothing was sent.
+    #[error("there is no place for one more request")]
+    Full,
     /// The device did not finish in time. It may still do so: a write may yet happen, a read is thrown away.
     #[error("the device did not finish in time")]
     TimedOut,
@@ -72,20 +93,38 @@ pub enum RequestError {
     /// The device is gone.
     #[error("the device is gone")]
     Removed,
+    /// The device was reset before it was done with the request, or the driver was taken down. Whether a write happened is not known.
+    #[error("the device was reset before it was done with the request")]
+    Reset,
 }
 
 /// What the driver knows of a request in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Request {
+pub(super) struct InFlight {
     /// Its slot.
     pub(super) slot: u16,
-    /// The call it belongs to. A call that gave up leaves requests behind, which are not the next call's.
-    pub(super) call: u64,
-    /// Where its data belongs in the caller's buffer, and how much it is, in bytes.
-    pub(super) offset: usize,
-    pub(super) len: usize,
     /// Bytes that the device must have written for success, status included.
     pub(super) expected_bytes: u32,
+    /// Whose it is.
+    pub(super) owner: Owner,
+}
+
+/// Whose request it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// A blocking call's.
+    Call {
+        /// Which one. A call that gave up leaves requests behind, which are not the next call's.
+        serial: u64,
+        /// Where its data belongs in the caller's buffer, and how much it is, in bytes.
+        offset: usize,
+        len: usize,
+    },
+    /// That of whoever has the ticket.
+    Ticket {
+        /// The ticket's number.
+        serial: u32,
+    },
 }
 
 /// What a status byte and a written length mean.
@@ -99,24 +138,5 @@ pub(super) fn outcome(status: u8, written_bytes: u32, expected_bytes: u32) -> Re
         request_status::UNSUPP => Err(RequestError::Unsupported),
         request_status::NOT_WRITTEN => Err(RequestError::NoStatus),
         status => Err(RequestError::UnknownStatus { status }),
-    }
-}
-
-/// Checks a range against the disk before the device is asked.
-pub(super) fn check_range(
-    Sector(sector): Sector,
-    bytes: usize,
-    capacity_sectors: u64,
-) -> Result<(), RequestError> {
-    if bytes == 0 {
-        return Err(RequestError::Empty);
-    }
-    if !bytes.is_multiple_of(SECTOR_BYTES) {
-        return Err(RequestError::NotWholeSectors { bytes });
-    }
-    let sectors = (bytes / SECTOR_BYTES) as u64;
-    match sector.checked_add(sectors) {
-        Some(end) if end <= capacity_sectors => Ok(()),
-        _ => Err(RequestError::OutOfRange { sector, sectors, capacity_sectors }),
     }
 }

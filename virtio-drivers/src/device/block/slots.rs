@@ -7,8 +7,9 @@
 //!   control        │ header (16) │ status (1) │ unused (15) │
 //! ```
 
+use super::completion::Completion;
 use super::limits::Limits;
-use super::request::Request;
+use super::request::InFlight;
 use crate::raw::Tag;
 use crate::ring;
 use crate::wire::block::REQUEST_HEADER_BYTES;
@@ -16,61 +17,106 @@ use crate::wire::block::REQUEST_HEADER_BYTES;
 /// Bytes of a slot's control part.
 const CONTROL_BYTES: usize = 32;
 
-/// What a block driver keeps in memory of its own: lent by the caller for as long as the driver lives.
+/// What the driver's books keep for a request in flight: its own notes, and what the caller handed in.
+pub(super) type Load<P> = (Tag<InFlight>, Option<P>);
+
+/// What a block driver keeps in memory of its own, for one request queue: lent by the caller for as long as the driver lives.
 ///
 /// `N` bounds the descriptors of the request queue, and with them the requests in flight: one descriptor each with indirect descriptors, else three.
 /// Each request that can be in flight takes 32 bytes of DMA memory and those of [`Settings::request_bytes`](super::Settings::request_bytes), all in one piece.
+///
+/// `P` is what requests carry that own their buffers: a [`MappedBuffer`](crate::raw::MappedBuffer) of the kernel's pages, say. Nothing, for drivers whose calls all borrow.
 #[derive(Debug)]
-pub struct Storage<const N: usize> {
-    ring: ring::Storage<Tag<Request>, N>,
+pub struct Storage<const N: usize, P = Tag<()>> {
+    ring: ring::Storage<Load<P>, N>,
     free: [u16; N],
+    parked: [Option<Completion<P>>; N],
 }
 
 impl<const N: usize> Storage<N> {
-    /// Empty storage.
+    /// Empty storage, for calls that borrow.
     pub const fn new() -> Self {
-        Self { ring: ring::Storage::new(), free: [0; N] }
+        Self::for_buffers()
     }
 }
 
-impl<const N: usize> Default for Storage<N> {
+impl<const N: usize, P> Storage<N, P> {
+    /// Empty storage, for requests that carry something.
+    pub const fn for_buffers() -> Self {
+        Self { ring: ring::Storage::new(), free: [0; N], parked: [const { None }; N] }
+    }
+}
+
+impl<const N: usize, P> Default for Storage<N, P> {
     fn default() -> Self {
-        Self::new()
+        Self::for_buffers()
     }
 }
 
 /// Where a driver keeps its own memory: a lent [`Storage`], or what an earlier driver gave back.
 #[derive(Debug)]
-pub struct Slots<'s> {
-    pub(super) ring: ring::Slots<'s, Tag<Request>>,
+pub struct Slots<'s, P = Tag<()>> {
+    pub(super) ring: ring::Slots<'s, Load<P>>,
     pub(super) free: &'s mut [u16],
+    pub(super) parked: &'s mut [Option<Completion<P>>],
 }
 
-impl<'s, const N: usize> From<&'s mut Storage<N>> for Slots<'s> {
-    fn from(storage: &'s mut Storage<N>) -> Self {
-        Self { ring: (&mut storage.ring).into(), free: &mut storage.free }
+impl<'s, const N: usize, P> From<&'s mut Storage<N, P>> for Slots<'s, P> {
+    fn from(storage: &'s mut Storage<N, P>) -> Self {
+        let Storage { ring, free, parked } = storage;
+        Self { ring: ring.into(), free, parked }
     }
 }
 
-/// The request slots of one driver, and which of them are free.
+impl<P> Slots<'_, P> {
+    /// Room for nothing.
+    pub(super) fn none() -> Self {
+        Self { ring: ring::Slots::none(), free: &mut [], parked: &mut [] }
+    }
+
+    /// For how many descriptors there is room.
+    pub(super) fn len(&self) -> usize {
+        self.free.len()
+    }
+}
+
+/// The request slots of one queue: which of them are free, and which wait to be told of.
 #[derive(Debug)]
-pub(super) struct RequestSlots<'s> {
+pub(super) struct RequestSlots<'s, P> {
     /// The free ones are at the start.
     free: &'s mut [u16],
     free_count: usize,
     count: usize,
     data_bytes: usize,
+    /// What came back while somebody looked for something else, as a ring.
+    parked: &'s mut [Option<Completion<P>>],
+    parked_first: usize,
+    parked_count: usize,
 }
 
-impl<'s> RequestSlots<'s> {
+impl<'s, P> RequestSlots<'s, P> {
     /// All slots free: as many as storage and the queue's descriptors allow.
-    pub(super) fn new(free: &'s mut [u16], queue_size: u16, indirect: bool, limits: &Limits) -> Self {
+    pub(super) fn new(
+        free: &'s mut [u16],
+        parked: &'s mut [Option<Completion<P>>],
+        queue_size: u16,
+        indirect: bool,
+        limits: &Limits,
+    ) -> Self {
         let per_request = if indirect { 1 } else { limits.segments.max(1) };
-        let count = free.len().min(usize::from(queue_size / per_request));
+        let count = free.len().min(parked.len()).min(usize::from(queue_size / per_request));
         for (place, slot) in free.iter_mut().zip(0..) {
             *place = slot;
         }
-        Self { free, free_count: count, count, data_bytes: limits.request_bytes }
+        Self {
+            free,
+            free_count: count,
+            count,
+            data_bytes: limits.request_bytes,
+            parked,
+            parked_first: 0,
+            parked_count: 0,
+        }
     }
 
     /// Bytes of queue memory that the slots take.
@@ -83,9 +129,15 @@ impl<'s> RequestSlots<'s> {
         self.count
     }
 
-    /// The memory that they are kept in.
-    pub(super) fn into_free(self) -> &'s mut [u16] {
-        self.free
+    /// How many of them are free.
+    pub(super) const fn free(&self) -> usize {
+        self.free_count
+    }
+
+    /// The memory that they are kept in. What is parked there is dropped.
+    pub(super) fn into_slots(self, ring: ring::Slots<'s, Load<P>>) -> Slots<'s, P> {
+        self.parked.iter_mut().for_each(|place| drop(place.take()));
+        Slots { ring, free: self.free, parked: self.parked }
     }
 
     /// A free slot, from now on in use.
@@ -102,6 +154,28 @@ impl<'s> RequestSlots<'s> {
             *place = slot;
             self.free_count += 1;
         }
+    }
+
+    /// Keeps a completion until somebody asks for it. Its slot stays in use, so there is always a place.
+    pub(super) fn park(&mut self, completion: Completion<P>) {
+        let places = self.parked.len().max(1);
+        if let Some(place) = self.parked.get_mut((self.parked_first + self.parked_count) % places) {
+            *place = Some(completion);
+            self.parked_count += 1;
+        }
+    }
+
+    /// Whether something is parked.
+    pub(super) const fn has_parked(&self) -> bool {
+        self.parked_count > 0
+    }
+
+    /// The completion that was parked first.
+    pub(super) fn unpark(&mut self) -> Option<Completion<P>> {
+        self.parked_count = self.parked_count.checked_sub(1)?;
+        let completion = self.parked.get_mut(self.parked_first)?.take();
+        self.parked_first = (self.parked_first + 1) % self.parked.len().max(1);
+        completion
     }
 
     /// Where a slot's header is, in bytes from the start of the queue's memory.

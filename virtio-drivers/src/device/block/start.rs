@@ -3,33 +3,57 @@
 //! Spec: §3.1.1 Driver Requirements: Device Initialization, §5.2.5 Device Initialization.
 //!
 //! ```text
-//!   Agreed::reach      type, features, configuration, limits       touches no storage
-//!   Agreed::install    the request queue, DRIVER_OK                storage comes back if it fails
+//!   Starting::begin            type, features, configuration, limits, vectors      touches no storage
+//!   Starting::install_queue    a request queue, as often as wanted                 storage comes back if it fails
+//!   Starting::start            DRIVER_OK: Control; activate each queue
+//! ```
+//!
+//! [`Block::start`] does all of it for a disk with one queue. Several queues, each for a processor of its own:
+//!
+//! ```no_run
+//! # use virtio_guest::{hal::{Attempts, Hal}, lifecycle::Wants, transport::Transport};
+//! # type Queue<H> = virtio_guest::device::block::RequestQueue<'static, H>;
+//! use virtio_guest::device::block::{Control, HANDLED, Settings, Starting, Storage};
+//!
+//! # fn example<T: Transport, H: Hal>(transport: T, hal: &H, storage: [&'static mut Storage<64>; 2])
+//! #     -> Result<(Control<'static, T>, Vec<Queue<H>>), Box<dyn core::error::Error>> {
+//! let settings = Settings { queues_max: 2, ..Settings::default() };
+//! let mut disk = Starting::begin(transport, &settings, Wants::features(HANDLED), Attempts(100_000))?;
+//! let mut installed = Vec::new();
+//! for storage in storage.into_iter().take(disk.queues().into()) {
+//!     installed.push(disk.install_queue(hal, storage).map_err(|failed| failed.error)?);
+//! }
+//! let control = disk.start();
+//! let queues = installed.into_iter().map(|queue| control.activate(queue)).collect();
+//! Ok((control, queues)) // each queue may go to its processor
+//! # }
 //! ```
 
 use core::fmt;
 
+use super::control::Control;
 use super::driver::{Block, Live};
 use super::limits::{Limits, Settings};
+use super::queue::IdleQueue;
+use super::shape::Shape;
 use super::slots::{RequestSlots, Slots};
 use crate::hal::{Hal, Patience};
 use crate::lifecycle::{
     ConfigError, InstallError, InstallFailed, Installing, NegotiateError, Negotiating, ResetError, Wants,
 };
-use crate::ring::{self, QueueSettings, Returned};
+use crate::raw::{ConfirmedReset, Payload, Tag};
+use crate::ring::QueueSettings;
 use crate::transport::Transport;
 use crate::wire::block::{BlockFeatures, SECTOR_BYTES, config};
 use crate::wire::device_type::DeviceType;
 use crate::wire::features::CommonFeatures;
 
-/// The request queue.
-const REQUEST_QUEUE: u16 = 0;
-
 /// What a driver has to know about its disk, whatever its caller wants.
 const NEEDED: BlockFeatures = BlockFeatures::SIZE_MAX.union(BlockFeatures::SEG_MAX).union(BlockFeatures::RO);
 
 /// What this driver handles, and asks for unless told otherwise.
-pub const HANDLED: BlockFeatures = NEEDED.union(BlockFeatures::BLK_SIZE).union(BlockFeatures::FLUSH);
+pub const HANDLED: BlockFeatures =
+    NEEDED.union(BlockFeatures::BLK_SIZE).union(BlockFeatures::FLUSH).union(BlockFeatures::MQ);
 
 /// Why a disk could not be brought up. The device was reset, if it is one that this driver may touch, and lets itself be
 /// reset.
@@ -56,6 +80,12 @@ pub enum StartError {
         /// Descriptors that the queue could have.
         queue_size: u16,
     },
+    /// All queues are installed that the device and the settings allow.
+    #[error("there are {queues} request queues, and all are installed")]
+    NoMoreQueues {
+        /// How many.
+        queues: u16,
+    },
 }
 
 /// A disk that was not brought up: why, and the storage that was lent.
@@ -63,27 +93,27 @@ pub enum StartError {
 /// Those who have no other use for the storage write `.map_err(StartError::from)?`.
 #[derive(thiserror::Error)]
 #[error("{error}")]
-pub struct StartFailed<'s> {
+pub struct StartFailed<'s, P = Tag<()>> {
     /// Why.
     pub error: StartError,
     /// The storage, for another try. It has no room any more if the device knows of its queue and does not let itself be
     /// reset.
-    pub storage: Slots<'s>,
+    pub storage: Slots<'s, P>,
 }
 
-impl fmt::Debug for StartFailed<'_> {
+impl<P> fmt::Debug for StartFailed<'_, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StartFailed").field("error", &self.error).finish_non_exhaustive()
     }
 }
 
-impl From<StartFailed<'_>> for StartError {
-    fn from(failed: StartFailed<'_>) -> Self {
+impl<P> From<StartFailed<'_, P>> for StartError {
+    fn from(failed: StartFailed<'_, P>) -> Self {
         failed.error
     }
 }
 
-impl<'s, T: Transport, H: Hal> Block<'s, T, H> {
+impl<'s, T: Transport, H: Hal, P: Payload> Block<'s, T, H, P> {
     /// Brings a disk up, with default [`Settings`].
     ///
     /// # Errors
@@ -91,13 +121,13 @@ impl<'s, T: Transport, H: Hal> Block<'s, T, H> {
     pub fn start(
         transport: T,
         hal: H,
-        storage: impl Into<Slots<'s>>,
+        storage: impl Into<Slots<'s, P>>,
         patience: impl Patience,
-    ) -> Result<Self, StartFailed<'s>> {
+    ) -> Result<Self, StartFailed<'s, P>> {
         Self::start_with(transport, hal, storage, &Settings::default(), Wants::features(HANDLED), patience)
     }
 
-    /// Brings a disk up, with settings and features of the caller's choice.
+    /// Brings a disk up, with settings and features of the caller's choice, and one request queue.
     ///
     /// Features in `wants` that this driver does not handle ([`HANDLED`]) are not accepted; the limits of the device, and
     /// that it is read-only, are always asked for.
@@ -110,37 +140,60 @@ impl<'s, T: Transport, H: Hal> Block<'s, T, H> {
     pub fn start_with(
         transport: T,
         hal: H,
-        storage: impl Into<Slots<'s>>,
+        storage: impl Into<Slots<'s, P>>,
         settings: &Settings,
         wants: Wants<BlockFeatures>,
         patience: impl Patience,
-    ) -> Result<Self, StartFailed<'s>> {
+    ) -> Result<Self, StartFailed<'s, P>> {
         let storage = storage.into();
-        match Agreed::reach(transport, settings, wants, patience, storage.free.len()) {
-            Ok(agreed) => agreed.install(&hal, storage),
-            Err(error) => Err(StartFailed { error, storage }),
+        let settings = Settings { queues_max: 1, ..*settings };
+        let mut starting = match Starting::begin(transport, &settings, wants, patience) {
+            Ok(starting) => starting,
+            Err(error) => return Err(StartFailed { error, storage }),
+        };
+        let (queue, verdict) = starting.install(&hal, storage)?;
+        if let Err(error) = verdict {
+            let reset = starting.device.give_up_within_drop_bound();
+            let storage = match reset {
+                Some(reset) => queue.reclaim(&reset).unwrap_or_else(IdleQueue::into_empty_slots),
+                None => queue.into_empty_slots(),
+            };
+            return Err(StartFailed { error, storage });
         }
+        let control = starting.start();
+        let queue = control.activate(queue);
+        Ok(Self::from_live(Live { control, queue }))
     }
 }
 
-/// A disk that agreed on features and said what it is.
-struct Agreed<T: Transport> {
+/// A disk on its way up: it agreed on features and said what it is, and waits for its queues.
+///
+/// Dropping it resets the disk; queues installed until then leak their memory, unless [`give_up`](Starting::give_up) is used instead.
+#[derive(Debug)]
+pub struct Starting<T: Transport> {
     device: Installing<T, BlockFeatures>,
-    queue_size: u16,
-    limits: Limits,
-    capacity_sectors: u64,
+    settings: Settings,
+    shape: Shape,
     block_bytes: Option<u32>,
-    notified: bool,
+    size_max: Option<u32>,
+    seg_max: Option<u32>,
+    queues: u16,
+    installed: u16,
 }
 
-impl<T: Transport> Agreed<T> {
-    /// Agrees on features and limits, given storage of so many slots.
-    fn reach(
+/// A queue that was installed, and whether it is what was wanted.
+type Installed<'s, H, P> = (IdleQueue<'s, H, P>, Result<(), StartError>);
+
+impl<T: Transport> Starting<T> {
+    /// Agrees on features, reads what the disk says of itself, and deals out its interrupt vectors, if [`Settings::notifications`] are wanted.
+    ///
+    /// # Errors
+    /// See [`StartError`]. To keep the transport, pass `&mut transport`.
+    pub fn begin(
         transport: T,
         settings: &Settings,
         wants: Wants<BlockFeatures>,
         patience: impl Patience,
-        slots: usize,
     ) -> Result<Self, StartError> {
         let device_type = transport.device_type();
         if device_type != DeviceType::BLOCK {
@@ -149,62 +202,109 @@ impl<T: Transport> Agreed<T> {
         let mut device = Negotiating::begin(transport, patience)?
             .with_drop_attempts(settings.drop_attempts)
             .negotiate(wants.within(HANDLED).with(NEEDED))?;
-        let agreed = device.features().device;
-        let (capacity_sectors, size_max, seg_max, block_bytes) = device.config().read_together(|fields| {
-            let if_agreed = |feature, field| agreed.contains(feature).then(|| fields.get(field)).transpose();
-            let capacity = fields.get(config::CAPACITY)?;
-            let size_max = if_agreed(BlockFeatures::SIZE_MAX, config::SIZE_MAX)?;
-            let seg_max = if_agreed(BlockFeatures::SEG_MAX, config::SEG_MAX)?;
-            Ok((capacity, size_max, seg_max, if_agreed(BlockFeatures::BLK_SIZE, config::BLK_SIZE)?))
-        })?;
+        let features = device.features();
+        let agreed = features.device;
+        let (capacity_sectors, size_max, seg_max, block_bytes, queues) =
+            device.config().read_together(|fields| {
+                let if_agreed =
+                    |feature, field| agreed.contains(feature).then(|| fields.get(field)).transpose();
+                let capacity = fields.get(config::CAPACITY)?;
+                let size_max = if_agreed(BlockFeatures::SIZE_MAX, config::SIZE_MAX)?;
+                let seg_max = if_agreed(BlockFeatures::SEG_MAX, config::SEG_MAX)?;
+                let block_bytes = if_agreed(BlockFeatures::BLK_SIZE, config::BLK_SIZE)?;
+                let has_queues = agreed.contains(BlockFeatures::MQ);
+                let queues = if has_queues { fields.get(config::NUM_QUEUES)? } else { 1 };
+                Ok((capacity, size_max, seg_max, block_bytes, queues))
+            })?;
+        let shape = Shape {
+            capacity_sectors,
+            read_only: agreed.contains(BlockFeatures::RO),
+            flush: agreed.contains(BlockFeatures::FLUSH),
+            lengths_count: features.common.contains(CommonFeatures::VERSION_1),
+        };
         let block_bytes =
             block_bytes.filter(|bytes| bytes.is_power_of_two() && *bytes as usize >= SECTOR_BYTES);
-
-        let sizes =
-            QueueSettings { size_max: settings.queue_size_max, indirect_segments: 0, memory_bytes: 0 };
-        let queue_size = device.queue_size_for(REQUEST_QUEUE, &sizes, slots)?;
-        let limits = Limits::new(settings, size_max, seg_max, queue_size)
-            .ok_or(StartError::LimitsTooSmall { queue_size })?;
-        let notified = settings.notifications;
-        if notified {
-            device.route_vectors(REQUEST_QUEUE + 1);
+        // Neither side can mean that there is none.
+        let queues = queues.min(settings.queues_max).max(1);
+        if settings.notifications {
+            device.route_vectors(queues);
         }
-        Ok(Self { device, queue_size, limits, capacity_sectors, block_bytes, notified })
+        Ok(Self { device, settings: *settings, shape, block_bytes, size_max, seg_max, queues, installed: 0 })
     }
 
-    /// Installs the request queue, and tells the device that its driver is ready.
-    fn install<'s, H: Hal>(self, hal: &H, storage: Slots<'s>) -> Result<Block<'s, T, H>, StartFailed<'s>> {
-        let Self { mut device, queue_size, limits, capacity_sectors, block_bytes, notified } = self;
-        let Slots { ring, free } = storage;
-        let indirect = device.features().common.contains(CommonFeatures::INDIRECT_DESC);
-        let slots = RequestSlots::new(free, queue_size, indirect, &limits);
-        let settings = QueueSettings {
+    /// How many request queues can be installed: as many as the device has and the settings allow.
+    pub const fn queues(&self) -> u16 {
+        self.queues
+    }
+
+    /// Installs the next request queue, with storage of its own.
+    ///
+    /// # Errors
+    /// - [`StartFailed`]: the storage comes back. The disk can be started with the queues that it has, if there are any.
+    pub fn install_queue<'s, H: Hal, P: Payload>(
+        &mut self,
+        hal: &H,
+        storage: impl Into<Slots<'s, P>>,
+    ) -> Result<IdleQueue<'s, H, P>, StartFailed<'s, P>> {
+        let (queue, verdict) = self.install(hal, storage.into())?;
+        match verdict {
+            Ok(()) => Ok(queue),
+            Err(error) => Err(StartFailed { error, storage: queue.into_empty_slots() }),
+        }
+    }
+
+    fn install<'s, H: Hal, P: Payload>(
+        &mut self,
+        hal: &H,
+        storage: Slots<'s, P>,
+    ) -> Result<Installed<'s, H, P>, StartFailed<'s, P>> {
+        let Self { settings, shape, size_max, seg_max, queues, installed: index, .. } = *self;
+        let refused = |error, storage| Err(StartFailed { error, storage });
+        if index >= queues {
+            return refused(StartError::NoMoreQueues { queues }, storage);
+        }
+        let sizes =
+            QueueSettings { size_max: settings.queue_size_max, indirect_segments: 0, memory_bytes: 0 };
+        let queue_size = match self.device.queue_size_for(index, &sizes, storage.len()) {
+            Ok(size) => size,
+            Err(error) => return refused(error.into(), storage),
+        };
+        let Some(limits) = Limits::new(&settings, size_max, seg_max, queue_size) else {
+            return refused(StartError::LimitsTooSmall { queue_size }, storage);
+        };
+        let Slots { ring, free, parked } = storage;
+        let indirect = self.device.features().common.contains(CommonFeatures::INDIRECT_DESC);
+        let slots = RequestSlots::new(free, parked, queue_size, indirect, &limits);
+        let queue_settings = QueueSettings {
             size_max: queue_size,
             indirect_segments: limits.segments,
             memory_bytes: slots.memory_bytes(),
         };
-        let queue = match device.install_queue(REQUEST_QUEUE, hal, &settings, ring) {
-            Ok(queue) => queue,
-            Err(InstallFailed { error, storage: ring }) => {
-                let storage = Slots { ring, free: slots.into_free() };
-                return Err(StartFailed { error: error.into(), storage });
+        match self.device.install_queue(index, hal, &queue_settings, ring) {
+            Ok(queue) => {
+                self.installed += 1;
+                let size = queue.size();
+                let queue = IdleQueue { queue, slots, limits, shape, notified: settings.notifications };
+                // Else the device changed its mind between two reads, and what was computed from the first no longer fits.
+                let is_wanted = size == queue_size;
+                let verdict = is_wanted.then_some(()).ok_or(StartError::LimitsTooSmall { queue_size: size });
+                Ok((queue, verdict))
             }
-        };
-        if queue.size() != queue_size {
-            // The device changed its mind between two reads; what was computed from the first no longer fits.
-            let error = StartError::LimitsTooSmall { queue_size: queue.size() };
-            let reset = device.give_up_within_drop_bound();
-            let returned = reset.and_then(|reset| queue.reclaim(&reset).ok());
-            let ring = returned.map_or_else(ring::Slots::none, Returned::into_slots);
-            return Err(StartFailed { error, storage: Slots { ring, free: slots.into_free() } });
+            Err(InstallFailed { error, storage: ring }) => refused(error.into(), slots.into_slots(ring)),
         }
+    }
 
-        let device = device.start();
-        let mut queue = device.activate(queue);
-        if !notified {
-            queue.suppress_notifications();
-        }
-        let live = Live { device, queue, slots, limits, calls: 0, capacity_sectors, block_bytes, notified };
-        Ok(Block { live: scopeguard::guard(live, Live::tear_down) })
+    /// Tells the disk that its driver is ready. Queues may be used from here on: [`Control::activate`] each.
+    pub fn start<'s>(self) -> Control<'s, T> {
+        let Self { device, shape, block_bytes, .. } = self;
+        Control { device: device.start(), interrupts: None, shape, block_bytes }
+    }
+
+    /// Gives up: resets the disk, so that queues installed until now can give their memory back ([`IdleQueue::reclaim`]).
+    ///
+    /// # Errors
+    /// - [`ResetError`]: the disk does not answer; what it learned of stays lent to it.
+    pub fn give_up(self, patience: impl Patience) -> Result<ConfirmedReset, ResetError> {
+        self.device.reset(patience)
     }
 }

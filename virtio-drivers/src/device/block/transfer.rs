@@ -4,18 +4,13 @@
 
 use core::ops::Range;
 
-use zerocopy::IntoBytes;
-
-use super::driver::Live;
 use super::limits::{DATA_SEGMENTS_MAX, OTHER_SEGMENTS};
-use super::request::{Request, RequestError, outcome};
-use super::slots::RequestSlots;
+use super::queue::{RequestQueue, portion};
+use super::request::{InFlight, Owner, RequestError};
 use crate::hal::{Hal, Patience};
-use crate::raw::{OutOfBounds, Tag};
+use crate::raw::{Payload, Tag};
 use crate::ring::{Chain, Portion, Rearmed, RefusedReason, Used};
-use crate::transport::Transport;
-use crate::wire::block::{REQUEST_HEADER_BYTES, RequestHeader, SECTOR_BYTES, request_status};
-use crate::wire::features::CommonFeatures;
+use crate::wire::block::SECTOR_BYTES;
 
 /// The caller's bytes, as one sequence in several pieces.
 pub(super) enum Data<'d, 'b> {
@@ -45,7 +40,7 @@ impl Data<'_, '_> {
     }
 }
 
-impl<T: Transport, H: Hal> Live<'_, T, H> {
+impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
     /// Runs a call to its end: every request done, the first failure, or the end of patience.
     ///
     /// After a failure no more requests go out, and those in flight are waited for.
@@ -67,10 +62,15 @@ impl<T: Transport, H: Hal> Live<'_, T, H> {
         let mut out_of_patience = false;
         loop {
             while !all_sent && result.is_ok() && !out_of_patience {
-                let Some(slot) = self.slots.take() else { break };
+                let Some(slot) = self.slots.take() else {
+                    // All may be in the hands of those who have not looked after their completions yet.
+                    if self.queue.in_flight() == 0 {
+                        result = Err(RequestError::Full);
+                    }
+                    break;
+                };
                 let len = (bytes - sent).min(self.limits.request_bytes);
-                if let Err(refused) = self.submit(slot, serial, &call, sent, len) {
-                    self.slots.put(slot);
+                if let Err(refused) = self.send_portion(slot, serial, &call, sent, len) {
                     if refused != RefusedReason::Full || self.queue.in_flight() == 0 {
                         result = Err(RequestError::Refused(refused));
                     }
@@ -85,12 +85,17 @@ impl<T: Transport, H: Hal> Live<'_, T, H> {
                 return result;
             }
             match self.queue.take_used()? {
-                Some(used) if used.payload.0.call == serial => {
+                Some(Used { payload: (Tag(request), _), written_len }) if matches!(request.owner, Owner::Call { serial: its, .. } if its == serial) =>
+                {
                     outstanding -= 1;
-                    result = result.and(self.finish(&used, &mut call.data));
-                    self.slots.put(used.payload.0.slot);
+                    result = result.and(self.finish(&request, written_len, &mut call.data));
+                    self.slots.put(request.slot);
                 }
-                Some(left_behind) => self.slots.put(left_behind.payload.0.slot),
+                Some(other) => {
+                    if let Some(completion) = self.complete(other) {
+                        self.slots.park(completion);
+                    }
+                }
                 None if self.notified
                     && !looked_again
                     && !out_of_patience
@@ -98,7 +103,7 @@ impl<T: Transport, H: Hal> Live<'_, T, H> {
                 {
                     looked_again = true;
                 }
-                None if out_of_patience => return Err(self.out_of_patience()),
+                None if out_of_patience => return Err(RequestError::TimedOut),
                 // After the last wait there is one more look: a sleep may have ended with what was waited for.
                 None => (out_of_patience, looked_again) = (!patience.keep_waiting(), false),
             }
@@ -106,7 +111,7 @@ impl<T: Transport, H: Hal> Live<'_, T, H> {
     }
 
     /// Writes one request and makes it available.
-    fn submit(
+    fn send_portion(
         &mut self,
         slot: u16,
         serial: u64,
@@ -115,85 +120,85 @@ impl<T: Transport, H: Hal> Live<'_, T, H> {
         len: usize,
     ) -> Result<(), RefusedReason> {
         let sector = call.sector + (offset / SECTOR_BYTES) as u64;
-        let header = RequestHeader {
-            request_type: call.request_type.into(),
-            reserved: 0.into(),
-            sector: sector.into(),
-        };
-        self.write(RequestSlots::header(slot), header.as_bytes())?;
-        self.write(RequestSlots::status(slot), &[request_status::NOT_WRITTEN])?;
-        if let Data::ToDevice(pieces) = &call.data {
-            let (mut at, mut window) = (self.slots.data(slot), Window { skip: offset, left: len });
-            for piece in pieces.iter().filter_map(|piece| piece.get(window.within(piece.len()))) {
-                self.write(at, piece)?;
-                at += piece.len();
-            }
-        }
-
+        let filled = self.fill(slot, sector, call, offset, len);
+        let (header, status, expected_bytes) = filled.inspect_err(|_| self.slots.put(slot))?;
+        let (header, status) = ([header], [status]);
         let is_read = matches!(call.data, Data::FromDevice(_));
-        let header = [portion(RequestSlots::header(slot), REQUEST_HEADER_BYTES)?];
-        let status = [portion(RequestSlots::status(slot), 1)?];
         let mut portions = Portions::default();
+        let described = self.describe(&mut portions, slot, len, header[0], status[0], is_read);
+        described.inspect_err(|_| self.slots.put(slot))?;
+        let chain = if is_read {
+            Chain { readable: &header, writable: portions.as_slice() }
+        } else {
+            Chain { readable: portions.as_slice(), writable: &status }
+        };
+        let request = InFlight { slot, expected_bytes, owner: Owner::Call { serial, offset, len } };
+        self.make_available(chain, request, None).map_err(|(reason, _)| reason)
+    }
+
+    /// Writes a request's header and status, and copies what is to be written to the disk.
+    fn fill(
+        &mut self,
+        slot: u16,
+        sector: u64,
+        call: &Call<'_, '_>,
+        offset: usize,
+        len: usize,
+    ) -> Result<(Portion, Portion, u32), RefusedReason> {
+        let (header, status) = self.prepare(slot, call.request_type, sector)?;
+        let expected_bytes = match &call.data {
+            Data::FromDevice(_) => {
+                self.expected_bytes(u32::try_from(len).map_err(|_| RefusedReason::TooLong)?)?
+            }
+            Data::None => 0,
+            Data::ToDevice(pieces) => {
+                let (mut at, mut window) = (self.slots.data(slot), Window { skip: offset, left: len });
+                for piece in pieces.iter().filter_map(|piece| piece.get(window.within(piece.len()))) {
+                    self.write(at, piece)?;
+                    at += piece.len();
+                }
+                0
+            }
+        };
+        Ok((header, status, expected_bytes))
+    }
+
+    /// The portions of a request that are its data and what is on the same side of it.
+    fn describe(
+        &self,
+        portions: &mut Portions,
+        slot: u16,
+        len: usize,
+        header: Portion,
+        status: Portion,
+        is_read: bool,
+    ) -> Result<(), RefusedReason> {
         if !is_read {
-            portions.push(header[0])?;
+            portions.push(header)?;
         }
         let data = self.slots.data(slot);
         for at in (0..len).step_by(self.limits.segment_bytes.max(1)) {
             portions.push(portion(data + at, (len - at).min(self.limits.segment_bytes))?)?;
         }
-        let chain = if is_read {
-            portions.push(status[0])?;
-            Chain { readable: &header, writable: portions.as_slice() }
-        } else {
-            Chain { readable: portions.as_slice(), writable: &status }
-        };
-        // What devices of before version 1 say that they wrote is often wrong, and better ignored (§2.7.8.1). The status tells.
-        let length_counts = self.device.features().common.contains(CommonFeatures::VERSION_1);
-        let expected_bytes = if is_read && length_counts {
-            u32::try_from(len + 1).map_err(|_| RefusedReason::TooLong)?
-        } else {
-            0
-        };
-        let request = Request { slot, call: serial, offset, len, expected_bytes };
-        self.queue.make_available(chain, Tag(request)).map_err(|refused| refused.reason)
+        if is_read { portions.push(status) } else { Ok(()) }
     }
 
     /// Looks at the status of a request that came back; copies what was read into the caller's pieces.
-    fn finish(&self, used: &Used<Tag<Request>>, data: &mut Data<'_, '_>) -> Result<(), RequestError> {
-        let Used { payload: Tag(request), written_len } = used;
-        let mut status = [request_status::NOT_WRITTEN];
-        self.read(RequestSlots::status(request.slot), &mut status)?;
-        outcome(status[0], *written_len, request.expected_bytes)?;
-        if let Data::FromDevice(pieces) = data {
-            let (mut at, mut window) =
-                (self.slots.data(request.slot), Window { skip: request.offset, left: request.len });
+    fn finish(
+        &self,
+        request: &InFlight,
+        written_len: u32,
+        data: &mut Data<'_, '_>,
+    ) -> Result<(), RequestError> {
+        self.judge(request, written_len)?;
+        if let (Data::FromDevice(pieces), Owner::Call { offset, len, .. }) = (data, request.owner) {
+            let (mut at, mut window) = (self.slots.data(request.slot), Window { skip: offset, left: len });
             for piece in pieces.iter_mut().filter_map(|piece| piece.get_mut(window.within(piece.len()))) {
                 self.read(at, piece)?;
                 at += piece.len();
             }
         }
         Ok(())
-    }
-
-    /// What a wait that got nowhere comes to: the device may have said why.
-    fn out_of_patience(&self) -> RequestError {
-        if self.device.is_removed() {
-            RequestError::Removed
-        } else if self.device.needs_reset() {
-            RequestError::NeedsReset
-        } else {
-            RequestError::TimedOut
-        }
-    }
-
-    fn write(&mut self, offset: usize, from: &[u8]) -> Result<(), RefusedReason> {
-        self.queue.write_memory(offset, from).map_err(|OutOfBounds| RefusedReason::BadPortion)
-    }
-
-    fn read(&self, offset: usize, into: &mut [u8]) -> Result<(), RequestError> {
-        self.queue
-            .read_memory(offset, into)
-            .map_err(|OutOfBounds| RequestError::Refused(RefusedReason::BadPortion))
     }
 }
 
@@ -230,13 +235,6 @@ impl Portions {
 
     fn as_slice(&self) -> &[Portion] {
         self.portions.get(..self.count).unwrap_or_default()
-    }
-}
-
-fn portion(offset: usize, len: usize) -> Result<Portion, RefusedReason> {
-    match (u32::try_from(offset), u32::try_from(len)) {
-        (Ok(offset), Ok(len)) => Ok(Portion { offset, len }),
-        _ => Err(RefusedReason::BadPortion),
     }
 }
 

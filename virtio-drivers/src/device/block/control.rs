@@ -1,0 +1,177 @@
+//! The control half of a disk: what it says of itself, its interrupts, its end.
+//!
+//! Spec: §5.2.4 Device configuration layout, §2.4 Device Reset. Holds the transport; the data path is in the [`RequestQueue`]s, wherever those are.
+
+use core::future::poll_fn;
+use core::task::Poll;
+
+use super::queue::{IdleQueue, RequestQueue};
+use super::shape::Shape;
+use crate::hal::{Hal, Patience};
+use crate::lifecycle::{
+    Condition, ConfigError, HandlerStillRunning, Interrupts, ResetError, ResetFailed, Running, SignalsInUse,
+    SignalsRef, VectorRouting,
+};
+use crate::raw::{ConfirmedReset, Payload};
+use crate::transport::{InterruptCause, InterruptLine, Transport};
+use crate::wire::block::{BlockFeatures, config};
+
+/// A live disk without its queues. Dropping it resets the disk, within the bound fixed at bring-up; queues are then lost, with their memory.
+#[derive(Debug)]
+pub struct Control<'s, T: Transport> {
+    // Reset first, when this is dropped; then handlers find no cause any more.
+    pub(super) device: Running<T, BlockFeatures>,
+    pub(super) interrupts: Option<Interrupts<'s>>,
+    pub(super) shape: Shape,
+    pub(super) block_bytes: Option<u32>,
+}
+
+/// A disk that was taken down.
+#[derive(Debug)]
+pub struct Down<T> {
+    /// The way to the device, for another bring-up.
+    pub transport: T,
+    /// The proof with which queues give back what they have.
+    pub reset: ConfirmedReset,
+    /// Whether interrupt handlers are done with the device. If one is not, it may still read the interrupt status once.
+    pub handlers: Result<(), HandlerStillRunning>,
+}
+
+/// A disk that was not taken down: why, and what is left of it, to try again.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct DownFailed<'s, T: Transport> {
+    /// Why.
+    pub error: ResetError,
+    /// The disk, which was asked for a reset.
+    pub control: Control<'s, T>,
+}
+
+impl<'s, T: Transport> Control<'s, T> {
+    /// The disk's size in sectors of 512 bytes, as last read.
+    pub const fn capacity_sectors(&self) -> u64 {
+        self.shape.capacity_sectors
+    }
+
+    /// What request queues have to know of the disk, as last read.
+    pub const fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Reads the disk's size again: disks can be resized while they run, and say so by an interrupt. For each queue: [`RequestQueue::set_shape`].
+    ///
+    /// # Errors
+    /// See [`ConfigError`]; the size known before still counts.
+    pub fn refresh_shape(&mut self) -> Result<Shape, ConfigError> {
+        self.shape.capacity_sectors = self.device.config().read(config::CAPACITY)?;
+        Ok(self.shape)
+    }
+
+    /// The disk's block size in bytes, if it says one that makes sense (a power of two from 512 on). Positions count 512 bytes all the same; but a device may
+    /// answer requests that are no multiple of this with [`RequestError::Device`](super::RequestError::Device), as QEMU does.
+    pub const fn block_bytes(&self) -> Option<u32> {
+        self.block_bytes
+    }
+
+    /// What was agreed of the device's own features.
+    pub fn features(&self) -> BlockFeatures {
+        self.device.features().device
+    }
+
+    /// How the device's interrupt vectors were dealt out.
+    pub fn vectors(&self) -> VectorRouting {
+        self.device.vector_routing()
+    }
+
+    /// How the disk is.
+    ///
+    /// Work: one register read.
+    pub fn condition(&self) -> Condition {
+        self.device.condition()
+    }
+
+    /// Makes a queue usable that was installed while the disk came up. One of another disk comes out of service.
+    pub fn activate<'q, H: Hal, P: Payload>(&self, queue: IdleQueue<'q, H, P>) -> RequestQueue<'q, H, P> {
+        let IdleQueue { queue, slots, limits, shape, notified } = queue;
+        let mut queue = self.device.activate(queue);
+        if !notified {
+            queue.suppress_notifications();
+        }
+        RequestQueue { queue, slots, limits, shape, calls: 0, tickets: 0, tickets_out: 0, notified }
+    }
+
+    /// Connects the disk's interrupts with these signals: the vectors that were dealt out, else its line, which it is allowed to use from now on. Gives the objects for handlers.
+    ///
+    /// # Errors
+    /// - [`SignalsInUse`]: another device uses these signals. Connections made before are kept.
+    pub fn connect_interrupts(
+        &mut self,
+        signals: impl Into<SignalsRef<'s>>,
+    ) -> Result<&Interrupts<'s>, SignalsInUse> {
+        // The old ones first: they may be of the same signals.
+        self.interrupts = None;
+        let interrupts = self.device.interrupts(signals)?;
+        Ok(self.interrupts.insert(interrupts))
+    }
+
+    /// The disk's interrupts, once they are connected.
+    pub const fn interrupts(&self) -> Option<&Interrupts<'s>> {
+        self.interrupts.as_ref()
+    }
+
+    /// Waits until an interrupt says that the configuration changed, then tells how the disk is. For ever, if no interrupts are connected.
+    ///
+    /// *Cancellation*: nothing is lost; the next call tells of the same change.
+    /// *Wakes*: by the interrupt for the configuration. One call at a time.
+    ///
+    /// A disk that is live has another size perhaps: [`refresh_shape`](Control::refresh_shape).
+    pub async fn configuration_change(&mut self) -> Condition {
+        poll_fn(|context| {
+            let interrupts = self.interrupts.as_mut();
+            let changed =
+                interrupts.is_some_and(|interrupts| interrupts.configuration_changed(Some(context.waker())));
+            if changed { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        self.condition()
+    }
+
+    /// How the disk is, if an interrupt said that the configuration changed since this was last asked: for those who have no tasks.
+    pub fn take_configuration_change(&mut self) -> Option<Condition> {
+        let changed = self.interrupts.as_mut()?.configuration_changed(None);
+        changed.then(|| self.condition())
+    }
+
+    /// Allows the disk to use its interrupt line, and gives what a handler of that line needs. `None` if vectors are used, or there is no line.
+    ///
+    /// Who knows beforehand that there will be no vectors asks the transport, before the disk is started.
+    pub fn use_interrupt_line(&mut self) -> Option<InterruptLine> {
+        self.device.use_interrupt_line()
+    }
+
+    /// Asks why the device's line is raised, and quiets it: for kernels whose devices share one, and have neither [`Interrupts`] nor an [`InterruptLine`] for it. No cause if it is another
+    /// device's doing, or vectors are used.
+    pub fn acknowledge_interrupt(&self) -> InterruptCause {
+        self.device.acknowledge_interrupt()
+    }
+
+    /// Ends the disk's life: resets it, waits until it is reset, and takes its interrupt objects back. With what comes out each queue gives back what it has
+    /// ([`RequestQueue::reclaim`]), and the disk can be brought up again.
+    ///
+    /// # Errors
+    /// - [`DownFailed`]: the disk does not answer. It may still use its queues' memory, and is told nothing more; its interrupts still have their objects.
+    #[allow(clippy::result_large_err, reason = "the disk itself comes back, once in its life")]
+    pub fn take_down(self, mut patience: impl Patience) -> Result<Down<T>, DownFailed<'s, T>> {
+        let Self { device, interrupts, shape, block_bytes } = self;
+        match device.reset(|| patience.keep_waiting()) {
+            Ok((transport, reset)) => {
+                let handlers = interrupts.map_or(Ok(()), |interrupts| interrupts.close(patience));
+                Ok(Down { transport, reset, handlers })
+            }
+            Err(ResetFailed { error, device }) => {
+                let control = Self { device, interrupts, shape, block_bytes };
+                Err(DownFailed { error, control })
+            }
+        }
+    }
+}

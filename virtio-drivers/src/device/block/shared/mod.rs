@@ -1,0 +1,172 @@
+//! A request queue that many tasks share: asynchronous calls with buffers of their own.
+//!
+//! Spec: §5.2.6 Device Operation. No executor is asked for: futures are woken by the interrupt half ([`Interrupt::handle`](crate::lifecycle::Interrupt::handle)), and by each other.
+//!
+//! ```no_run
+//! # use virtio_guest::hal::{DmaBuffer, Hal};
+//! use virtio_guest::device::block::{self, Requests, Sector, Shared, Waiters};
+//! use virtio_guest::lifecycle::{Interrupt, Signals};
+//! use virtio_guest::raw::MappedBuffer;
+//! # use virtio_guest::transport::Transport;
+//! # type Page = Vec<u8>;
+//! # struct Dma; struct Lock<T>(T);
+//!
+//! /// A disk that is up, for all tasks; and what the handler of its queue's interrupt calls.
+//! type Disk<H> = Shared<H, spin::Mutex<Requests<'static, H, MappedBuffer<H, Page>>>>;
+//!
+//! fn share<T: Transport, H: Hal>(
+//!     disk: block::Block<'static, T, H, MappedBuffer<H, Page>>,
+//!     hal: H,
+//!     waiters: &'static mut Waiters<64, MappedBuffer<H, Page>>,
+//!     signals: &'static Signals,
+//! ) -> Result<(Disk<H>, block::Control<'static, T>, Option<Interrupt<'static>>), &'static str> {
+//!     let (mut control, queue) = disk.split();
+//!     let interrupts = control.connect_interrupts(signals).map_err(|_| "the signals are in use")?;
+//!     let interrupt = interrupts.vector(1).or_else(|| interrupts.line()); // for the handler
+//!     let requests = Requests::new(queue, waiters, interrupts.queue_signal(0)).map_err(|_| "in use")?;
+//!     Ok((Shared::new(spin::Mutex::new(requests), hal), control, interrupt))
+//! }
+//!
+//! /// The page moves in and comes back; dropping the future leaves it with the queue until the device lets go.
+//! async fn read_superblock<H: Hal>(disk: &Disk<H>, page: Page) -> Result<Page, block::RequestError> {
+//!     Ok(disk.read(Sector(2), page).await?)
+//! }
+//! ```
+
+mod future;
+mod leader;
+mod recovery;
+mod requests;
+mod waiters;
+
+pub use future::Transfer;
+pub use requests::{QueueInUse, Requests};
+pub use waiters::{Waiters, WaitersRef};
+
+use super::completion::Failed;
+use super::request::{RequestError, Sector};
+use crate::device::tasks::Later;
+use crate::hal::{Direction, DmaBuffer, Hal, Lock};
+use crate::raw::{MappedBuffer, Payload};
+use crate::wire::block::request;
+
+/// A queue that many tasks use, by shared reference, behind a lock of the kernel's choice ([`Lock`]).
+///
+/// The lock is held for a bounded time, never while anything waits, and never while wakers or destructors of the caller's run.
+#[derive(Debug)]
+pub struct Shared<H, L> {
+    inside: L,
+    hal: H,
+}
+
+impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H, L> {
+    /// Shares what is behind the lock.
+    pub const fn new(inside: L, hal: H) -> Self {
+        Self { inside, hal }
+    }
+
+    /// Does something behind the lock, and afterwards what it left to be done.
+    fn visit<R>(&self, act: impl FnOnce(&mut Requests<'s, H, P>, &mut Later<P>) -> R) -> R {
+        let mut later = Later::new();
+        let (result, mut alarm) = self.inside.with(|requests| {
+            let result = act(requests, &mut later);
+            (result, requests.alarm)
+        });
+        drop(later);
+        // Everybody is woken in several visits, if they are many.
+        while alarm {
+            let mut later = Later::new();
+            alarm = self.inside.with(|requests| requests.alarm && requests.wake_everybody(&mut later));
+        }
+        result
+    }
+
+    /// Reads whole sectors into a buffer that is mapped already, all of it.
+    ///
+    /// # Errors
+    /// See [`RequestError`]; what was handed in comes back, unless the queue still has it.
+    pub const fn read_mapped(&self, from: Sector, into: P) -> Transfer<'_, 's, H, P, L> {
+        Transfer::new(self, request::IN, from, Some(into))
+    }
+
+    /// Writes whole sectors from a buffer that is mapped already, all of it.
+    ///
+    /// # Errors
+    /// See [`RequestError`]; what was handed in comes back, unless the queue still has it.
+    pub const fn write_mapped(&self, to: Sector, from: P) -> Transfer<'_, 's, H, P, L> {
+        Transfer::new(self, request::OUT, to, Some(from))
+    }
+
+    /// Makes everything safe from a power failure whose write was done before. A disk that has no cache to be flushed is not asked.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn flush(&self) -> Result<(), RequestError> {
+        future::without_payload(Transfer::new(self, request::FLUSH, Sector(0), None).await)
+    }
+
+    /// Takes what the device is done with, wakes those it is for, and asks for an interrupt: what the tasks themselves do when they are polled. Says how many requests are in flight.
+    ///
+    /// For kernels that look after interrupts in a place of their own, and for what dropped futures left behind when no task waits any more.
+    ///
+    /// Work: bounded by what was in flight.
+    pub fn service(&self) -> usize {
+        loop {
+            let (found, in_flight) = self.visit(|requests, later| {
+                let found = requests.look(later);
+                requests.call(later);
+                requests.settle(None, found, later);
+                (found, requests.in_flight())
+            });
+            if !found || in_flight == 0 {
+                return in_flight;
+            }
+        }
+    }
+
+    /// How many requests are in flight: as far as anybody has looked.
+    pub fn in_flight(&self) -> usize {
+        self.inside.with(|requests| requests.in_flight())
+    }
+}
+
+impl<'s, H: Hal + 's, B: DmaBuffer, L: Lock<Inside = Requests<'s, H, MappedBuffer<H, B>>>> Shared<H, L> {
+    /// Reads whole sectors into a buffer, all of it. It is mapped for the device meanwhile, and comes back filled.
+    ///
+    /// *Cancellation*: the buffer stays with the queue until the device lets go, and is dropped then.
+    ///
+    /// # Errors
+    /// See [`RequestError`]; the buffer comes back, unless the queue still has it.
+    pub async fn read(&self, from: Sector, into: B) -> Result<B, Failed<B>> {
+        self.transfer(request::IN, from, into, Direction::DeviceWritable).await
+    }
+
+    /// Writes whole sectors from a buffer, all of it. They are safe from a power failure only after [`flush`](Shared::flush).
+    ///
+    /// *Cancellation*: the buffer stays with the queue until the device lets go, and is dropped then. Whether the write happens is not known.
+    ///
+    /// # Errors
+    /// See [`RequestError`]; the buffer comes back, unless the queue still has it.
+    pub async fn write(&self, to: Sector, from: B) -> Result<B, Failed<B>> {
+        self.transfer(request::OUT, to, from, Direction::DeviceReadable).await
+    }
+
+    async fn transfer(
+        &self,
+        request_type: u32,
+        sector: Sector,
+        buffer: B,
+        direction: Direction,
+    ) -> Result<B, Failed<B>> {
+        let mapped = MappedBuffer::map(&self.hal, buffer, direction)
+            .map_err(|refused| Failed { error: RequestError::NotMapped, payload: Some(refused.buffer) })?;
+        match Transfer::new(self, request_type, sector, Some(mapped)).await {
+            Ok(Some(mapped)) => Ok(mapped.unmap()),
+            // What goes in comes back, so this is for the compiler.
+            Ok(None) => Err(Failed { error: RequestError::Reset, payload: None }),
+            Err(Failed { error, payload }) => {
+                Err(Failed { error, payload: payload.map(MappedBuffer::unmap) })
+            }
+        }
+    }
+}

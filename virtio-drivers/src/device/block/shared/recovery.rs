@@ -1,0 +1,112 @@
+//! The end of a shared queue, and its beginning anew: recovery, suspend and resume, removal.
+//!
+//! Spec: §2.1.2 Device Requirements: Device Status Field (DEVICE_NEEDS_RESET), §2.4 Device Reset. Tasks keep their reference meanwhile.
+//!
+//! ```text
+//!   the device needs a reset         the guest is suspended            the device is gone
+//!   Control::take_down ─▶ reset      Shared::drain                     Control::take_down fails
+//!   Shared::take_down(reset)         Control::take_down ─▶ reset       Shared::end(Removed)
+//!     each task: Err, its buffer     Shared::take_down(reset)            each task: Err
+//!   bring-up                         … resume, bring-up                  new ones: Err, their buffer
+//!   Shared::put_up(queue)            Shared::put_up(queue)
+//!     tasks send again                 tasks that waited go on
+//! ```
+
+use core::future::poll_fn;
+use core::task::Poll;
+
+use super::super::queue::RequestQueue;
+use super::super::request::RequestError;
+use super::super::slots::Slots;
+use super::Shared;
+use super::requests::{Place, QueueInUse, Requests};
+use crate::hal::{Hal, Lock};
+use crate::raw::{ConfirmedReset, Payload};
+
+impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H, L> {
+    /// Sends nothing more, and waits until nothing is in flight. Requests of tasks wait from now on, until [`resume`](Shared::resume) or [`put_up`](Shared::put_up).
+    ///
+    /// *Cancellation*: requests go on waiting. One call at a time.
+    /// *Wakes*: as for requests.
+    pub async fn drain(&self) {
+        poll_fn(|context| {
+            self.visit(|requests, later| {
+                requests.paused = true;
+                let found = requests.look(later);
+                let is_over = requests.in_flight() == 0 || requests.trouble.is_some();
+                let old = if is_over {
+                    requests.drainer.take()
+                } else {
+                    requests.drainer.replace(context.waker().clone())
+                };
+                later.forget(old);
+                requests.settle((!is_over).then_some(Place::Drain), found, later);
+                if is_over { Poll::Ready(()) } else { Poll::Pending }
+            })
+        })
+        .await;
+    }
+
+    /// Lets requests go out again after [`drain`](Shared::drain).
+    pub fn resume(&self) {
+        self.visit(|requests, _| requests.paused = false);
+        self.call_all();
+    }
+
+    /// Takes the queue down after a confirmed reset of its disk: each task that waits for a request in flight gets [`RequestError::Reset`], and its buffer back. What waits for a place goes on waiting, and what comes
+    /// waits, too, until [`put_up`](Shared::put_up). Gives back the storage that the queue had; `None` if there is no queue, or the reset is not its bring-up's.
+    pub fn take_down(&self, reset: &ConfirmedReset) -> Option<Slots<'s, P>> {
+        let queue = self.visit(|requests, _| requests.queue.take())?;
+        let mut reclaimed = match queue.reclaim(reset) {
+            Ok(reclaimed) => reclaimed,
+            Err(queue) => {
+                self.visit(|requests, _| requests.queue = Some(queue));
+                return None;
+            }
+        };
+        for completion in reclaimed.by_ref() {
+            // Dropped out here, if nobody waits for it.
+            drop(self.visit(|requests, later| requests.deliver(completion, later)));
+        }
+        self.visit(|requests, _| {
+            requests.trouble = None;
+            requests.paused = false;
+        });
+        Some(reclaimed.into_slots())
+    }
+
+    /// Goes on with a queue of the disk's next bring-up.
+    ///
+    /// # Errors
+    /// - [`QueueInUse`]: there is a queue, or requests with tickets are in flight on this one. It comes back.
+    #[allow(clippy::result_large_err, reason = "the queue itself comes back, once in its life")]
+    pub fn put_up(&self, queue: RequestQueue<'s, H, P>) -> Result<(), QueueInUse<'s, H, P>> {
+        self.visit(|requests, _| {
+            if requests.queue.is_some() || queue.tickets_out > 0 {
+                return Err(QueueInUse { queue });
+            }
+            requests.queue = Some(queue);
+            requests.paused = false;
+            requests.trouble = None;
+            // Whoever looked for the others did so on the queue before; on this one nobody has asked for an interrupt.
+            requests.leader = None;
+            Ok(())
+        })?;
+        self.call_all();
+        Ok(())
+    }
+
+    /// Ends all requests with this error, now and from now on: for a disk that does not answer any more. What it may still use stays with the queue, for [`take_down`](Shared::take_down) after a reset, or leaked.
+    pub fn end(&self, why: RequestError) {
+        self.visit(|requests, _| requests.fail(why));
+    }
+
+    /// Calls whoever can be called from the waiting room.
+    fn call_all(&self) {
+        while self.visit(|requests, later| {
+            let more = requests.call(later);
+            requests.settle(None, false, later);
+            more
+        }) {}
+    }
+}

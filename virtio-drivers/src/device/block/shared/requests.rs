@@ -1,0 +1,347 @@
+//! What is behind the lock: the queue, the tasks that wait, and who looks for all of them.
+//!
+//! Spec: §5.2.6 Device Operation. Everything here is bounded and waits for nothing; what runs the caller's code is left to [`Later`].
+//!
+//! ```text
+//!             a place is free                     the device is done            its task looks
+//!   wanted ──────────────────────▶ in flight ───────────────────────▶ done ───────────────────▶ over
+//!      │  ▲                           │                                 │
+//!      ▼  │ called                    ▼ dropped                         ▼ dropped
+//!   waiting room ─── dropped ─▶    abandoned ── the device is done ─▶  what it carried is dropped
+//! ```
+//!
+//! Who is woken by the interrupt, and who looks for all, is the business of `leader`.
+
+use core::fmt;
+use core::mem;
+use core::task::{Poll, Waker};
+
+use super::super::completion::{Completion, Failed};
+use super::super::queue::RequestQueue;
+use super::super::request::{RequestError, Sector};
+use super::waiters::{Entries, State, WaitersRef};
+use crate::device::tasks::{Later, Room};
+use crate::hal::Hal;
+use crate::lifecycle::QueueSignal;
+use crate::raw::{Payload, Tag};
+
+/// What a kernel puts behind its [`Lock`](crate::hal::Lock), for a [`Shared`](super::Shared) queue.
+pub struct Requests<'s, H: Hal, P: Payload = Tag<()>> {
+    pub(super) queue: Option<RequestQueue<'s, H, P>>,
+    pub(super) entries: Entries<'s, P>,
+    pub(super) room: Room<'s>,
+    pub(super) signal: Option<&'s QueueSignal>,
+    pub(super) leader: Option<Place>,
+    /// Who waits until nothing is in flight.
+    pub(super) drainer: Option<Waker>,
+    /// Nothing goes out.
+    pub(super) paused: bool,
+    /// Why no request succeeds any more.
+    pub(super) trouble: Option<RequestError>,
+    /// Whether everybody is to be woken.
+    pub(super) alarm: bool,
+}
+
+/// A queue that cannot be shared yet: requests with tickets are in flight, or a queue is there already.
+#[derive(thiserror::Error)]
+#[error("the queue is in use")]
+pub struct QueueInUse<'s, H: Hal, P: Payload> {
+    /// The queue.
+    pub queue: RequestQueue<'s, H, P>,
+}
+
+/// Where somebody waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// For a request in flight.
+    Entry(usize),
+    /// For a place.
+    Room(u64),
+    /// Until nothing is in flight.
+    Drain,
+}
+
+/// A request that a task wants.
+#[derive(Debug)]
+pub(super) struct Order<P> {
+    pub(super) request_type: u32,
+    pub(super) sector: Sector,
+    pub(super) payload: Option<P>,
+}
+
+/// How far a task's request is.
+#[derive(Debug)]
+pub(super) enum Step<P> {
+    Wanted(Order<P>),
+    Waiting(u64, Order<P>),
+    InFlight(usize),
+    Over,
+}
+
+/// What becomes of a request.
+pub(super) type Outcome<P> = Result<Option<P>, Failed<P>>;
+
+impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
+    /// A queue to be shared, and where its tasks wait. Without a signal (nothing interrupts) one of the tasks that wait asks to be polled again and again.
+    ///
+    /// # Errors
+    /// - [`QueueInUse`]: requests with tickets are in flight: take their completions first. The queue comes back.
+    #[allow(clippy::result_large_err, reason = "the queue itself comes back, once in its life")]
+    pub fn new(
+        queue: RequestQueue<'s, H, P>,
+        waiters: impl Into<WaitersRef<'s, P>>,
+        signal: Option<&'s QueueSignal>,
+    ) -> Result<Self, QueueInUse<'s, H, P>> {
+        if queue.tickets_out > 0 {
+            return Err(QueueInUse { queue });
+        }
+        let WaitersRef { entries, room } = waiters.into();
+        Ok(Self {
+            queue: Some(queue),
+            entries: Entries::new(entries),
+            room: Room::new(room),
+            signal,
+            leader: None,
+            drainer: None,
+            paused: false,
+            trouble: None,
+            alarm: false,
+        })
+    }
+
+    /// Takes a step with a task's request.
+    pub(super) fn poll(
+        &mut self,
+        step: &mut Step<P>,
+        waker: &Waker,
+        later: &mut Later<P>,
+    ) -> Poll<Outcome<P>> {
+        let found = self.look(later);
+        let outcome = match mem::replace(step, Step::Over) {
+            Step::Wanted(order) if self.room.is_empty() => self.start(order, step, waker),
+            Step::Wanted(order) => self.wait(order, step, waker),
+            Step::Waiting(number, order) => {
+                if let Some(guest) = self.room.guest(number) {
+                    later.forget(guest.rewake(waker.clone()));
+                    *step = Step::Waiting(number, order);
+                    self.unless_trouble(step)
+                } else {
+                    self.room.arrived();
+                    self.start(order, step, waker)
+                }
+            }
+            Step::InFlight(index) => self.result(index, step, waker, later),
+            Step::Over => Poll::Pending,
+        };
+        self.call(later);
+        let me = match step {
+            Step::InFlight(index) => Some(Place::Entry(*index)),
+            Step::Waiting(number, _) => Some(Place::Room(*number)),
+            Step::Wanted(_) | Step::Over => None,
+        };
+        self.settle(me, found, later);
+        outcome
+    }
+
+    /// Takes what the device is done with, a burst at most, and says whether there was anything.
+    pub(super) fn look(&mut self, later: &mut Later<P>) -> bool {
+        let mut found = false;
+        for _ in 0..Later::<P>::COMPLETIONS_MAX {
+            let Some(queue) = &mut self.queue else { break };
+            match queue.next_completion() {
+                Ok(Some(completion)) => {
+                    found = true;
+                    let unwanted = self.deliver(completion, later);
+                    if unwanted.is_some() {
+                        later.discard(unwanted);
+                        break;
+                    }
+                }
+                Ok(None) => break,
+                Err(broken) => {
+                    self.fail(RequestError::Broken(broken));
+                    break;
+                }
+            }
+        }
+        let nothing_in_flight = self.in_flight() == 0;
+        later.wake(self.drainer.take_if(|_| nothing_in_flight));
+        found
+    }
+
+    /// Gives a completion to its task. What it carried comes back if nobody waits for it.
+    pub(super) fn deliver(&mut self, completion: Completion<P>, later: &mut Later<P>) -> Option<P> {
+        let Completion { ticket, payload, result } = completion;
+        let index = ticket.serial as usize;
+        match self.entries.get(index) {
+            Some(entry) if matches!(entry.state, State::InFlight) => {
+                entry.state = State::Done(payload, result);
+                later.wake(entry.waker.take());
+                None
+            }
+            Some(entry) if matches!(entry.state, State::Abandoned) => {
+                self.entries.vacate(index);
+                payload
+            }
+            // Its completion comes once, so it is one of the two.
+            _ => payload,
+        }
+    }
+
+    /// Requests in flight.
+    pub(super) fn in_flight(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.requests() - queue.free_requests())
+    }
+
+    /// How many requests could go out.
+    fn places(&self) -> usize {
+        match &self.queue {
+            Some(queue) if !self.paused => queue.free_requests().min(self.entries.free()),
+            _ => 0,
+        }
+    }
+
+    /// No request succeeds any more; everybody is told.
+    pub(super) fn fail(&mut self, why: RequestError) {
+        if self.trouble.is_none() {
+            self.trouble = Some(why);
+            self.alarm = true;
+        }
+    }
+
+    /// Sends a request if there is a place for it; else its task waits.
+    fn start(&mut self, mut order: Order<P>, step: &mut Step<P>, waker: &Waker) -> Poll<Outcome<P>> {
+        if let Some(error) = self.trouble {
+            return Poll::Ready(Err(Failed { error, payload: order.payload }));
+        }
+        if self.places() <= self.room.called() {
+            return self.wait(order, step, waker);
+        }
+        let (Some(queue), Some(index)) = (&mut self.queue, self.entries.next()) else {
+            return self.wait(order, step, waker);
+        };
+        let serial = u32::try_from(index).unwrap_or(u32::MAX);
+        match queue.submit_as(serial, order.request_type, order.sector, order.payload.take()) {
+            Ok(_) => {
+                queue.publish();
+                self.entries.occupy(index);
+                if let Some(entry) = self.entries.get(index) {
+                    entry.waker = Some(waker.clone());
+                }
+                *step = Step::InFlight(index);
+                Poll::Pending
+            }
+            Err(failed) => Poll::Ready(Err(failed)),
+        }
+    }
+
+    /// A task waits for a place, if there is room for one more.
+    fn wait(&mut self, order: Order<P>, step: &mut Step<P>, waker: &Waker) -> Poll<Outcome<P>> {
+        let error = match self.trouble {
+            Some(error) => error,
+            None => match self.room.enter(waker.clone()) {
+                Some(number) => {
+                    *step = Step::Waiting(number, order);
+                    return Poll::Pending;
+                }
+                None => RequestError::Full,
+            },
+        };
+        Poll::Ready(Err(Failed { error, payload: order.payload }))
+    }
+
+    /// A task in the waiting room gives up in case of trouble.
+    fn unless_trouble(&mut self, step: &mut Step<P>) -> Poll<Outcome<P>> {
+        let Some(error) = self.trouble else { return Poll::Pending };
+        match mem::replace(step, Step::Over) {
+            Step::Waiting(number, order) => {
+                // Its waker is its own, which polls it right now.
+                drop(self.room.leave(number));
+                Poll::Ready(Err(Failed { error, payload: order.payload }))
+            }
+            other => {
+                *step = other;
+                Poll::Pending
+            }
+        }
+    }
+
+    /// What has become of a request that was sent.
+    fn result(
+        &mut self,
+        index: usize,
+        step: &mut Step<P>,
+        waker: &Waker,
+        later: &mut Later<P>,
+    ) -> Poll<Outcome<P>> {
+        let Some(entry) = self.entries.get(index) else { return Poll::Pending };
+        match (&entry.state, self.trouble) {
+            (State::Done(..), _) => match self.entries.vacate(index) {
+                Some((State::Done(payload, Ok(())), _)) => Poll::Ready(Ok(payload)),
+                Some((State::Done(payload, Err(error)), _)) => Poll::Ready(Err(Failed { error, payload })),
+                _ => Poll::Pending,
+            },
+            (_, Some(error)) => {
+                entry.state = State::Abandoned;
+                later.forget(entry.waker.take());
+                Poll::Ready(Err(Failed { error, payload: None }))
+            }
+            (_, None) => {
+                later.forget(entry.waker.replace(waker.clone()));
+                *step = Step::InFlight(index);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// A task wants its request no more.
+    pub(super) fn abandon(&mut self, step: &mut Step<P>, later: &mut Later<P>) {
+        match mem::replace(step, Step::Over) {
+            Step::Waiting(number, order) => {
+                match self.room.leave(number) {
+                    Some(guest) => later.forget(guest.into_waker()),
+                    None => self.room.arrived(),
+                }
+                later.discard(order.payload);
+            }
+            Step::InFlight(index) => {
+                if let Some(entry) = self.entries.get(index) {
+                    later.forget(entry.waker.take());
+                    if matches!(entry.state, State::InFlight) {
+                        entry.state = State::Abandoned;
+                    } else if let Some((State::Done(payload, _), _)) = self.entries.vacate(index) {
+                        later.discard(payload);
+                    }
+                }
+            }
+            // Nothing was done for it yet.
+            other => *step = other,
+        }
+        self.call(later);
+        self.settle(None, false, later);
+    }
+
+    /// Calls as many from the waiting room as there are places for; says whether there are more.
+    pub(super) fn call(&mut self, later: &mut Later<P>) -> bool {
+        while self.places() > self.room.called() {
+            if later.room() <= 4 {
+                return true;
+            }
+            let Some(guest) = self.room.call() else { break };
+            later.wake(guest.into_waker());
+        }
+        false
+    }
+}
+
+impl<H: Hal, P: Payload> fmt::Debug for Requests<'_, H, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requests").field("queue", &self.queue).finish_non_exhaustive()
+    }
+}
+
+impl<H: Hal, P: Payload> fmt::Debug for QueueInUse<'_, H, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("QueueInUse").field(&self.queue).finish()
+    }
+}
