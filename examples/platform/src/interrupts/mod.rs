@@ -1,8 +1,9 @@
-//! Interrupts of devices: counted, quieted, and waited for.
+//! Interrupts of devices: handled, counted, and waited for.
 //!
 //! Where they come from and how they are routed is the machine's business; a [`Source`] is what a program has of one. The programs here take interrupts only while
 //! they wait for them (everywhere else they are masked), so a handler never runs beside the code that it interrupts.
 
+use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 
@@ -16,17 +17,23 @@ use crate::{clock, machine};
 /// As many sources as there can be.
 pub(crate) const SOURCES_MAX: usize = 32;
 
-/// How often a device is asked for its cause, at most, until it has none.
+/// How often a handler is asked for a cause, at most, until it has none.
 const LOOKS_MAX: usize = 4;
+
+/// What a program does about an interrupt. Says whether there was one.
+type Handler = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// What is known of a source.
 struct Entry {
     arrived: AtomicU64,
-    line: Once<(InterruptLine, usize)>,
+    handler: Once<Handler>,
+    /// How often the handler of a line is asked; messages are no lines.
+    line_looks: Once<usize>,
 }
 
 static ENTRIES: [Entry; SOURCES_MAX] =
-    [const { Entry { arrived: AtomicU64::new(0), line: Once::new() } }; SOURCES_MAX];
+    [const { Entry { arrived: AtomicU64::new(0), handler: Once::new(), line_looks: Once::new() } };
+        SOURCES_MAX];
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 /// How a line is named where it was found.
@@ -63,30 +70,59 @@ impl Source {
         Some((source, message))
     }
 
-    /// A source for the line of a device. `None` if the machine cannot route it.
+    /// A source for the line of a device, which lets go of it when it is asked for its cause. `None` if the machine cannot route it.
     pub fn line(line: Line, device: InterruptLine) -> Option<Self> {
+        Self::shared_line(line, move || {
+            let cause = device.acknowledge();
+            cause.used_buffer || cause.configuration_change
+        })
+    }
+
+    /// A source for a line that devices may share. `None` if the machine cannot route it.
+    ///
+    /// Each time the line is raised, all its sources' handlers are called. One says whether its own device had a cause, and has the device let go of the line: else the interrupt comes
+    /// again and again. See [`attach`](Self::attach) for what handlers may do.
+    pub fn shared_line(line: Line, handler: impl Fn() -> bool + Send + Sync + 'static) -> Option<Self> {
         let source = Self::new()?;
         // Lines of PCI are levels. Others may be wired so that their rising is what interrupts: then a line has to fall before it interrupts again, and what comes
         // while one cause is acknowledged keeps it up.
         let looks = if matches!(line, Line::Pci { .. }) { 1 } else { LOOKS_MAX };
-        ENTRIES.get(source.0)?.line.call_once(|| (device, looks));
+        ENTRIES.get(source.0)?.line_looks.call_once(|| looks);
+        source.attach(handler).ok()?;
         machine::interrupts::connect(source.0, line)?;
         Some(source)
     }
 
-    /// How many interrupts arrived; with lines those that had a cause.
+    /// Has a handler called for each interrupt from now on, for as long as the machine runs. It says whether there was a cause; what has none is not counted.
+    ///
+    /// It runs inside of a wait, with interrupts masked, so it can take locks that nobody keeps while they wait. It must not wait itself.
+    ///
+    /// # Errors
+    /// The source has a handler, as those of lines have.
+    pub fn attach(&self, handler: impl Fn() -> bool + Send + Sync + 'static) -> Result<(), &'static str> {
+        let entry = ENTRIES.get(self.0).ok_or("there is no such source")?;
+        let mut is_taken = false;
+        entry.handler.call_once(|| {
+            is_taken = true;
+            Box::new(handler)
+        });
+        if is_taken { Ok(()) } else { Err("the source has a handler") }
+    }
+
+    /// How many interrupts arrived that had a cause; messages without a handler need none.
     pub fn arrived(&self) -> u64 {
         ENTRIES.get(self.0).map_or(0, |entry| entry.arrived.load(Ordering::Acquire))
     }
 }
 
-/// Takes an interrupt: counts it, and has its device let go of its line. Called by the machine's handler.
+/// Takes an interrupt: has it handled, and counts it. Called by the machine's handler.
 pub(crate) fn arrived(source: usize) {
     let Some(entry) = ENTRIES.get(source) else { return };
-    let has_cause = entry.line.get().is_none_or(|(line, looks)| {
-        let causes = (0..*looks).map(|_| line.acknowledge());
-        causes.take_while(|cause| cause.used_buffer || cause.configuration_change).count() > 0
-    });
+    let looks = entry.line_looks.get().copied();
+    let has_cause = match entry.handler.get() {
+        Some(handler) => (0..looks.unwrap_or(1)).take_while(|_| handler()).count() > 0,
+        None => looks.is_none(),
+    };
     if has_cause {
         entry.arrived.fetch_add(1, Ordering::Release);
     }
