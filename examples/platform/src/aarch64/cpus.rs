@@ -1,18 +1,19 @@
 //! Other processors: started and stopped by the firmware.
 //!
-//! Arm Power State Coordination Interface 1.3, §5.1 (`CPU_ON`, `CPU_OFF`). Each has a stack of its own, another for exceptions, and the first processor's page tables. Interrupts stay
-//! with the first one.
+//! Arm Power State Coordination Interface 1.3, §5.1 (`CPU_ON`, `CPU_OFF`). Each has a stack of its own, another for exceptions, and the first processor's page tables. `TPIDR_EL1`, which
+//! is the kernel's to use, says which one it is.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use aarch64_cpu::asm::barrier;
-use aarch64_cpu::registers::{MPIDR_EL1, Readable};
+use aarch64_cpu::registers::{MPIDR_EL1, Readable, TPIDR_EL1, Writeable};
 use smccc::{Hvc, Smc, psci};
 use spin::Mutex;
 
-use super::{exceptions, exit, memory};
+use super::{exceptions, exit, interrupts, memory};
 use crate::device_tree;
+use crate::interrupts::wait_until_up;
 
 /// Bytes of a stack for exceptions, above the usual one.
 const EXCEPTION_STACK_BYTES: u64 = 16 << 10;
@@ -58,6 +59,16 @@ pub fn count() -> usize {
     device_tree::processors().count().max(1)
 }
 
+/// Says that the first processor runs this.
+pub(super) fn init() {
+    TPIDR_EL1.set(0);
+}
+
+/// The number of the processor that runs this; that of the first is 0.
+pub fn current() -> usize {
+    TPIDR_EL1.get() as usize
+}
+
 /// Starts another processor, `1..count()`, which runs `entry(index)` and then halts for good.
 ///
 /// # Errors
@@ -85,13 +96,15 @@ pub fn start(index: usize, entry: fn(usize)) -> Result<(), &'static str> {
     };
     answer.map_err(|_| "the firmware refuses to start the processor")?;
     started.push(processor);
-    Ok(())
+    wait_until_up(index)
 }
 
 /// The first Rust code on another processor.
 #[unsafe(no_mangle)]
 extern "C" fn other_main(stacks: &Stacks) -> ! {
     exceptions::init();
+    TPIDR_EL1.set(stacks.index as u64);
+    interrupts::init_processor(stacks.index);
     (stacks.entry)(stacks.index);
     // It does not come back, unless it is refused.
     let _ = match conduit() {

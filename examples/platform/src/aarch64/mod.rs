@@ -26,6 +26,7 @@ unsafe extern "C" {
 #[unsafe(no_mangle)]
 extern "C" fn machine_main(device_tree: usize) -> ! {
     exceptions::init();
+    cpus::init();
     // SAFETY: the boot code passes on where memory begins, once; QEMU puts the tree there, where it is mapped read-only.
     unsafe { crate::device_tree::init(device_tree) };
     crate::console::init();

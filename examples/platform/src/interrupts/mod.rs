@@ -1,7 +1,9 @@
 //! Interrupts of devices: handled, counted, and waited for.
 //!
-//! Where they come from and how they are routed is the machine's business; a [`Source`] is what a program has of one. The programs here take interrupts only while
-//! they wait for them (everywhere else they are masked), so a handler never runs beside the code that it interrupts.
+//! Where they come from and how they are routed is the machine's business; a [`Source`] is what a program has of one. Lines interrupt the processor that booted, messages whichever
+//! they are made for. A processor takes interrupts only while it waits for them (everywhere else they are masked), so a handler never runs beside the code that it interrupts.
+
+mod processors;
 
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,6 +15,11 @@ use virtio_guest::hal::{MsiMessage, Patience};
 use virtio_guest::transport::InterruptLine;
 
 use crate::{clock, machine};
+
+pub use processors::{Idle, idle};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use processors::{PROCESSORS_MAX, woken};
+pub(crate) use processors::{halt, set_up, wait_until_up};
 
 /// As many sources as there can be.
 pub(crate) const SOURCES_MAX: usize = 32;
@@ -63,10 +70,19 @@ impl Source {
         (index < SOURCES_MAX).then_some(Self(index))
     }
 
-    /// A source, and the message that a function is to send for it. `None` if the machine has no such interrupts.
+    /// A source, and the message that a function is to send for it, to the processor that booted. `None` if the machine has no such interrupts.
     pub fn message(function: PciAddress) -> Option<(Self, MsiMessage)> {
+        Self::message_at(function, 0)
+    }
+
+    /// The same, to any processor, by its number in [`cpus`](crate::cpus). It takes the message once it waits; one that has halted for good never does. `None` also if that processor was not
+    /// started.
+    pub fn message_at(function: PciAddress, processor: usize) -> Option<(Self, MsiMessage)> {
+        if !processors::is_up(processor) {
+            return None;
+        }
         let source = Self::new()?;
-        let message = machine::interrupts::message(source.0, function)?;
+        let message = machine::interrupts::message(source.0, function, processor)?;
         Some((source, message))
     }
 
@@ -128,6 +144,13 @@ pub(crate) fn arrived(source: usize) {
     }
 }
 
+/// Has this processor sleep until it has handled an interrupt, or until that moment of the clock. Another processor's interrupts do not end it.
+///
+/// Interrupts that came before are handled at once, and end it as well. So whoever waits for something looks whether it is there, and waits again.
+pub fn wait(until: Duration) {
+    machine::interrupts::wait(until);
+}
+
 /// Patience that sleeps until something interrupts, for so many milliseconds in all.
 #[derive(Clone, Copy, Debug)]
 pub struct Sleep {
@@ -143,7 +166,7 @@ impl Sleep {
 
 impl Patience for Sleep {
     fn keep_waiting(&mut self) -> bool {
-        machine::interrupts::wait(self.until);
+        wait(self.until);
         clock::now() < self.until
     }
 }

@@ -1,7 +1,7 @@
 //! From the firmware to Rust: a stack, and somebody who takes exceptions.
 //!
 //! RISC-V SBI Specification 2.0, §9 (Hart State Management): a hart (the manuals' word for a processor) starts in supervisor mode without paging, with its number
-//! in `a0`. The first one finds the device tree's address in `a1`, by the convention of Linux.
+//! in `a0`. The first one finds the device tree's address in `a1`, by the convention of Linux. Each keeps its place among the processors in `tp`, which compilers leave alone.
 
 use core::arch::global_asm;
 
@@ -19,10 +19,11 @@ boot_start:
     csrs sstatus, t0
     la sp, boot_stack_top
     mv s0, zero
+    mv tp, zero
     call machine_main
     unimp
 
-    // The others find what is theirs in a structure, whose address is in a1: satp, two ends of stacks.
+    // The others find what is theirs in a structure, whose address is in a1: satp, two ends of stacks, which one it is.
     .global boot_other
 boot_other:
     csrw sie, zero
@@ -38,6 +39,7 @@ boot_other:
     csrw satp, t0
     sfence.vma
     mv s0, zero
+    ld tp, 24(a1)
     mv a0, a1
     call other_main
     unimp

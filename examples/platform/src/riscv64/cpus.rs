@@ -1,18 +1,20 @@
 //! The other processors: each is started when it is asked for, on a stack of its own.
 //!
-//! RISC-V SBI Specification 2.0, §9 (Hart State Management). They see memory as the first one does, and take no interrupts. Their stacks have no guard below them.
+//! RISC-V SBI Specification 2.0, §9 (Hart State Management). They see memory as the first one does. Their stacks have no guard below them.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::alloc::Layout;
+use core::arch::asm;
 use core::sync::atomic::{Ordering, fence};
 
 use spin::{Mutex, Once};
 
-use super::csr;
 use super::memory::paging;
+use super::{csr, interrupts};
 use crate::device_tree;
 use crate::heap::DMA_POOL;
+use crate::interrupts::wait_until_up;
 
 const STACK_BYTES: usize = 128 << 10;
 const TRAP_STACK_BYTES: usize = 16 << 10;
@@ -28,7 +30,7 @@ unsafe extern "C" {
     safe static boot_other: u8;
 }
 
-/// What a processor finds when it starts; the boot code knows the first three by their places.
+/// What a processor finds when it starts; the boot code knows all but the last by their places.
 #[repr(C)]
 struct Start {
     satp: u64,
@@ -43,7 +45,7 @@ pub(super) fn init(boot_hart: usize) {
 }
 
 /// The number of the hart that booted.
-pub(super) fn boot_hart() -> u64 {
+fn boot_hart() -> u64 {
     BOOT_HART.get().copied().unwrap_or(0)
 }
 
@@ -52,15 +54,28 @@ pub fn count() -> usize {
     device_tree::processors().count()
 }
 
+/// The number of the processor that runs this; that of the first is 0.
+pub fn current() -> usize {
+    let index;
+    // SAFETY: reads a register that the boot code has set, and nobody changes.
+    unsafe { asm!("mv {}, tp", out(reg) index, options(nomem, nostack, preserves_flags)) };
+    index
+}
+
+/// The hart that a processor is.
+pub(super) fn hart(processor: usize) -> Option<u64> {
+    match processor.checked_sub(1) {
+        None => Some(boot_hart()),
+        Some(other) => device_tree::processors().filter(|hart| *hart != boot_hart()).nth(other),
+    }
+}
+
 /// Starts another processor (1 up to `count`), which runs `entry(index)` and then halts for good.
 ///
 /// # Errors
 /// There is no such processor, it was started before, or it cannot be: for lack of memory, or since the firmware says so.
 pub fn start(index: usize, entry: fn(usize)) -> Result<(), &'static str> {
-    // The one that booted is number 0.
-    let mut others = device_tree::processors().filter(|hart| *hart != boot_hart());
-    let hart =
-        index.checked_sub(1).and_then(|place| others.nth(place)).ok_or("there is no such processor")?;
+    let hart = hart(index).filter(|_| index > 0).ok_or("there is no such processor")?;
     let mut started = STARTED.lock();
     if started.contains(&hart) {
         return Err("the processor was started before");
@@ -79,7 +94,7 @@ pub fn start(index: usize, entry: fn(usize)) -> Result<(), &'static str> {
         return Err("the firmware does not start the processor");
     }
     started.push(hart);
-    Ok(())
+    wait_until_up(index)
 }
 
 fn end_of_new_stack(bytes: usize) -> Option<u64> {
@@ -91,6 +106,7 @@ fn end_of_new_stack(bytes: usize) -> Option<u64> {
 /// The first Rust code of another processor.
 #[unsafe(no_mangle)]
 extern "C" fn other_main(start: &'static Start) -> ! {
+    interrupts::init_other();
     (start.entry)(start.index);
     // It returns only if the firmware refuses.
     sbi_rt::hart_stop();

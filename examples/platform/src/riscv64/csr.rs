@@ -20,7 +20,6 @@ readable!(scause, "scause");
 readable!(sepc, "sepc");
 readable!(stval, "stval");
 readable!(time, "time");
-readable!(sireg, "sireg");
 
 /// Sets which interrupts end the instruction `wfi`: those of devices, and the timer's. They are not taken as traps, for `sstatus` does not let them through.
 pub(super) fn wake_on_interrupts() {

@@ -28,8 +28,16 @@ const ENABLED: u8 = 0xa0 | 1 << 1 | 1;
 /// Of the pending table: there are only zeros.
 const IS_ZERO: u64 = 1 << 62;
 
-/// Has a redistributor take such interrupts, as many as there are sources. `None` if it cannot.
-pub(super) fn enable(mut redistributor: UniqueMmioPointer<'_, GicrSgi>) -> Option<()> {
+/// A table that says that as many such interrupts as there are sources are enabled: its address. Redistributors share it. `None` if there is no memory for it.
+pub(super) fn properties() -> Option<u64> {
+    let properties = allocate(PROPERTY_BYTES, 4096)?;
+    // SAFETY: the memory was just allocated, and is initialized; no redistributor knows of it yet.
+    unsafe { slice::from_raw_parts_mut(properties as *mut u8, SOURCES_MAX) }.fill(ENABLED);
+    Some(properties)
+}
+
+/// Has a redistributor take such interrupts, as that table has them. `None` if it cannot.
+pub(super) fn enable(mut redistributor: UniqueMmioPointer<'_, GicrSgi>, properties: u64) -> Option<()> {
     let mut registers = field!(redistributor, gicr);
     if !field_shared!(registers, typer).read().physical_lpis_supported() {
         return None;
@@ -38,9 +46,6 @@ pub(super) fn enable(mut redistributor: UniqueMmioPointer<'_, GicrSgi>) -> Optio
     if field_shared!(registers, ctlr).read().contains(GicrCtlr::EnableLPIs) {
         return None;
     }
-    let properties = allocate(PROPERTY_BYTES, 4096)?;
-    // SAFETY: the memory was just allocated, and is initialized; the redistributor does not know of it yet.
-    unsafe { slice::from_raw_parts_mut(properties as *mut u8, SOURCES_MAX) }.fill(ENABLED);
     let pending = allocate(PENDING_BYTES, 64 << 10)?;
     barrier::dsb(barrier::SY);
     let attributes = CACHED << 7 | INNER_SHAREABLE;

@@ -1,13 +1,13 @@
 //! Interrupts: lines and messages of devices, and the timer that ends a wait.
 //!
-//! Arm Generic Interrupt Controller Architecture Specification, versions 2 and 3. Interrupts are never taken as exceptions: they stay masked at the processor, which wakes from
+//! Arm Generic Interrupt Controller Architecture Specification, versions 2 and 3. Interrupts are never taken as exceptions: they stay masked at each processor, which wakes from
 //! `wfi` all the same, and [`wait`] then asks the interrupt controller which ones there are. So none is lost between a look and the sleep, and no handler runs beside
 //! other code.
 //!
 //! ```text
-//!   device ─ line ──────────────────────────▶ distributor ─▶ processor      version 2 and 3
-//!   device ─ message ─▶ MSI frame ──────────▶ distributor ─▶ processor      version 2
-//!   device ─ message ─▶ translation (ITS) ─▶ redistributor ─▶ processor     version 3
+//!   device ─ line ──────────────────────────▶ distributor ─▶ the first processor      version 2 and 3
+//!   device ─ message ─▶ MSI frame ──────────▶ distributor ─▶ any processor            version 2
+//!   device ─ message ─▶ translation (ITS) ─▶ redistributor ─▶ any processor           version 3
 //! ```
 
 mod its;
@@ -27,54 +27,73 @@ use pci_types::PciAddress;
 use spin::Mutex;
 use virtio_guest::hal::MsiMessage;
 
-use super::clock;
+use super::{clock, cpus};
 use crate::device_tree;
-use crate::interrupts::{Line, arrived};
+use crate::interrupts::{Line, SOURCES_MAX, arrived, halt, set_up};
 
-/// An interrupt controller. All processors but the first are none of its business.
+/// An interrupt controller. *This processor* is the one that runs the call.
 trait Controller: Send {
-    /// Lets an interrupt through to this processor. `None` if there is no such interrupt.
+    /// Gets this processor, which has this number, ready to take interrupts. `None` if it takes none.
+    fn join(&mut self, processor: usize) -> Option<()>;
+
+    /// Lets an interrupt through: a private one to this processor, others to the first. `None` if there is no such interrupt.
     fn enable(&mut self, interrupt: IntId, trigger: Trigger) -> Option<()>;
 
-    /// A message for a source, from the device that is the requester with this number; and the interrupt which it becomes, enabled.
-    fn message(&mut self, source: usize, requester: u16) -> Option<(IntId, MsiMessage)>;
+    /// A message for a source, from the device that is the requester with this number, to a processor that has joined; and the interrupt which it becomes, enabled.
+    fn message(&mut self, source: usize, requester: u16, processor: usize) -> Option<(IntId, MsiMessage)>;
 
-    /// Takes an interrupt that has arrived, if one has.
+    /// Takes an interrupt that has arrived at this processor, if one has.
     fn acknowledge(&mut self) -> Option<IntId>;
 
     /// Says that it was handled.
     fn end(&mut self, interrupt: IntId);
 }
 
-/// The machine's controller, and which source each interrupt is for. Lines may be shared.
+/// The machine's controller, the interrupt that each processor's timer has, and the processors that take interrupts.
 struct State {
     controller: Box<dyn Controller>,
     timer: IntId,
-    routes: Vec<(IntId, usize)>,
+    joined: Vec<usize>,
 }
 
 /// Numbers that are none of an interrupt.
 const SPECIAL: RangeInclusive<IntId> = IntId::SPECIAL_SECURE..=IntId::SPECIAL_NONE;
 
+/// Locked for moments only, and never while a handler runs.
 static STATE: Mutex<Option<State>> = Mutex::new(None);
+
+/// Which interrupt each source has. Several may have the same: lines are shared.
+static ROUTES: Mutex<[Option<IntId>; SOURCES_MAX]> = Mutex::new([None; SOURCES_MAX]);
 
 /// Finds the interrupt controller, and masks all interrupts but the timer's. Without one, nothing ever interrupts, and no wait lasts.
 pub(super) fn init() {
-    let controller = v3::find().or_else(v2::find).zip(timer::find());
-    *STATE.lock() = controller.and_then(|(mut controller, timer)| {
-        controller.enable(timer, Trigger::Level)?;
-        Some(State { controller, timer, routes: Vec::new() })
-    });
+    let found = v3::find().or_else(v2::find).zip(timer::find());
+    *STATE.lock() = found.map(|(controller, timer)| State { controller, timer, joined: Vec::new() });
+    init_processor(0);
 }
 
-/// A message which, when a device sends it, is counted for a source.
-pub(crate) fn message(source: usize, function: PciAddress) -> Option<MsiMessage> {
+/// Gets this processor, which has this number, ready to wait.
+pub(super) fn init_processor(processor: usize) {
+    let mut state = STATE.lock();
+    let joined = state.as_mut().and_then(|state| {
+        state.controller.join(processor)?;
+        state.controller.enable(state.timer, Trigger::Level)?;
+        state.joined.push(processor);
+        Some(())
+    });
+    // Lines are the first one's.
+    if joined.is_none() && processor == 0 {
+        *state = None;
+    }
+    set_up();
+}
+
+/// A message which, when a device sends it, is an interrupt of a source's at a processor that was started.
+pub(crate) fn message(source: usize, function: PciAddress, processor: usize) -> Option<MsiMessage> {
     let requester =
         u16::from(function.bus()) << 8 | u16::from(function.device()) << 3 | u16::from(function.function());
-    let mut state = STATE.lock();
-    let state = state.as_mut()?;
-    let (interrupt, message) = state.controller.message(source, requester)?;
-    state.routes.push((interrupt, source));
+    let (interrupt, message) = STATE.lock().as_mut()?.controller.message(source, requester, processor)?;
+    *ROUTES.lock().get_mut(source)? = Some(interrupt);
     Some(message)
 }
 
@@ -85,11 +104,8 @@ pub(crate) fn connect(source: usize, line: Line) -> Option<()> {
         Line::Pci { root_device, root_pin, .. } => device_tree::pci_host()?.line(root_device, root_pin)?,
     };
     let (interrupt, trigger) = decode(cells)?;
-    let mut state = STATE.lock();
-    let state = state.as_mut()?;
-    state.controller.enable(interrupt, trigger)?;
-    state.routes.push((interrupt, source));
-    Some(())
+    *ROUTES.lock().get_mut(source)? = Some(interrupt);
+    STATE.lock().as_mut()?.controller.enable(interrupt, trigger)
 }
 
 /// What the cells of an interrupt specifier say (Linux's binding `arm,gic`): shared or private, the number, and flags.
@@ -103,31 +119,40 @@ fn decode([kind, number, flags]: [u32; 3]) -> Option<(IntId, Trigger)> {
     Some((interrupt, if is_edge { Trigger::Edge } else { Trigger::Level }))
 }
 
-/// Sleeps until an interrupt was handled, or until that moment. For the first processor only.
+/// Has this processor sleep until it has handled an interrupt, or until that moment.
 pub(crate) fn wait(until: Duration) {
-    let mut state = STATE.lock();
-    let Some(state) = state.as_mut() else { return };
+    let own = cpus::current();
+    if !STATE.lock().as_ref().is_some_and(|state| state.joined.contains(&own)) {
+        return;
+    }
     timer::start(until);
-    while !state.handle_one() && clock::now() < until {
-        asm::wfi();
+    while !handle_one() && clock::now() < until {
+        halt(asm::wfi);
     }
     timer::stop();
 }
 
-impl State {
-    /// Handles an interrupt that has arrived, if one has. Not all that have: a line that its device never lets go of must not keep us.
-    fn handle_one(&mut self) -> bool {
-        let Some(interrupt) = self.controller.acknowledge().filter(|interrupt| !SPECIAL.contains(interrupt))
-        else {
-            return false;
-        };
-        if interrupt == self.timer {
-            timer::stop();
-        }
-        for (_, source) in self.routes.iter().filter(|(routed, _)| *routed == interrupt) {
-            arrived(*source);
-        }
-        self.controller.end(interrupt);
-        true
+/// Handles an interrupt that has arrived, if one has. Not all that have: a line that its device never lets go of must not keep us.
+fn handle_one() -> bool {
+    let Some(interrupt) = acknowledge().filter(|interrupt| !SPECIAL.contains(interrupt)) else {
+        return false;
+    };
+    let routes = *ROUTES.lock();
+    let sources = (0..).zip(routes).filter(|(_, routed)| *routed == Some(interrupt));
+    sources.for_each(|(source, _)| arrived(source));
+    if let Some(state) = &mut *STATE.lock() {
+        state.controller.end(interrupt);
     }
+    true
+}
+
+/// Takes an interrupt that has arrived; the timer's does not come again.
+fn acknowledge() -> Option<IntId> {
+    let mut state = STATE.lock();
+    let state = state.as_mut()?;
+    let interrupt = state.controller.acknowledge()?;
+    if interrupt == state.timer {
+        timer::stop();
+    }
+    Some(interrupt)
 }

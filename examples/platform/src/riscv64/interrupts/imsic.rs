@@ -1,7 +1,8 @@
 //! The incoming message-signaled interrupt controller: a page for each hart that devices write to.
 //!
 //! RISC-V Advanced Interrupt Architecture 1.0, chapter 3. What is written is a number (an *interrupt identity*), for which the hart keeps two bits: pending, and
-//! enabled. They are behind `siselect` and `sireg`; `stopei` says which is pending, and with a write makes it pending no more.
+//! enabled. They are behind `siselect` and `sireg`, each hart's own; `stopei` says which is pending, and with a write makes it pending no more. All identities are enabled at each hart:
+//! nothing comes but what somebody was told to send.
 //!
 //! ```text
 //!   identity     1 … 32       messages of devices, one for each source
@@ -12,8 +13,8 @@ use dtoolkit::standard::NodeStandard;
 use virtio_guest::hal::MsiMessage;
 
 use super::aplic::Aplic;
-use super::{Arrived, own_output};
-use crate::device_tree::{self, number};
+use super::{Arrived, hart_handle, own_output};
+use crate::device_tree::{self, Range, TreeNode, number};
 use crate::interrupts::SOURCES_MAX;
 use crate::machine::csr;
 
@@ -29,10 +30,13 @@ const IDENTITIES_EACH: u32 = 64;
 const FIRST_MESSAGE: u32 = 1;
 const FIRST_LINE: u32 = FIRST_MESSAGE + SOURCES_MAX as u32;
 
-/// Our hart's part of the controller, and who turns lines into messages.
+/// The controller of all harts in supervisor mode, and who turns lines into messages for one of them.
 pub(super) struct Imsic {
-    /// Where messages for us go.
-    address: u64,
+    node: TreeNode,
+    /// All harts' pages.
+    range: Range,
+    /// How far the harts' pages are apart.
+    stride: u64,
     identities: u32,
     lines: Option<Aplic>,
 }
@@ -44,42 +48,42 @@ impl Imsic {
         let node = device_tree::find(&mut |node| node.is_compatible("riscv,imsics") && is_ours(node))?;
         let hart = own_output(node, own)?;
         let pages_shift = number(node, "riscv,guest-index-bits").unwrap_or(0);
-        let pages = 1u64.checked_shl(pages_shift.try_into().ok()?)?;
+        let stride = PAGE.checked_mul(1u64.checked_shl(pages_shift.try_into().ok()?)?)?;
         let range = device_tree::registers(node)?;
-        let offset = pages.checked_mul(u64::from(hart) * PAGE)?;
-        if offset.checked_add(PAGE)? > range.bytes {
-            return None;
-        }
         let identities = number(node, "riscv,num-ids")?.try_into().ok()?;
-        for register in 0..=identities / IDENTITIES_EACH {
-            write(EIE0 + 2 * u64::from(register), 0);
+        let lines = node.phandle().ok().flatten().and_then(|handle| Aplic::with_messages(handle, hart));
+        Some(Self { node, range, stride, identities, lines })
+    }
+
+    /// Has this hart take what comes for it.
+    pub(super) fn join(&self) {
+        for register in 0..=self.identities / IDENTITIES_EACH {
+            write(EIE0 + 2 * u64::from(register), u64::MAX);
         }
         write(EITHRESHOLD, 0);
         write(EIDELIVERY, 1);
-        let lines = node.phandle().ok().flatten().and_then(|handle| Aplic::with_messages(handle, hart));
-        Some(Self { address: range.address + offset, identities, lines })
     }
 
-    pub(super) fn message(&self, source: usize) -> Option<MsiMessage> {
-        let identity = FIRST_MESSAGE + u32::try_from(source).ok()?;
-        self.enable(identity)?;
+    /// Where messages for a processor go.
+    fn page(&self, processor: usize) -> Option<u64> {
+        let offset = self.stride.checked_mul(own_output(self.node, hart_handle(processor)?)?.into())?;
+        (offset.checked_add(PAGE)? <= self.range.bytes).then_some(self.range.address + offset)
+    }
+
+    pub(super) fn message(&self, source: usize, processor: usize) -> Option<MsiMessage> {
+        let identity = self.existing(FIRST_MESSAGE.checked_add(u32::try_from(source).ok()?)?)?;
+        let page = self.page(processor)?;
         // SAFETY: the page takes messages, and this one is prepared for.
-        Some(unsafe { MsiMessage::new(self.address, identity) })
+        Some(unsafe { MsiMessage::new(page, identity) })
     }
 
     pub(super) fn connect(&self, line: u32, kind: u32) -> Option<()> {
-        let identity = FIRST_LINE.checked_add(line)?;
-        self.enable(identity)?;
+        let identity = self.existing(FIRST_LINE.checked_add(line)?)?;
         self.lines.as_ref()?.connect(line, kind, identity)
     }
 
-    fn enable(&self, identity: u32) -> Option<()> {
-        if identity > self.identities {
-            return None;
-        }
-        csr::set_siselect(EIE0 + 2 * u64::from(identity / IDENTITIES_EACH));
-        csr::set_sireg(csr::sireg() | 1 << (identity % IDENTITIES_EACH));
-        Some(())
+    fn existing(&self, identity: u32) -> Option<u32> {
+        Some(identity).filter(|identity| *identity <= self.identities)
     }
 
     pub(super) fn complete(&self, line: u32) {
@@ -94,7 +98,7 @@ fn write(register: u64, value: u64) {
     csr::set_sireg(value);
 }
 
-/// Asks for an interrupt that is pending for our hart.
+/// Asks for an interrupt that is pending for this hart.
 pub(super) fn claim() -> Option<Arrived> {
     let identity = (csr::take_stopei() >> 16) as u32;
     match identity.checked_sub(FIRST_LINE) {

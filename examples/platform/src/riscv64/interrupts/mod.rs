@@ -1,6 +1,7 @@
 //! Interrupts: where they come from, and sleeping until one does.
 //!
-//! Three kinds of controller are known: PLIC (lines only), APLIC (lines), and IMSIC (messages), with an APLIC that turns lines into messages.
+//! Three kinds of controller are known: PLIC (lines only), APLIC (lines), and IMSIC (messages), with an APLIC that turns lines into messages. Lines go to the hart that booted, messages to
+//! any.
 //!
 //! No interrupt is taken as a trap. The instruction `wfi` ends when an interrupt is pending, taken or not (RISC-V Instruction Set Manual, volume II, §"Wait for
 //! Interrupt"), and what is pending stays so until the controller is asked for it. So [`wait`] asks, sleeps, and asks again, and no wake-up is lost in between.
@@ -14,14 +15,14 @@ use core::time::Duration;
 use dtoolkit::Node;
 use dtoolkit::standard::NodeStandard;
 use pci_types::PciAddress;
-use spin::Mutex;
+use spin::{Mutex, Once};
 use virtio_guest::hal::MsiMessage;
 use virtio_guest::raw::Registers;
 
 use super::{clock, cpus, csr};
 use crate::device_tree::{self, TreeNode};
 use crate::dma::MMIO;
-use crate::interrupts::{Line, SOURCES_MAX, arrived};
+use crate::interrupts::{Line, SOURCES_MAX, arrived, halt, set_up};
 
 /// What `interrupts-extended` calls the external interrupt of supervisor mode.
 const SUPERVISOR_EXTERNAL: u32 = 9;
@@ -41,29 +42,42 @@ enum Arrived {
     Message(usize),
 }
 
-static CONTROLLER: Mutex<Option<Controller>> = Mutex::new(None);
+static CONTROLLER: Once<Option<Controller>> = Once::new();
 
-/// Which line each source has, if it has one. Several may have the same.
+fn controller() -> Option<&'static Controller> {
+    CONTROLLER.get()?.as_ref()
+}
+
+/// Which line each source has, if it has one. Several may have the same. Locked while a line is let through.
 static LINES: Mutex<[Option<u32>; SOURCES_MAX]> = Mutex::new([None; SOURCES_MAX]);
 
-/// Finds the interrupt controller, and lets nothing through yet.
+/// Finds the interrupt controller, and gets the hart that booted ready to wait.
 pub(crate) fn init() {
-    *CONTROLLER.lock() = find();
+    CONTROLLER.call_once(find);
+    init_other();
+}
+
+/// Gets another hart ready to wait: the one that runs this.
+pub(super) fn init_other() {
+    if let Some(Controller::Imsic(imsic)) = controller() {
+        imsic.join();
+    }
     csr::wake_on_interrupts();
+    set_up();
 }
 
 fn find() -> Option<Controller> {
-    let own = own_handle()?;
+    let own = hart_handle(0)?;
     imsic::Imsic::find(own)
         .map(Controller::Imsic)
         .or_else(|| aplic::Direct::find(own).map(Controller::Aplic))
         .or_else(|| plic::Plic::find(own).map(Controller::Plic))
 }
 
-/// The message which, when a device sends it, is counted for a source. `None` if the machine has no such thing.
-pub(crate) fn message(source: usize, _function: PciAddress) -> Option<MsiMessage> {
-    match &*CONTROLLER.lock() {
-        Some(Controller::Imsic(imsic)) => imsic.message(source),
+/// The message which, when a device sends it, is an interrupt of a source's at a processor that was started. `None` if the machine has no such thing.
+pub(crate) fn message(source: usize, _function: PciAddress, processor: usize) -> Option<MsiMessage> {
+    match controller() {
+        Some(Controller::Imsic(imsic)) => imsic.message(source, processor),
         _ => None,
     }
 }
@@ -74,8 +88,9 @@ pub(crate) fn connect(source: usize, line: Line) -> Option<()> {
         Line::Cells(cells) => cells,
         Line::Pci { root_device, root_pin, .. } => device_tree::pci_host()?.line(root_device, root_pin)?,
     };
-    *LINES.lock().get_mut(source)? = Some(number);
-    match &*CONTROLLER.lock() {
+    let mut lines = LINES.lock();
+    *lines.get_mut(source)? = Some(number);
+    match controller() {
         Some(Controller::Plic(plic)) => plic.connect(number),
         Some(Controller::Aplic(aplic)) => aplic.connect(number, kind),
         Some(Controller::Imsic(imsic)) => imsic.connect(number, kind),
@@ -83,20 +98,19 @@ pub(crate) fn connect(source: usize, line: Line) -> Option<()> {
     }
 }
 
-/// Sleeps until at least one interrupt was handled, or until a moment of the clock.
+/// Has this processor sleep until it has handled an interrupt, or until a moment of the clock.
 pub(crate) fn wait(until: Duration) {
     // A timer that cannot be set ends no sleep; then a device does, or nobody.
     sbi_rt::set_timer(clock::ticks_at(until));
     while !handle_pending() && clock::now() < until {
-        csr::wait_for_interrupt();
+        halt(csr::wait_for_interrupt);
     }
     sbi_rt::set_timer(u64::MAX);
 }
 
 /// Handles what is pending. Whether there was anything.
 fn handle_pending() -> bool {
-    let controller = CONTROLLER.lock();
-    let Some(controller) = &*controller else { return false };
+    let Some(controller) = controller() else { return false };
     let mut was_any = false;
     // A line that nobody quiets is not to keep us here.
     for what in (0..SOURCES_MAX).map_while(|_| controller.claim()) {
@@ -117,9 +131,11 @@ fn handle_pending() -> bool {
 }
 
 impl Controller {
-    /// Asks for an interrupt that is pending.
+    /// Asks for an interrupt that is pending for this hart.
     fn claim(&self) -> Option<Arrived> {
         match self {
+            // Lines are the business of the hart that booted.
+            Self::Plic(_) | Self::Aplic(_) if cpus::current() != 0 => None,
             Self::Plic(plic) => plic.claim().map(Arrived::Line),
             Self::Aplic(aplic) => aplic.claim().map(Arrived::Line),
             Self::Imsic(_) => imsic::claim(),
@@ -136,12 +152,11 @@ impl Controller {
     }
 }
 
-/// The number by which the device tree refers to the interrupts of the hart that we run on.
-fn own_handle() -> Option<u32> {
-    let processors = device_tree::node("/cpus")?;
-    let own =
-        processors.children().find(|node| device_tree::number(*node, "reg") == Some(cpus::boot_hart()))?;
-    own.children().find(|node| node.is_compatible("riscv,cpu-intc"))?.phandle().ok()?
+/// The number by which the device tree refers to the interrupts of a processor.
+fn hart_handle(processor: usize) -> Option<u32> {
+    let (processors, hart) = (device_tree::node("/cpus")?, cpus::hart(processor)?);
+    let node = processors.children().find(|node| device_tree::number(*node, "reg") == Some(hart))?;
+    node.children().find(|node| node.is_compatible("riscv,cpu-intc"))?.phandle().ok()?
 }
 
 /// Which of a controller's outputs, counted from 0, is the external interrupt of our hart in supervisor mode.

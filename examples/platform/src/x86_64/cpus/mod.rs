@@ -12,9 +12,10 @@ use core::time::Duration;
 
 use spin::Mutex;
 
-use super::interrupts::local_apic;
+use super::interrupts::{self, local_apic};
 use super::{descriptors, memory, topology};
 use crate::clock;
+use crate::interrupts::wait_until_up;
 
 const STACK_BYTES: usize = 128 << 10;
 
@@ -45,8 +46,21 @@ pub fn count() -> usize {
     others().count() + 1
 }
 
-/// Starts another processor, which runs `entry(index)` on a stack of its own and, when that returns, halts for good. Interrupts stay with the boot processor, which
-/// is also the one to call this.
+/// The number of the processor that runs this.
+pub fn current() -> usize {
+    let own = local_apic::own_number();
+    others().position(|number| number == own).map_or(0, |other| other + 1)
+}
+
+/// The number of a processor's local APIC.
+pub(super) fn apic_number(processor: usize) -> Option<u8> {
+    match processor.checked_sub(1) {
+        None => Some(local_apic::boot_processor()),
+        Some(other) => others().nth(other),
+    }
+}
+
+/// Starts another processor, which runs `entry(index)` on a stack of its own and, when that returns, halts for good. To be called by the boot processor.
 ///
 /// # Errors
 /// There is no such processor, it was started before, or it does not come up.
@@ -55,8 +69,7 @@ pub fn start(index: usize, entry: fn(usize)) -> Result<(), &'static str> {
     if started.contains(&index) {
         return Err("the processor was started before");
     }
-    let number =
-        index.checked_sub(1).and_then(|other| others().nth(other)).ok_or("there is no such processor")?;
+    let number = apic_number(index).filter(|_| index > 0).ok_or("there is no such processor")?;
     let stack_top = memory::new_stack(STACK_BYTES).ok_or("there is no memory for a stack")?;
     let page = trampoline::prepare(stack_top).ok_or("there is no memory below 1 MiB to start from")?;
     *TASK.lock() = Some(Task { index, entry, own: Box::new(descriptors::Own::new()) });
@@ -75,7 +88,7 @@ pub fn start(index: usize, entry: fn(usize)) -> Result<(), &'static str> {
         return Err("the processor does not come up");
     }
     started.push(index);
-    Ok(())
+    wait_until_up(index)
 }
 
 /// Looks again and again, for so long.
@@ -95,6 +108,7 @@ extern "C" fn processor_main(_: usize) -> ! {
     let task = TASK.lock().take();
     if let Some(Task { index, entry, own }) = task {
         descriptors::load(Box::leak(own));
+        interrupts::init_other();
         entry(index);
     }
     loop {

@@ -8,7 +8,8 @@ use core::arch::global_asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::local_apic;
-use crate::interrupts::{SOURCES_MAX, arrived};
+use crate::interrupts::{PROCESSORS_MAX, SOURCES_MAX, arrived, woken};
+use crate::machine::cpus;
 
 /// The vector of source 0; the others follow.
 pub(super) const FIRST_SOURCE: u8 = 0x40;
@@ -89,20 +90,23 @@ pub(in super::super) fn entry_point(vector: u8) -> Option<u64> {
     }
 }
 
-/// Interrupts that were handled, but for the timer's.
-static HANDLED: AtomicU64 = AtomicU64::new(0);
+/// Interrupts that each processor has handled, but for its timer's.
+static HANDLED: [AtomicU64; PROCESSORS_MAX] = [const { AtomicU64::new(0) }; PROCESSORS_MAX];
 
-/// How many interrupts were handled so far; the timer's do not count.
+/// How many interrupts this processor has handled so far; its timer's do not count.
 pub(super) fn handled() -> u64 {
-    HANDLED.load(Ordering::Relaxed)
+    HANDLED.get(cpus::current()).map_or(0, |handled| handled.load(Ordering::Relaxed))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn interrupt(vector: u8) {
+    woken();
     if vector != TIMER {
         // A line is quiet again after this, so that ending the interrupt does not raise it once more.
         super::sharing(usize::from(vector - FIRST_SOURCE)).for_each(arrived);
-        HANDLED.fetch_add(1, Ordering::Relaxed);
+        if let Some(handled) = HANDLED.get(cpus::current()) {
+            handled.fetch_add(1, Ordering::Relaxed);
+        }
     }
     local_apic::end_of_interrupt();
 }

@@ -60,7 +60,7 @@ pub(super) fn write(register: usize, value: u32) {
     unsafe { pointer(register).write_volatile(value) };
 }
 
-/// Enables the boot processor's: nothing but what is asked for later comes through.
+/// Finds the boot processor's, and enables it.
 pub(super) fn init() {
     let (low, high): (u32, u32);
     // SAFETY: every processor with an APIC has this register, and reading it changes nothing.
@@ -75,13 +75,22 @@ pub(super) fn init() {
     let window = unsafe { MMIO.map_mmio(base, BYTES) };
     assert!(window.is_some(), "no way to map the local APIC");
     BASE.call_once(|| base as usize);
-    BOOT_PROCESSOR.call_once(|| (read(register::ID) >> 24) as u8);
+    BOOT_PROCESSOR.call_once(own_number);
+    enable();
+}
 
+/// Enables this processor's: nothing but what is asked for later comes through.
+pub(super) fn enable() {
     write(register::TASK_PRIORITY, 0);
     for line in [register::TIMER, register::LOCAL_LINE_0, register::ERROR] {
         write(line, MASKED);
     }
     write(register::SPURIOUS_VECTOR, ENABLED | u32::from(SPURIOUS));
+}
+
+/// The number of the processor that runs this.
+pub(in super::super) fn own_number() -> u8 {
+    (read(register::ID) >> 24) as u8
 }
 
 /// The number of the boot processor.

@@ -8,7 +8,7 @@
 //!                                       timer ───────────────┘
 //! ```
 //!
-//! Each source has a vector of its own. All go to the boot processor, which takes them in [`wait`] and nowhere else.
+//! Each source has a vector of its own. Lines go to the boot processor, messages to any. A processor takes what comes to it in [`wait`] and nowhere else.
 
 mod entry;
 mod io_apic;
@@ -24,19 +24,27 @@ use virtio_guest::hal::MsiMessage;
 
 pub(super) use self::entry::entry_point;
 pub(super) use self::io_apic::Pin;
-use super::{ports, topology};
+use super::{cpus, ports, topology};
 use crate::clock;
-use crate::interrupts::{Line, SOURCES_MAX};
+use crate::interrupts::{Line, SOURCES_MAX, halt, set_up};
 
 /// Where messages to local APICs go; the processor's number is in bits 12 to 19.
 const MESSAGE_ADDRESS: u64 = 0xfee0_0000;
 
-/// Finds the interrupt controllers and masks everything.
+/// Finds the interrupt controllers, masks everything, and gets the boot processor ready to wait.
 pub(crate) fn init() {
     mask_legacy_controllers();
     local_apic::init();
     io_apic::init(&topology::get().io_apics);
     timer::init();
+    set_up();
+}
+
+/// Gets another processor ready to wait: the one that runs this.
+pub(super) fn init_other() {
+    local_apic::enable();
+    timer::enable();
+    set_up();
 }
 
 /// The two 8259 controllers, if the machine has them: all they could say comes through the I/O APIC, too.
@@ -55,11 +63,11 @@ fn vector(source: usize) -> Option<u8> {
         .map(|source| entry::FIRST_SOURCE + source)
 }
 
-/// The message which, when a device sends it, is counted for a source.
-pub(crate) fn message(source: usize, _: PciAddress) -> Option<MsiMessage> {
-    let address = MESSAGE_ADDRESS | u64::from(local_apic::boot_processor()) << 12;
+/// The message which, when a device sends it, is an interrupt of a source's at a processor that was started.
+pub(crate) fn message(source: usize, _: PciAddress, processor: usize) -> Option<MsiMessage> {
+    let address = MESSAGE_ADDRESS | u64::from(cpus::apic_number(processor)?) << 12;
     let vector = u32::from(vector(source)?); // fixed delivery, edge-triggered: no more bits
-    // SAFETY: a write there is an interrupt with that vector at the boot processor, which has a gate for it, and nothing else.
+    // SAFETY: a write there is an interrupt with that vector at that processor, which has a gate for it, and nothing else.
     Some(unsafe { MsiMessage::new(address, vector) })
 }
 
@@ -92,7 +100,7 @@ fn sharing(source: usize) -> impl Iterator<Item = usize> {
     core::iter::once(source).filter(move |_| line.is_none()).chain(others)
 }
 
-/// Sleeps until at least one interrupt was handled, or until that moment of the clock. One that arrived before is handled at once.
+/// Has this processor sleep until it has handled an interrupt, or until that moment of the clock. One that arrived before is handled at once.
 pub(crate) fn wait(until: Duration) {
     let before = entry::handled();
     // SAFETY: lets one interrupt through; its handler keeps all registers, and switches interrupts off again.
@@ -104,7 +112,7 @@ pub(crate) fn wait(until: Duration) {
         }
         timer::start(left);
         // SAFETY: as above. Interrupts are let in after the instruction behind `sti`: none comes between it and `hlt`, which any interrupt ends.
-        unsafe { asm!("sti", "hlt", "cli") };
+        halt(|| unsafe { asm!("sti", "hlt", "cli") });
     }
     timer::stop();
 }

@@ -17,7 +17,7 @@ const MEASURED: Duration = Duration::from_millis(10);
 
 static COUNTS_PER_MILLI: Once<u64> = Once::new();
 
-/// Measures it.
+/// Measures it on the boot processor: all processors' count alike.
 pub(super) fn init() {
     write(register::TIMER_DIVIDE, DIVIDE_BY_16);
     write(register::TIMER, MASKED | u32::from(TIMER));
@@ -32,7 +32,13 @@ pub(super) fn init() {
     let per_milli = counted * 1000 / micros;
     assert!(per_milli > 0, "the local APIC's timer does not count");
     COUNTS_PER_MILLI.call_once(|| per_milli);
-    write(register::TIMER, u32::from(TIMER)); // once; not masked any more
+    enable();
+}
+
+/// Prepares this processor's timer.
+pub(super) fn enable() {
+    write(register::TIMER_DIVIDE, DIVIDE_BY_16);
+    write(register::TIMER, u32::from(TIMER)); // once; not masked
 }
 
 /// Starts it anew. It comes early if the time is more than it can count, and may do so by a little anyhow: whoever waits looks at the clock.

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The tables are the service's own; commands change them (`queue.rs`). An event has a source's number here, and so has its interrupt, counted from the first one of this
-//! kind (`lpi.rs`). There is one collection: this processor's.
+//! kind (`lpi.rs`). There is a collection for each processor, which has the processor's number.
 
 mod queue;
 
@@ -23,6 +23,7 @@ use virtio_guest::hal::MsiMessage;
 use super::lpi::{self, CACHED, INNER_SHAREABLE};
 use crate::device_tree;
 use crate::interrupts::SOURCES_MAX;
+use crate::machine::cpus;
 use queue::{Command, Queue};
 
 /// The service's registers, as far as they are used.
@@ -85,8 +86,10 @@ impl Typer {
 pub(super) struct Its {
     queue: Queue,
     typer: Typer,
-    /// How commands name the redistributor.
-    target: u64,
+    /// The redistributors' table of what its interrupts are like.
+    properties: u64,
+    /// Processors that have a collection, and how commands name their redistributors.
+    targets: Vec<(usize, u64)>,
     /// Where its registers are.
     address: u64,
     /// Devices that have a translation table.
@@ -94,8 +97,8 @@ pub(super) struct Its {
 }
 
 impl Its {
-    /// The service that the device tree names, set up to send interrupts to one redistributor, which takes them.
-    pub(super) fn find(redistributor: &UniqueMmioPointer<'_, GicrSgi>) -> Option<Self> {
+    /// The service that the device tree names, ready to send interrupts, but to nobody yet.
+    pub(super) fn find() -> Option<Self> {
         let range = device_tree::registers(device_tree::compatible("arm,gic-v3-its")?)?;
         let registers: NonNull<Gits> = range.map()?.cast();
         // SAFETY: the device tree says that the service's registers are there, which are mapped for good and nobody else's.
@@ -108,16 +111,36 @@ impl Its {
         for mut baser in field!(registers, baser).iter() {
             install_table(&mut baser, typer)?;
         }
-        let mut queue = Queue::install(registers)?;
-        let target = target(typer, redistributor);
-        queue.run(Command::map_collection(target))?;
-        queue.run(Command::invalidate_all())?;
-        queue.run(Command::synchronize(target))?;
-        Some(Self { queue, typer, target, address: range.address, devices: Vec::new() })
+        let queue = Queue::install(registers)?;
+        let (properties, address) = (lpi::properties()?, range.address);
+        Some(Self { queue, typer, properties, targets: Vec::new(), address, devices: Vec::new() })
     }
 
-    /// A message for a source, and the interrupt that it becomes.
-    pub(super) fn message(&mut self, source: usize, requester: u16) -> Option<(IntId, MsiMessage)> {
+    /// Has it send interrupts to a processor, too, whose redistributor this is. `None` if that does not take them.
+    pub(super) fn join(
+        &mut self,
+        processor: usize,
+        redistributor: &mut UniqueMmioPointer<'_, GicrSgi>,
+    ) -> Option<()> {
+        let collection = u16::try_from(processor).ok()?;
+        lpi::enable(redistributor.reborrow(), self.properties)?;
+        let target = target(self.typer, redistributor);
+        self.queue.run(Command::map_collection(collection, target))?;
+        self.queue.run(Command::invalidate_all(collection))?;
+        self.queue.run(Command::synchronize(target))?;
+        self.targets.push((processor, target));
+        Some(())
+    }
+
+    /// A message for a source, to a processor that has joined, and the interrupt that it becomes.
+    pub(super) fn message(
+        &mut self,
+        source: usize,
+        requester: u16,
+        processor: usize,
+    ) -> Option<(IntId, MsiMessage)> {
+        let (_, target) = *self.targets.iter().find(|(joined, _)| *joined == processor)?;
+        let collection = u16::try_from(processor).ok()?;
         let device = device_tree::pci_host()?.message_requester(requester)?;
         if device >> self.typer.device_bits().min(DEVICE_BITS_MAX) != 0 {
             return None;
@@ -130,9 +153,9 @@ impl Its {
             self.devices.push(device);
         }
         let interrupt = IntId::lpi(event);
-        self.queue.run(Command::map_event(device, event, interrupt))?;
+        self.queue.run(Command::map_event(device, event, interrupt, collection))?;
         self.queue.run(Command::invalidate(device, event))?;
-        self.queue.run(Command::synchronize(self.target))?;
+        self.queue.run(Command::synchronize(target))?;
         // SAFETY: writing an event's number there raises its interrupt, if the device has that event, and does nothing else.
         Some((interrupt, unsafe { MsiMessage::new(self.address + TRANSLATER, event) }))
     }
@@ -144,7 +167,7 @@ fn install_table(baser: &mut UniqueMmioPointer<'_, ReadPureWrite<u64>>, typer: T
     let entry_bytes = (was >> 48 & 0x1f) as usize + 1;
     let entries = match was >> 56 & 0x7 {
         OF_DEVICES => 1 << typer.device_bits().min(DEVICE_BITS_MAX),
-        OF_COLLECTIONS => 1,
+        OF_COLLECTIONS => cpus::count(),
         _ => return Some(()),
     };
     let pages = (entry_bytes * entries).div_ceil(PAGE_BYTES);

@@ -19,17 +19,14 @@ const QUEUE_ALIGNMENT: usize = 64 << 10;
 /// How long the service may take for a command.
 const LIMIT: Duration = Duration::from_millis(100);
 
-/// The number of our only collection.
-const COLLECTION: u64 = 0;
-
-/// A command.
+/// A command. A *target* is how commands name a redistributor.
 #[derive(Clone, Copy)]
 pub(super) struct Command([u64; 4]);
 
 impl Command {
     /// `MAPC`: the collection is a redistributor's.
-    pub(super) fn map_collection(target: u64) -> Self {
-        Self([0x09, 0, VALID | target | COLLECTION, 0])
+    pub(super) fn map_collection(collection: u16, target: u64) -> Self {
+        Self([0x09, 0, VALID | target | u64::from(collection), 0])
     }
 
     /// `MAPD`: a device has events, so many bits of them, and a translation table.
@@ -37,10 +34,10 @@ impl Command {
         Self([0x08 | u64::from(device) << 32, u64::from(event_bits - 1), VALID | table, 0])
     }
 
-    /// `MAPTI`: an event of a device becomes an interrupt of the collection.
-    pub(super) fn map_event(device: u32, event: u32, interrupt: IntId) -> Self {
+    /// `MAPTI`: an event of a device becomes an interrupt of a collection.
+    pub(super) fn map_event(device: u32, event: u32, interrupt: IntId, collection: u16) -> Self {
         let event = u64::from(event) | u64::from(interrupt.raw_value()) << 32;
-        Self([0x0a | u64::from(device) << 32, event, COLLECTION, 0])
+        Self([0x0a | u64::from(device) << 32, event, collection.into(), 0])
     }
 
     /// `INV`: the properties of an event's interrupt may have changed.
@@ -48,9 +45,9 @@ impl Command {
         Self([0x0c | u64::from(device) << 32, u64::from(event), 0, 0])
     }
 
-    /// `INVALL`: those of all interrupts of the collection may have.
-    pub(super) fn invalidate_all() -> Self {
-        Self([0x0d, 0, COLLECTION, 0])
+    /// `INVALL`: those of all interrupts of a collection may have.
+    pub(super) fn invalidate_all(collection: u16) -> Self {
+        Self([0x0d, 0, collection.into(), 0])
     }
 
     /// `SYNC`: what was said to a redistributor has arrived there.
