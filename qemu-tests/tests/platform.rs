@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use qemu_tests::{DiskDevice, Image, Machine, Qemu, random_seed};
+use qemu_tests::{Connection, DiskDevice, Image, Machine, Qemu, random_seed};
 
 /// One machine of each kind of processor and interrupt controller.
 const MACHINES: [Machine; 8] = Machine::ALL;
@@ -75,6 +75,53 @@ fn the_clock_never_goes_back() {
 fn a_sleep_ends_when_its_time_is_over() {
     for machine in MACHINES {
         platform_check(machine, "sleep").run_to("platform check: done");
+    }
+}
+
+/// Each processor has a timer of its own, and counts for how long it was halted.
+#[test]
+fn a_sleep_is_idle_time_of_the_processor_that_sleeps() {
+    for machine in MACHINES {
+        let output = platform_check(machine, "idle").processors(3).run_to("platform check: done");
+
+        for processor in 0..3 {
+            assert!(output.contains(&format!("processor {processor} slept")), "{}: {output}", machine.name());
+        }
+    }
+}
+
+/// A disk that is slow enough to be waited for.
+fn slow_disk() -> DiskDevice {
+    DiskDevice { requests_per_second: Some(20), ..DiskDevice::default() }
+}
+
+/// How disks interrupt on a machine, in its usual connection.
+fn ways(machine: Machine) -> &'static [&'static str] {
+    let has_messages = machine.default_connection() == Connection::Pci && machine.lacks_messages().is_none();
+    if has_messages { &["line", "msi-x"] } else { &["line"] }
+}
+
+#[test]
+fn a_handler_runs_while_its_processor_waits_and_says_what_counts() {
+    let image = Image::random(64, random_seed());
+    for machine in MACHINES {
+        for way in ways(machine) {
+            let action = format!("handlers interrupts={way}");
+            platform_check(machine, &action).disk(&image, slow_disk()).run_to("platform check: done");
+        }
+    }
+}
+
+/// Two processors have a disk each, whose messages are for them; the first one waits undisturbed meanwhile.
+#[test]
+fn a_message_ends_the_wait_of_the_processor_that_it_is_for_and_no_other() {
+    let images = [random_seed(), random_seed()].map(|seed| Image::random(64, seed));
+    for machine in MACHINES.into_iter().filter(|machine| ways(*machine).contains(&"msi-x")) {
+        let mut qemu = platform_check(machine, "messages").processors(3);
+        for image in &images {
+            qemu = qemu.disk(image, slow_disk());
+        }
+        qemu.run_to("platform check: done");
     }
 }
 

@@ -152,18 +152,32 @@ impl Device {
         self.address
     }
 
+    /// Its interrupt line, if it has one.
+    pub fn line(&self) -> Option<Line> {
+        self.line
+    }
+
     /// Connects the device's interrupts before it is started: for a driver with one queue. With `wanted` that way and no other, else the best that device and machine have.
     ///
     /// # Errors
     /// The wanted way is not there.
     pub fn connect(&mut self, wanted: Option<Interrupts>) -> Result<Wiring, String> {
+        self.connect_at(wanted, 0)
+    }
+
+    /// The same, for a driver that waits on this processor ([`cpus`](crate::cpus)), which was started: lines are only there for the one that booted.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn connect_at(&mut self, wanted: Option<Interrupts>, processor: usize) -> Result<Wiring, String> {
         let ways: Box<[Interrupts]> = match wanted {
             Some(way) => Box::new([way]),
             None => Box::new([Interrupts::Messages, Interrupts::Line, Interrupts::None]),
         };
         let wired = ways.iter().find_map(|way| {
             let sources = match way {
-                Interrupts::Messages => self.connect_messages(),
+                Interrupts::Messages => self.connect_messages(processor),
+                Interrupts::Line if processor != 0 => None,
                 Interrupts::Line => self.connect_line().map(|source| alloc::vec![source]),
                 Interrupts::None => Some(Vec::new()),
             }?;
@@ -176,11 +190,11 @@ impl Device {
     }
 
     /// A message for the configuration and one for the queue, or one for both.
-    fn connect_messages(&mut self) -> Option<Vec<Source>> {
+    fn connect_messages(&mut self, processor: usize) -> Option<Vec<Source>> {
         let address = self.address?;
         let count = usize::from(self.transport.msi_x_entries().min(2));
-        let messages =
-            (0..count).map(|_| Source::message(address)).collect::<Option<Vec<(Source, MsiMessage)>>>()?;
+        let messages = (0..count).map(|_| Source::message_at(address, processor));
+        let messages = messages.collect::<Option<Vec<(Source, MsiMessage)>>>()?;
         let (sources, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
         self.transport.enable_msi_x(&messages).ok()?;
         Some(sources)

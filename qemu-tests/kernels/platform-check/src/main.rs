@@ -1,20 +1,24 @@
 //! A test kernel: what the platform promises when a program goes wrong.
 //!
-//! And that its clock goes on, that it sleeps, and that all processors can be used at once.
+//! And that its clock goes on, that it sleeps, that all processors can be used at once, and that each takes its own interrupts.
 //!
-//! Command line: `do=` and what to do; each but `clock`, `sleep` and `processors` must end in a message and a failure.
+//! Command line: `do=` and what to do; each up to `write-to-constants` must end in a message and a failure. With `handlers` also `interrupts=msi-x|line`.
 
 #![no_std]
 #![no_main]
 
+extern crate alloc;
+
+mod interrupts;
+mod sleep;
+
+use alloc::string::{String, ToString};
 use core::fmt;
 use core::hint::black_box;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 
-use example_platform::interrupts::Sleep;
 use example_platform::{clock, command_line, cpus, println};
-use virtio_guest::hal::Patience;
 
 example_platform::entry!(run);
 
@@ -34,8 +38,9 @@ fn overflow(depth: u64) -> u64 {
     overflow(depth + 1) + frame[1]
 }
 
-fn run() -> Result<(), &'static str> {
-    let action = command_line().strip_prefix("do=").ok_or("no do= on the command line")?;
+fn run() -> Result<(), String> {
+    let mut words = command_line().split_ascii_whitespace();
+    let action = words.find_map(|word| word.strip_prefix("do=")).ok_or("no do= on the command line")?;
     println!("doing {action}");
     match action {
         "panic" => panic!("a panic on purpose"),
@@ -50,12 +55,21 @@ fn run() -> Result<(), &'static str> {
             // SAFETY: as above.
             unsafe { constant.as_ptr().cast_mut().write_volatile(1) };
         }
-        "clock" => return clock_goes_on(),
-        "sleep" => return sleep_ends(),
-        "processors" => return processors_run_at_once(),
-        _ => return Err("an unknown thing to do"),
+        "clock" => return done(clock_goes_on()),
+        "sleep" => return done(sleep::ends()),
+        "idle" => return done(sleep::is_counted()),
+        "processors" => return done(processors_run_at_once()),
+        "handlers" => return done(interrupts::handlers()),
+        "messages" => return done(interrupts::messages()),
+        _ => return Err("an unknown thing to do".into()),
     }
-    Err("it went through")
+    Err("it went through".into())
+}
+
+fn done<E: ToString>(result: Result<(), E>) -> Result<(), String> {
+    result.map_err(|error| error.to_string())?;
+    println!("platform check: done");
+    Ok(())
 }
 
 fn clock_goes_on() -> Result<(), &'static str> {
@@ -68,23 +82,6 @@ fn clock_goes_on() -> Result<(), &'static str> {
         }
         last = now;
     }
-    println!("platform check: done");
-    Ok(())
-}
-
-/// A sleep that nothing interrupts ends when its time is over, and not before.
-fn sleep_ends() -> Result<(), &'static str> {
-    for _ in 0..10 {
-        let (start, mut sleep) = (clock::now(), Sleep::within_millis(20));
-        while sleep.keep_waiting() {}
-        if clock::since(start) < Duration::from_millis(20) {
-            return Err("a sleep was too short");
-        }
-        if clock::since(start) > Duration::from_secs(1) {
-            return Err("a sleep was too long");
-        }
-    }
-    println!("platform check: done");
     Ok(())
 }
 
@@ -117,6 +114,5 @@ fn processors_run_at_once() -> Result<(), &'static str> {
         return Err("a processor was started twice");
     }
     println!("{count} processors met");
-    println!("platform check: done");
     Ok(())
 }
