@@ -1,7 +1,8 @@
 //! Serving the request queues of a disk.
 //!
 //! Spec: §5.2.6 Device Operation. Follows the queue registers: an enabled queue of a live device
-//! gets a ring, a queue that was reset or enabled anew loses it. What the driver did wrong goes
+//! gets a ring, a queue that was reset or enabled anew loses it; a device that suspends itself takes
+//! no more requests, and one that is suspended leaves everything as it is. What the driver did wrong goes
 //! to the device; a broken ring makes the device ask for a reset and is not looked at again.
 
 use super::misbehaviour::Order;
@@ -36,6 +37,9 @@ impl State {
             self.running.resize_with(slot + 1, || None);
         }
         let registers = device.queue(index)?;
+        if device.is_suspended() {
+            return None;
+        }
         if !device.is_live() || !device.is_bus_master() || !registers.enabled {
             self.running[slot] = None;
             return None;
@@ -67,9 +71,13 @@ impl State {
             return 0;
         };
         let mut completed = 0;
-        let outcome = self
-            .take_requests(device, memory, index, features, &mut running)
-            .and_then(|()| self.complete(device, memory, index, features, &mut running, &mut completed));
+        let taken = if device.is_suspending() {
+            Ok(())
+        } else {
+            self.take_requests(device, memory, index, features, &mut running)
+        };
+        let outcome =
+            taken.and_then(|()| self.complete(device, memory, index, features, &mut running, &mut completed));
         if let Err(error) = outcome {
             device.report_driver_error(format!("queue {index}: {error}"));
             device.set_needs_reset();

@@ -4,7 +4,7 @@
 
 use super::{CONFIG, Registers};
 use crate::pci::state::State;
-use crate::pci::status::{DRIVER_OK, feature};
+use crate::pci::status::feature;
 
 /// "There is none", in both halves of a shared memory register.
 const NO_REGION: u64 = u64::MAX;
@@ -115,9 +115,7 @@ impl State {
 
     /// Takes a notification that begins with the queue's index. Spec: §4.2.3.3 Available Buffer Notifications.
     pub(crate) fn notify_by_index(&mut self, value: u32) {
-        if self.status & DRIVER_OK == 0 {
-            self.complain("notification before DRIVER_OK");
-        }
+        self.check_that_notifications_are_due();
         if value > 0xffff && !self.negotiated(feature::NOTIFICATION_DATA) {
             self.complain(format!("notification {value:#x}"));
         }

@@ -132,6 +132,7 @@ impl State {
     /// Complains unless the selected queue may be configured now.
     pub(crate) fn queue_is_open(&mut self) -> bool {
         let (index, status, is_agreed) = (self.queue_select, self.status, self.negotiation_is_over());
+        let suspended = self.suspension_was_asked_for();
         let Some(queue) = self.selected() else {
             self.complain(format!("queue {index} configured, which does not exist"));
             return false;
@@ -140,6 +141,8 @@ impl State {
             "after it was enabled"
         } else if !is_agreed {
             "before FEATURES_OK"
+        } else if suspended {
+            "after SUSPEND"
         } else if status & DRIVER_OK != 0 && !queue.was_reset {
             "after DRIVER_OK"
         } else {
@@ -240,9 +243,7 @@ impl State {
         if width != if with_data { 4 } else { 2 } {
             self.complain(format!("notification of {width} bytes"));
         }
-        if self.status & DRIVER_OK == 0 {
-            self.complain("notification before DRIVER_OK");
-        }
+        self.check_that_notifications_are_due();
         let identifier = value & 0xffff;
         let forced_off = self.lies.notify_off;
         let found = self.queues.iter_mut().enumerate().find(|(index, queue)| {

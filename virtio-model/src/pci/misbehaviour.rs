@@ -23,6 +23,14 @@ pub struct Misbehaviour {
     pub reset: Completion,
     /// How long a queue reset takes.
     pub queue_reset: Completion,
+    /// How long the device takes to suspend itself; looked at whenever the status is read, so that a test can say when its work is done.
+    pub suspend: Completion,
+    /// How long the device takes to resume.
+    pub resume: Completion,
+    /// Asked to suspend itself, or to resume, the device sets `NEEDS_RESET` instead, after that time.
+    pub fails_suspension: bool,
+    /// What the status reads, whatever it is.
+    pub status_read: Option<u8>,
     /// `FEATURES_OK` does not stick, whatever the driver chose.
     pub drops_features_ok: bool,
     /// The features offered once `FEATURES_OK` is set.

@@ -25,6 +25,7 @@ pub(crate) mod queue;
 pub mod sr_iov;
 pub(crate) mod state;
 pub(crate) mod status;
+pub(crate) mod suspend;
 #[cfg(test)]
 mod tests;
 
@@ -36,7 +37,7 @@ pub use capability::{Capability, MSI_X, STANDARD_BAR, VENDOR_SPECIFIC, cfg_type}
 pub use misbehaviour::{Completion, Misbehaviour};
 pub use queue::QueueRegisters;
 pub use sr_iov::SrIovDevice;
-pub use status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FAILED, FEATURES_OK, NEEDS_RESET};
+pub use status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FAILED, FEATURES_OK, NEEDS_RESET, SUSPEND};
 
 use crate::error::ModelError;
 use crate::memory::AddressSpace;
@@ -161,10 +162,20 @@ impl PciDevice {
         self.lock().status
     }
 
-    /// Whether the device works: `DRIVER_OK` is set, it needs no reset and was not removed.
+    /// Whether the device works: `DRIVER_OK` is set, it is not suspended, needs no reset and was not removed.
     pub fn is_live(&self) -> bool {
         let state = self.lock();
-        state.status & (DRIVER_OK | NEEDS_RESET) == DRIVER_OK && !state.lies.all_ones
+        state.status & (DRIVER_OK | NEEDS_RESET) == DRIVER_OK && !state.is_suspended() && !state.lies.all_ones
+    }
+
+    /// Whether the device was asked to suspend itself, and is about to: it takes no more buffers, and finishes those that it has.
+    pub fn is_suspending(&self) -> bool {
+        self.lock().is_suspending()
+    }
+
+    /// Whether the device is suspended: it does not look at its queues, and keeps what it has.
+    pub fn is_suspended(&self) -> bool {
+        self.lock().is_suspended()
     }
 
     /// How many resets were completed.

@@ -8,6 +8,7 @@ use super::misbehaviour::Misbehaviour;
 use super::msi_x::MsiX;
 use super::queue::{NO_VECTOR, QueueRegisters};
 use super::status::Reset;
+use super::suspend::Suspension;
 use crate::mmio::Registers;
 
 /// The device behind the lock.
@@ -33,6 +34,9 @@ pub(crate) struct State {
     pub(crate) statuses_written: Vec<u8>,
     pub(crate) reset: Reset,
     pub(crate) resets: usize,
+    pub(crate) suspension: Suspension,
+    /// Whether the configuration changed while the device was suspended, and nobody was told.
+    pub(crate) config_change_is_untold: bool,
     pub(crate) queue_select: u16,
     pub(crate) queues: Vec<QueueRegisters>,
     pub(crate) device_config: Vec<u8>,
@@ -76,6 +80,8 @@ impl State {
             statuses_written: Vec::new(),
             reset: Reset::NeverAsked,
             resets: 0,
+            suspension: Suspension::Off,
+            config_change_is_untold: false,
             queue_select: 0,
             queues: Vec::new(),
             device_config: Vec::new(),
@@ -128,6 +134,10 @@ impl State {
     pub(crate) fn device_config_write(&mut self, within: u64, width: u8, value: u32) {
         if !self.negotiation_is_over() {
             self.complain("device configuration written before FEATURES_OK");
+        }
+        if self.suspension_was_asked_for() {
+            self.complain("device configuration written after SUSPEND");
+            return;
         }
         self.config_writes.push((within, width, value));
         if let Some(bytes) = self.device_config_bytes(within, width) {

@@ -5,6 +5,7 @@
 
 use super::misbehaviour::Completion;
 use super::state::State;
+use super::suspend::Suspension;
 
 /// The driver noticed the device.
 pub const ACKNOWLEDGE: u8 = 1;
@@ -14,6 +15,8 @@ pub const DRIVER: u8 = 2;
 pub const DRIVER_OK: u8 = 4;
 /// Feature negotiation is complete.
 pub const FEATURES_OK: u8 = 8;
+/// The driver asks for a suspension, or the device is suspended.
+pub const SUSPEND: u8 = 16;
 /// The device cannot go on.
 pub const NEEDS_RESET: u8 = 64;
 /// The driver gave up.
@@ -30,6 +33,7 @@ pub(crate) mod feature {
     pub(crate) const NOTIF_CONFIG_DATA: u32 = 39;
     pub(crate) const RING_RESET: u32 = 40;
     pub(crate) const ADMIN_VQ: u32 = 41;
+    pub(crate) const SUSPEND: u32 = 43;
 }
 
 /// How far a reset is.
@@ -71,7 +75,8 @@ impl State {
             Reset::Unseen => self.reset = Reset::Done,
             Reset::Pending(None) | Reset::NeverAsked | Reset::Done => {}
         }
-        self.status
+        self.suspension_is_read();
+        self.lies.status_read.unwrap_or(self.status)
     }
 
     pub(crate) fn write_status(&mut self, value: u8) {
@@ -82,12 +87,13 @@ impl State {
         }
         self.check_status(value);
         let mut status = value & (ACKNOWLEDGE | DRIVER | DRIVER_OK | FEATURES_OK | FAILED);
-        status |= self.status & NEEDS_RESET;
+        status |= self.status & (NEEDS_RESET | SUSPEND);
         let asks_features_ok = value & !self.status & FEATURES_OK != 0;
         if asks_features_ok && !self.features_are_fine() {
             status &= !FEATURES_OK;
         }
-        self.status = status;
+        let before = std::mem::replace(&mut self.status, status);
+        self.suspension_is_written(before, value);
     }
 
     /// Sets `NEEDS_RESET`; a driver that is ready hears of it.
@@ -109,6 +115,10 @@ impl State {
     }
 
     pub(crate) fn raise_config(&mut self) {
+        if self.is_suspended() {
+            self.config_change_is_untold = true;
+            return;
+        }
         self.isr |= 2;
         self.config_interrupts += 1;
         if self.msi_x_is_on() {
@@ -141,6 +151,8 @@ impl State {
         self.config_vector = super::queue::NO_VECTOR;
         self.isr = 0;
         self.resets += 1;
+        self.suspension = Suspension::Off;
+        self.config_change_is_untold = false;
         self.interface_in_use = None;
         self.forget_unread_vectors();
         for queue in &mut self.queues {
@@ -191,7 +203,10 @@ impl State {
         if added & DRIVER_OK != 0 && !self.config_space.is_bus_master() {
             self.complain("DRIVER_OK set while the function is not a bus master");
         }
-        let unknown = added & !(ACKNOWLEDGE | DRIVER | DRIVER_OK | FEATURES_OK | FAILED);
+        if added & SUSPEND != 0 && !self.may_be_suspended() {
+            self.complain("SUSPEND set without the feature, or before DRIVER_OK");
+        }
+        let unknown = added & !(ACKNOWLEDGE | DRIVER | DRIVER_OK | FEATURES_OK | SUSPEND | FAILED);
         if unknown != 0 {
             self.complain(format!("status bits {unknown:#x} are not the driver's to set"));
         }

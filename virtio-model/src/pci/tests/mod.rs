@@ -4,6 +4,7 @@
 
 mod interrupts;
 mod legacy;
+mod suspend;
 
 use super::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET};
 use super::{Bar, Builder, Capability, Completion, PciDevice, STANDARD_BAR};
