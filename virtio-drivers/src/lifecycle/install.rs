@@ -137,7 +137,10 @@ pub(super) fn install<'s, T: Transport, H: Hal, P: Payload>(
         return Err(InstallFailed { error: InstallError::VectorRefused { index }, storage });
     }
     match rung.transport.set_up_queue(index, &setup) {
-        Ok(doorbell) => Ok(prepared.install(rung.session, index, doorbell)),
+        Ok(doorbell) => {
+            rung.queue_is_in_use();
+            Ok(prepared.install(rung.session, index, doorbell))
+        }
         Err(error) => {
             let error = InstallError::Queue { index, error };
             Err(InstallFailed { error, storage: prepared.into_slots() })

@@ -41,6 +41,8 @@ pub(super) struct Rung<T> {
     pub(super) session: Session,
     pub(super) drop_attempts: Attempts,
     pub(super) routing: VectorRouting,
+    /// Queues that the device was told of and that are neither parked nor reset.
+    queues_in_use: usize,
     /// The steps taken so far: ours to know, whatever the device makes of its register. None once a reset was asked for.
     taken: Status,
 }
@@ -57,9 +59,29 @@ impl<T: Transport> Rung<T> {
         self.transport.set_status(self.taken | of_the_device);
     }
 
-    /// Forgets a step that the device did not let the driver take: it is not to be told of it again.
-    pub(super) fn was_refused(&mut self, bit: Status) {
+    /// Forgets a step that the device did not let the driver take, or that it has undone: it is not to be told of it again.
+    pub(super) fn forget(&mut self, bit: Status) {
         self.taken.remove(bit);
+    }
+
+    /// Whether the driver took a step, and the device has not undone it.
+    pub(super) fn has_taken(&self, bit: Status) -> bool {
+        self.taken.contains(bit)
+    }
+
+    /// A queue may be used from here on: it was installed, or is no longer parked.
+    pub(super) fn queue_is_in_use(&mut self) {
+        self.queues_in_use = self.queues_in_use.saturating_add(1);
+    }
+
+    /// One of them was parked, or reset.
+    pub(super) fn queue_is_aside(&mut self) {
+        self.queues_in_use = self.queues_in_use.saturating_sub(1);
+    }
+
+    /// How many may be used. One that was dropped is not seen to go.
+    pub(super) const fn queues_in_use(&self) -> usize {
+        self.queues_in_use
     }
 
     /// Whether a reset was asked for and not seen to be complete: until it is, the device is told nothing else (§2.4.1).
@@ -149,6 +171,7 @@ impl<T: Transport> Negotiating<T> {
             session: Session::begin().ok_or(ResetError::TooManyBringUps)?,
             drop_attempts: DROP_ATTEMPTS,
             routing: VectorRouting::NoVectors,
+            queues_in_use: 0,
             taken: Status::empty(),
         };
         let mut rung: Armed<T> = scopeguard::guard(rung, Rung::give_up);

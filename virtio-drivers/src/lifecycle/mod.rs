@@ -11,6 +11,7 @@
 //!        │ start            DRIVER_OK
 //!        ▼
 //!   Running                 activate: queues are live; configuration; status
+//!        │                  park, suspend: Suspended, which resumes
 //!        │ reset            status 0 seen: ConfirmedReset
 //!        ▼
 //!   the transport again, and a proof with which queues give their memory and buffers back
@@ -44,9 +45,11 @@ mod install;
 mod interrupts;
 mod ladder;
 mod negotiate;
+mod parking;
 mod queue_reset;
 mod queues;
 mod running;
+mod suspend;
 mod vectors;
 
 pub use condition::Condition;
@@ -60,4 +63,7 @@ pub use negotiate::{NegotiateError, NegotiatedFeatures, OfferedFeatures, Wants};
 pub use queue_reset::{QueueResetError, QueueResetFailed, ReinstallFailed, ResetQueue, Vacancy};
 pub use queues::Installing;
 pub use running::{ResetFailed, Running};
+pub use suspend::{
+    ResumeFailed, SuspendFailed, SuspendNotConfirmed, SuspendRefused, Suspended, Suspending, Unconfirmed,
+};
 pub use vectors::VectorRouting;

@@ -25,7 +25,8 @@ const HANDLED: CommonFeatures = CommonFeatures::VERSION_1
     .union(CommonFeatures::SR_IOV)
     .union(CommonFeatures::NOTIFICATION_DATA)
     .union(CommonFeatures::NOTIF_CONFIG_DATA)
-    .union(CommonFeatures::RING_RESET);
+    .union(CommonFeatures::RING_RESET)
+    .union(CommonFeatures::SUSPEND);
 
 /// The features that a legacy device can have.
 const LEGACY_FEATURES: u128 = 0xffff_ffff;
@@ -194,7 +195,7 @@ impl<T: Transport> Negotiating<T> {
         }
         let status = rung.transport.status();
         if interface == Interface::Modern && !status.contains(Status::FEATURES_OK) {
-            rung.was_refused(Status::FEATURES_OK);
+            rung.forget(Status::FEATURES_OK);
             return Err(NegotiateError::Refused { bits });
         }
         // All ones from a device that is gone say this, too.

@@ -128,7 +128,10 @@ impl<T: Transport, D: Copy> Running<T, D> {
             }
         }
         match queue.reclaim_alone(QueueReset::of(session, index)) {
-            Ok(returned) => Ok(ResetQueue { returned, vacancy: Vacancy { index, session } }),
+            Ok(returned) => {
+                self.rung.queue_is_aside();
+                Ok(ResetQueue { returned, vacancy: Vacancy { index, session } })
+            }
             Err(queue) => Err(QueueResetFailed { error: QueueResetError::OtherDevice, queue }),
         }
     }

@@ -50,7 +50,14 @@ impl<T: Transport, D: Copy> Running<T, D> {
     ///
     /// Spec: §3.1.1, step 8.
     pub fn activate<'s, H: Hal, P: Payload>(&self, queue: InstalledQueue<'s, H, P>) -> Virtqueue<'s, H, P> {
-        let mut queue = queue.activate(self.rung.session);
+        self.give_out(queue.activate(self.rung.session))
+    }
+
+    /// A queue is used from here on, unless the device is in the middle of a reset.
+    pub(super) fn give_out<'s, H: Hal, P: Payload>(
+        &self,
+        mut queue: Virtqueue<'s, H, P>,
+    ) -> Virtqueue<'s, H, P> {
         if self.rung.reset_is_pending() && queue.broken().is_none() {
             queue.retire();
         }

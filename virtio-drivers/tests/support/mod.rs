@@ -11,6 +11,7 @@ mod bench;
 mod disk;
 mod either;
 mod meddler;
+mod sleeper;
 pub mod tasks;
 
 pub use altered::Altered;
@@ -18,6 +19,7 @@ pub use bench::{Bench, DEVICE_TYPE, Device, Queue, RING_SETTINGS, Ring, RingBenc
 pub use disk::{Config, Disk, DiskBench};
 pub use either::{CHAIN, Either, EitherBench, SETTINGS, TagQueue};
 pub use meddler::Meddler;
+pub use sleeper::{Live, Sleeper, read_sector, sectors_read};
 pub use virtio_test_hal::{ConfigSpace, MESSAGE_ADDRESS, Mapper, TestHal, claim, message};
 
 /// The transport of a modelled function.
