@@ -333,15 +333,17 @@ fn a_disk_behind_ports_is_read_and_written() {
     assert_eq!(failed.error, StartError::Queue(InstallError::NoStorage { index: 0, size_max: 16 }));
 }
 
-/// A device that is gone answers all ones: every call ends with an error, and the way down ends, too.
+/// A device that is gone answers all ones, or zeros: every call ends with an error, and the way down ends, too.
 #[test]
 fn a_legacy_device_that_is_removed_is_given_up() {
-    for after in 0..if cfg!(miri) { 12 } else { 60 } {
+    for (after, zeros) in
+        (0..if cfg!(miri) { 6 } else { 60 }).flat_map(|after| [(after, false), (after, true)])
+    {
         let disk = Disk::with_sectors(8);
         let device = disk.builder().device_id(0x1001).legacy().build();
         let transport = try_open(&device).unwrap();
         let mut storage = Storage::<16>::new();
-        device.misbehave(|lies| lies.removed_after = Some(after));
+        device.misbehave(|lies| (lies.removed_after, lies.gone_bars_read_zero) = (Some(after), zeros));
 
         let settings = Settings { drop_attempts: PATIENCE, ..Settings::default() };
         let wants = Wants::features(BlockFeatures::all());

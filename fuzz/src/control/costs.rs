@@ -16,17 +16,19 @@ const VERB: usize = 14;
 const CONFIG_ATTEMPTS: usize = 16;
 const GENERATIONS: usize = 2;
 
+/// Reading the status; where it reads 0 over PCI, also whether the function is still there.
+pub(crate) const STATUS: usize = 2;
 /// Asking for a reset, and looking whether it is done.
-const RESET: usize = 1 + PATIENCE.0 as usize;
+const RESET: usize = 1 + STATUS * PATIENCE.0 as usize;
 /// A step on the way up, or FAILED: the status is read, for the bit in it that is the device's, and written.
-pub(crate) const STEP: usize = 2;
+pub(crate) const STEP: usize = STATUS + 1;
 /// A reset when dropped, with FAILED before it.
-const DROP_RESET: usize = STEP + 1 + DROP_PATIENCE.0 as usize;
+const DROP_RESET: usize = STEP + 1 + STATUS * DROP_PATIENCE.0 as usize;
 
 /// A reset, ACKNOWLEDGE, DRIVER, the offered features.
 pub(crate) const BEGIN: usize = RESET + 2 * STEP + VERB;
 /// The accepted features, FEATURES_OK, the status; or the way down.
-pub(crate) const NEGOTIATE: usize = VERB + STEP + 1 + DROP_RESET;
+pub(crate) const NEGOTIATE: usize = VERB + STEP + STATUS + DROP_RESET;
 /// Any end: a reset, and the one of the drop.
 pub(crate) const END: usize = RESET + DROP_RESET;
 /// A word of the interrupt status, and its acknowledgement.
@@ -45,8 +47,8 @@ pub(crate) const fn route(queues: usize) -> usize {
 /// A queue's limits (3 at most), vector (4), and place.
 pub(crate) const INSTALL: usize = 3 + 4 + VERB;
 
-/// Asking for the reset of a queue (2), and looking whether it is done (3 each).
-pub(crate) const RESET_QUEUE: usize = 2 + 3 * PATIENCE.0 as usize;
+/// Asking for the reset of a queue (2), and looking whether it is done (3 each, and whether the function is still there).
+pub(crate) const RESET_QUEUE: usize = 2 + 4 * PATIENCE.0 as usize;
 
 /// A disk comes up, or down again: four fields are read, limits of the queue are asked for before it is installed, one queue has a vector.
 pub(crate) const START_DISK: usize =
@@ -55,5 +57,5 @@ pub(crate) const START_DISK: usize =
 /// So many requests of a disk, beside as many as its storage has room for that were left behind: a notification for each look at the ring, and the status
 /// when patience is over. It looks for each chain that comes back, once more for each after asking for a notification, and while there is patience.
 pub(crate) const fn requests(count: usize, slots: usize) -> usize {
-    2 * (count + slots) + 2 * PATIENCE.0 as usize + 2 + 2
+    2 * (count + slots) + 2 * PATIENCE.0 as usize + 2 + 2 * STATUS
 }

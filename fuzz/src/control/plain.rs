@@ -11,7 +11,8 @@ use virtio_guest::wire::features::CommonFeatures;
 use virtio_guest::wire::field::Field;
 
 use super::costs::{
-    ACKNOWLEDGE, BEGIN, DROP_PATIENCE, END, INSTALL, NEGOTIATE, PATIENCE, RESET_QUEUE, STEP, config, route,
+    ACKNOWLEDGE, BEGIN, DROP_PATIENCE, END, INSTALL, NEGOTIATE, PATIENCE, RESET_QUEUE, STATUS, STEP, config,
+    route,
 };
 use super::device::QUEUES;
 use super::memory::WatchedHal;
@@ -86,7 +87,7 @@ fn run<T: Transport>(mut device: Running<T, Features>, mut queues: Vec<Option<Qu
             }
             3 => {
                 let _ = within(ACKNOWLEDGE, || device.acknowledge_interrupt());
-                let _ = within(2, || (device.needs_reset(), device.is_removed()));
+                let _ = within(2 * STATUS, || (device.needs_reset(), device.is_removed()));
             }
             4 => {
                 if let Some(line) = within(3, || device.use_interrupt_line()) {

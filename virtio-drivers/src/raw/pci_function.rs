@@ -38,8 +38,8 @@ impl<A: ConfigRegionAccess> PciFunction<A> {
     /// Claims a function for a driver.
     ///
     /// # Safety
-    /// - `access` reads and writes the configuration space of the machine that this code runs on, and `address` names a function in it. At offsets from 256 on that it
-    ///   does not reach (the ports 0xcf8 and 0xcfc do not), it reads all ones.
+    /// - `access` reads and writes the configuration space of the machine that this code runs on, and `address` names a function in it. Where no
+    ///   function answers any more it reads all ones, and at offsets from 256 on that it does not reach (the ports 0xcf8 and 0xcfc do not).
     /// - Nobody else drives that function, or writes its configuration space, until the driver is gone.
     /// - The function's BARs, if they have addresses, decode nothing but its own registers.
     /// - Every [`Hal`](crate::hal::Hal) value that the function is driven with speaks for the domain that its memory accesses go through.
@@ -98,6 +98,13 @@ impl<A: ConfigRegionAccess> PciFunction<A> {
     /// The command register.
     pub(crate) fn command(&self) -> u16 {
         (self.read(COMMAND_AND_STATUS) & 0xffff) as u16
+    }
+
+    /// Whether nobody answers for the function any more. Its command register has bits that are always 0, those of virtual functions too, whose ids read all ones.
+    ///
+    /// PCI Local Bus Specification 3.0, §6.1 (all ones without a function), §6.2.2 Device Control.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.command() == u16::MAX
     }
 
     /// Writes the command register.

@@ -43,6 +43,8 @@ pub struct Misbehaviour {
     pub all_ones: bool,
     /// The device is gone after so many further register accesses.
     pub removed_after: Option<u32>,
+    /// Once the device is gone its BARs read zeros, as behind host bridges that give no all ones (QEMU's q35); configuration space reads all ones.
+    pub gone_bars_read_zero: bool,
     /// What `num_queues` reads.
     pub num_queues: Option<u16>,
     /// What `queue_size` reads for every queue.

@@ -81,7 +81,11 @@ impl PciDevice {
     /// Reads `width` bytes (1, 2 or 4) at `offset` of a BAR.
     pub fn bar_read(&self, bar: u8, offset: u64, width: u8) -> u32 {
         let mut state = self.lock();
-        if state.is_removed() { state::all_ones(width) } else { state.bar_read(bar, offset, width, false) }
+        match state.is_removed() {
+            true if state.lies.gone_bars_read_zero => 0,
+            true => state::all_ones(width),
+            false => state.bar_read(bar, offset, width, false),
+        }
     }
 
     /// Writes `width` bytes (1, 2 or 4) at `offset` of a BAR.

@@ -12,6 +12,7 @@ use crate::hal::{AccessWidth, MapMmio, MsiMessage};
 use crate::raw::{CommandRegister, PciFunction, Registers, WindowedFunction};
 use crate::transport::VectorRefused;
 use crate::wire::pci::NO_VECTOR;
+use crate::wire::status::Status;
 
 /// Command register: the function answers port accesses, answers memory accesses, may access memory itself, does not use its interrupt line.
 pub(super) const IO_SPACE: u16 = 1;
@@ -102,6 +103,21 @@ impl<A: ConfigRegionAccess> Endpoint<A> {
             function.set_command(function.command() | BUS_MASTER);
         } else if let Some(window) = self.window {
             window.add_commands(BUS_MASTER);
+        }
+    }
+
+    /// Whether nobody answers for the function any more, as far as that shows elsewhere than in its registers. (Registers in a window are in configuration space, too: all of them read
+    /// all ones then.)
+    pub(super) fn is_gone(&self) -> bool {
+        self.function.as_ref().is_some_and(PciFunction::is_gone)
+    }
+
+    /// What a status register that reads this says. Registers of a function that is gone read all ones on most machines, and 0 behind some host bridges, QEMU's q35 for one: that is
+    /// no device that was reset.
+    pub(super) fn judge(&self, bits: u32) -> Status {
+        match Status::from_bits_retain((bits & 0xff) as u8) {
+            status if status.is_empty() && self.is_gone() => Status::REMOVED,
+            status => status,
         }
     }
 

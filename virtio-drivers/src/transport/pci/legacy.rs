@@ -113,8 +113,8 @@ impl<A: ConfigRegionAccess> fmt::Debug for LegacyPciTransport<A> {
 
 #[expect(unsafe_code, reason = "the promise of the trait")]
 // SAFETY: claiming the function made the device behind it ours alone, and the ports are its own, since its BARs decode nothing else. A legacy device resets itself while its
-// status is written (§4.1.4.10), and reads 0 then; a removed one reads all ones. There is no reset of single queues. A queue's page is written to these registers only, and
-// after the last check.
+// status is written (§4.1.4.10), and reads 0 then; a removed one reads all ones, or 0 where configuration space, which is asked then, has all ones. There is no reset of single
+// queues. A queue's page is written to these registers only, and after the last check.
 unsafe impl<A: ConfigRegionAccess> Transport for LegacyPciTransport<A> {
     fn device_type(&self) -> DeviceType {
         self.device_type
@@ -134,8 +134,7 @@ unsafe impl<A: ConfigRegionAccess> Transport for LegacyPciTransport<A> {
     }
 
     fn status(&self) -> Status {
-        let bits = self.registers.read(register::DEVICE_STATUS, AccessWidth::Byte);
-        Status::from_bits_retain((bits & 0xff) as u8)
+        self.endpoint.judge(self.registers.read(register::DEVICE_STATUS, AccessWidth::Byte))
     }
 
     /// The first step that is not a reset follows one, so nothing from before is in the device any more, and it may access memory.

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! [`PciTransport::open`] walks the capabilities once, checks every structure against its BAR, and has the kernel map them. After that configuration
-//! space is used for interrupts and for the right to access memory, and for nothing else. Where BARs cannot be mapped, a [`ConfigWindow`] reaches the same structures through configuration space alone.
+//! space is used for interrupts, for the right to access memory, and to ask whether a function whose status reads 0 is still there: registers of one that was taken out read all
+//! ones, or zeros behind some host bridges. Where BARs cannot be mapped, a [`ConfigWindow`] reaches the same structures through configuration space alone.
 
 pub mod bus;
 mod capability;

@@ -118,8 +118,8 @@ impl<A: ConfigRegionAccess> fmt::Debug for PciTransport<A> {
 
 #[expect(unsafe_code, reason = "the promise of the trait")]
 // SAFETY: claiming the function made the device behind it ours alone, and all windows are its own, since its BARs decode nothing else. Its status register
-// reads 0 after a reset only when the reset is complete (§4.1.4.3.1), and so do reset and enable of a queue; a removed device reads all ones. A queue's addresses are written
-// to these registers only, and after the last check.
+// reads 0 after a reset only when the reset is complete (§4.1.4.3.1), and so do reset and enable of a queue; a removed device reads all ones, or 0 where configuration space,
+// which is asked then, has all ones. A queue's addresses are written to these registers only, and after the last check.
 unsafe impl<A: ConfigRegionAccess> Transport for PciTransport<A> {
     fn device_type(&self) -> DeviceType {
         self.device_type
@@ -151,8 +151,7 @@ unsafe impl<A: ConfigRegionAccess> Transport for PciTransport<A> {
     }
 
     fn status(&self) -> Status {
-        let bits = self.windows.common.read(common::DEVICE_STATUS, AccessWidth::Byte);
-        Status::from_bits_retain((bits & 0xff) as u8)
+        self.endpoint.judge(self.windows.common.read(common::DEVICE_STATUS, AccessWidth::Byte))
     }
 
     /// The first step that is not a reset follows one, so nothing from before is in the device any more, and it may access memory.
@@ -214,7 +213,8 @@ unsafe impl<A: ConfigRegionAccess> Transport for PciTransport<A> {
 
     fn queue_reset_is_done(&mut self, index: u16) -> bool {
         self.write_word(common::QUEUE_SELECT, index);
-        self.read_word(common::QUEUE_RESET) == 0 && self.read_word(common::QUEUE_ENABLE) == 0
+        let is_done = self.read_word(common::QUEUE_RESET) == 0 && self.read_word(common::QUEUE_ENABLE) == 0;
+        is_done && !self.endpoint.is_gone()
     }
 
     /// With vectors the status is not used, and not to be read (§4.1.4.5.2).

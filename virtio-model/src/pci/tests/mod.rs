@@ -321,6 +321,16 @@ fn a_removed_device_reads_all_ones() {
 }
 
 #[test]
+fn a_removed_device_reads_zeros_where_its_bridge_gives_them() {
+    let device = decoding(builder());
+    device.misbehave(|lies| (lies.all_ones, lies.gone_bars_read_zero) = (true, true));
+
+    assert_eq!((read(&device, STATUS, 1), read(&device, 0, 4)), (0, 0));
+    assert_eq!(device.config_read(4), u32::MAX);
+    device.assert_driver_was_correct();
+}
+
+#[test]
 fn the_other_lies_are_told() {
     let device = decoding(builder());
     device.misbehave(|lies| {
