@@ -32,10 +32,14 @@ pub struct DiskDevice {
     pub behind_bridge: bool,
     /// It is on this bus.
     pub bus: Option<&'static str>,
+    /// What QMP calls it.
+    pub id: Option<&'static str>,
     /// The drive fails when it is to be flushed.
     pub flush_fails: bool,
     /// The drive is slow: it does so many requests in a second, once it did a few at once.
     pub requests_per_second: Option<u32>,
+    /// Requests for sectors beside each other may be done as one.
+    pub request_merging: bool,
     /// Entries of its MSI-X table (PCI only).
     pub vectors: Option<u16>,
     /// Descriptors of each queue.
@@ -61,8 +65,10 @@ impl Default for DiskDevice {
             iommu_platform: false,
             behind_bridge: false,
             bus: None,
+            id: None,
             flush_fails: false,
             requests_per_second: None,
+            request_merging: true,
             queue_size: None,
             ioeventfd: true,
             read_only: false,
@@ -92,11 +98,14 @@ impl DiskDevice {
             on_off(self.in_order),
             on_off(self.iommu_platform)
         );
-        if self.in_order {
+        if self.in_order || !self.request_merging {
             properties += ",request-merging=off";
         }
         if let Some(bus) = self.bus.or(self.behind_bridge.then_some("bridge")) {
             properties += &format!(",bus={bus}");
+        }
+        if let Some(id) = self.id {
+            properties += &format!(",id={id}");
         }
         if !self.ioeventfd && !self.connection_on(machine).is_mmio() {
             properties += ",ioeventfd=off";

@@ -49,6 +49,18 @@ impl Qmp {
         }
     }
 
+    /// Waits for an event about the device with this id, unless it came already.
+    ///
+    /// # Panics
+    /// If it does not come in time.
+    pub fn wait_for(&mut self, event: &str, device: &str) {
+        let is_it = |seen: &Value| seen["event"] == event && seen["data"]["device"] == device;
+        while !self.events.iter().any(is_it) {
+            let next = self.receive();
+            self.events.push(next);
+        }
+    }
+
     /// Names of the events that came while answers were waited for.
     pub fn events(&self) -> impl Iterator<Item = &str> {
         self.events.iter().filter_map(|event| event["event"].as_str())

@@ -86,6 +86,23 @@ impl Running {
         }
     }
 
+    /// Follows the guest until it prints a line that starts like this.
+    ///
+    /// # Panics
+    /// With QEMU's command line and the guest's output, if it ends before, or takes too long.
+    pub fn wait_for(&mut self, line: &str) {
+        loop {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            let Ok(printed) = self.lines.recv_timeout(left) else {
+                self.fail(&format!("it did not print {line:?}"));
+            };
+            self.output.push(printed);
+            if self.output.last().is_some_and(|printed| printed.starts_with(line)) {
+                return;
+            }
+        }
+    }
+
     /// Follows the guest to its end, and checks how it ended and that it printed a line that starts like `line`.
     ///
     /// # Panics

@@ -41,6 +41,7 @@ mod device_tree;
 pub mod devices;
 mod dma;
 mod heap;
+pub mod hot_plug;
 pub mod interrupts;
 pub mod pci;
 mod time;
