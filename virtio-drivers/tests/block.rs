@@ -9,7 +9,7 @@ mod support;
 use support::DiskBench;
 use virtio_guest::device::block::{RequestError, Sector, Storage};
 use virtio_guest::hal::Attempts;
-use virtio_guest::lifecycle::ResetError;
+use virtio_guest::lifecycle::{ConfigError, ResetError};
 use virtio_guest::ring::Broken;
 use virtio_model::block::{DiskMisbehaviour, Order, WrittenLen};
 
@@ -291,7 +291,8 @@ fn a_device_that_is_gone_ends_every_call_with_an_error() {
 
     assert_eq!(disk.read_blocking(Sector(0), &mut [0; 512], bench.working(3)), Err(RequestError::Removed));
     assert_eq!(disk.flush_blocking(bench.working(3)), Err(RequestError::Removed));
-    assert!(disk.refresh_capacity_sectors().is_ok(), "all ones is a number like any other");
+    assert_eq!(disk.refresh_capacity_sectors(), Err(ConfigError::Removed), "all ones is no capacity");
+    assert_eq!(disk.capacity_sectors(), 64);
     assert_eq!(disk.close(Attempts(3)).unwrap_err().error, ResetError::Removed);
     assert_eq!(bench.hal.dma_regions(), regions, "nothing is freed without a confirmed reset");
 }

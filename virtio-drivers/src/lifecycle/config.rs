@@ -7,6 +7,7 @@ use core::cell::Cell;
 use crate::hal::AccessWidth;
 use crate::transport::Transport;
 use crate::wire::field::{Field, FieldValue};
+use crate::wire::status::Status;
 
 /// How often a read is tried while the configuration keeps changing.
 const ATTEMPTS: usize = 16;
@@ -37,6 +38,9 @@ pub enum ConfigError {
     /// The configuration changed during every attempt to read it.
     #[error("the configuration does not stop changing")]
     Unstable,
+    /// The device is gone: what its registers read means nothing.
+    #[error("the device is gone")]
+    Removed,
 }
 
 /// The configuration space of a device.
@@ -80,7 +84,9 @@ impl<'d, T: Transport> Config<'d, T> {
                 None => last.replace(seen.get()) == Some(seen.get()),
             };
             if is_whole {
-                return Ok(value);
+                // Registers of a device that is gone read anything at all, again and again.
+                let is_there = self.transport.status() != Status::REMOVED;
+                return is_there.then_some(value).ok_or(ConfigError::Removed);
             }
         }
         Err(ConfigError::Unstable)
