@@ -48,6 +48,6 @@ pub use queue::{IdleQueue, Reclaimed, RequestQueue};
 pub use report::{ActivePaths, DeviceId};
 pub use request::{RequestError, Sector};
 pub use shape::Shape;
-pub use shared::{QueueInUse, Requests, Shared, Transfer, Waiters, WaitersRef};
+pub use shared::{Drain, QueueInUse, Requests, Run, Shared, Transfer, Waiters, WaitersRef};
 pub use slots::{Slots, Storage};
 pub use start::{HANDLED, StartError, StartFailed, Starting};

@@ -7,22 +7,44 @@
 //! - the leader was woken and has not come yet: it will look.
 //!
 //! A look that found something asks for no interrupt: it wakes the leader, who looks once more after all who were woken had their turn, and asks for one if there is nothing. So under load there
-//! are few interrupts, and none is asked for in vain. A leader that is done, or dropped, leaves the lead to another, on whose behalf the interrupt is asked for.
+//! are few interrupts, and none is asked for in vain. A leader that is done, or dropped, leaves the lead to another, on whose behalf the interrupt is asked for. Who is polled again for nothing
+//! takes the lead: the leader's task may be busy with something else. A future that is neither polled nor dropped can still keep others waiting; who has such tasks spawns a runner, which leads always.
 
+use core::mem;
 use core::task::Waker;
 
-use super::requests::{Place, Requests};
+use super::requests::{Place, Requests, Seat};
 use crate::device::tasks::Later;
 use crate::hal::Hal;
 use crate::raw::Payload;
 use crate::ring::Rearmed;
+
+/// Who is polled, and goes on waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Polled {
+    /// Nobody: its request is over, or this is no task's poll.
+    Nobody,
+    /// Somebody who has begun to wait.
+    First(Place),
+    /// Somebody who waited before, and was woken for nothing.
+    Again(Place),
+}
+
+impl Polled {
+    const fn place(self) -> Option<Place> {
+        match self {
+            Self::Nobody => None,
+            Self::First(place) | Self::Again(place) => Some(place),
+        }
+    }
+}
 
 impl<H: Hal, P: Payload> Requests<'_, H, P> {
     fn waker_at(&self, place: Place) -> Option<&Waker> {
         match place {
             Place::Entry(index) => self.entries.waker(index),
             Place::Room(number) => self.room.waker(number),
-            Place::Drain => self.drainer.as_ref(),
+            Place::Seat(seat) => self.seats.get(seat as usize)?.as_ref(),
         }
     }
 
@@ -34,18 +56,26 @@ impl<H: Hal, P: Payload> Requests<'_, H, P> {
         }
     }
 
-    /// Sees to it that somebody looks again, as long as somebody waits: an interrupt was asked for and wakes the leader, or the leader was woken already. `me` is who is polled, and goes on
-    /// waiting; `found` says whether the look before this found something.
-    pub(super) fn settle(&mut self, me: Option<Place>, found: bool, later: &mut Later<P>) {
-        let has_leader = self.leader.is_some_and(|place| self.waker_at(place).is_some());
-        let takes_lead = if has_leader {
+    /// Whether who is polled becomes the leader, or is it anyhow.
+    fn takes_lead(&self, polled: Polled) -> bool {
+        let Some(leader) = self.leader.filter(|place| self.waker_at(*place).is_some()) else { return true };
+        match polled {
+            Polled::Nobody => false,
             // Its waker may be another one than before, or have been used up by the interrupt.
-            me == self.leader
-        } else {
-            true
-        };
+            _ if polled.place() == Some(leader) => true,
+            _ if polled.place() == Some(Place::Seat(Seat::Runner)) => true,
+            Polled::First(_) => false,
+            // Perhaps the leader was woken, and its task looks after something else. But a runner comes.
+            Polled::Again(_) => leader != Place::Seat(Seat::Runner),
+        }
+    }
+
+    /// Sees to it that somebody looks again, as long as somebody waits: an interrupt was asked for and wakes the leader, or the leader was woken already. `found` says whether the look
+    /// before this found something.
+    pub(super) fn settle(&mut self, polled: Polled, found: bool, later: &mut Later<P>) {
+        let takes_lead = self.takes_lead(polled);
         if takes_lead {
-            let leader = me.or_else(|| self.next_leader());
+            let leader = polled.place().or_else(|| self.next_leader());
             if leader.is_some() || self.leader.is_some() {
                 self.lead(leader, later);
             }
@@ -66,9 +96,15 @@ impl<H: Hal, P: Payload> Requests<'_, H, P> {
     /// Somebody who waits.
     fn next_leader(&self) -> Option<Place> {
         let from = if let Some(Place::Entry(index)) = self.leader { index } else { 0 };
-        let entry = self.entries.waiting(from).map(|(index, _)| Place::Entry(index));
+        let seat = |seat| Some(Place::Seat(seat)).filter(|place| self.waker_at(*place).is_some());
+        let entry = || self.entries.waiting(from).map(|(index, _)| Place::Entry(index));
         let guest = || self.room.first().map(|(number, _)| Place::Room(number));
-        entry.or_else(guest).or_else(|| self.drainer.is_some().then_some(Place::Drain))
+        seat(Seat::Runner).or_else(entry).or_else(guest).or_else(|| seat(Seat::Drainer))
+    }
+
+    /// Somebody waits on a seat, with this waker, or leaves it. The one from before comes back.
+    pub(super) fn sit(&mut self, seat: Seat, waker: Option<Waker>) -> Option<Waker> {
+        mem::replace(self.seats.get_mut(seat as usize)?, waker)
     }
 
     /// Takes the wakers of everybody, as many as there is room for; says whether there were any.
@@ -76,7 +112,7 @@ impl<H: Hal, P: Payload> Requests<'_, H, P> {
         let mut any = false;
         while later.room() > 0 {
             let waker = self.entries.take_waker().or_else(|| self.room.take_waker());
-            let Some(waker) = waker.or_else(|| self.drainer.take()) else {
+            let Some(waker) = waker.or_else(|| self.seats.iter_mut().find_map(Option::take)) else {
                 self.alarm = false;
                 break;
             };

@@ -37,12 +37,15 @@ mod future;
 mod leader;
 mod recovery;
 mod requests;
+mod seated;
 mod waiters;
 
 pub use future::Transfer;
 pub use requests::{QueueInUse, Requests};
+pub use seated::{Drain, Run};
 pub use waiters::{Waiters, WaitersRef};
 
+use self::leader::Polled;
 use super::completion::Failed;
 use super::request::{RequestError, Sector};
 use crate::device::tasks::Later;
@@ -115,7 +118,7 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
             let (found, in_flight) = self.visit(|requests, later| {
                 let found = requests.look(later);
                 requests.call(later);
-                requests.settle(None, found, later);
+                requests.settle(Polled::Nobody, found, later);
                 (found, requests.in_flight())
             });
             if !found || in_flight == 0 {

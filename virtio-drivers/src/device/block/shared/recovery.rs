@@ -12,41 +12,16 @@
 //!     tasks send again                 tasks that waited go on
 //! ```
 
-use core::future::poll_fn;
-use core::task::Poll;
-
 use super::super::queue::RequestQueue;
 use super::super::request::RequestError;
 use super::super::slots::Slots;
 use super::Shared;
-use super::requests::{Place, QueueInUse, Requests};
+use super::leader::Polled;
+use super::requests::{QueueInUse, Requests};
 use crate::hal::{Hal, Lock};
 use crate::raw::{ConfirmedReset, Payload};
 
 impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H, L> {
-    /// Sends nothing more, and waits until nothing is in flight. Requests of tasks wait from now on, until [`resume`](Shared::resume) or [`put_up`](Shared::put_up).
-    ///
-    /// *Cancellation*: requests go on waiting. One call at a time.
-    /// *Wakes*: as for requests.
-    pub async fn drain(&self) {
-        poll_fn(|context| {
-            self.visit(|requests, later| {
-                requests.paused = true;
-                let found = requests.look(later);
-                let is_over = requests.in_flight() == 0 || requests.trouble.is_some();
-                let old = if is_over {
-                    requests.drainer.take()
-                } else {
-                    requests.drainer.replace(context.waker().clone())
-                };
-                later.forget(old);
-                requests.settle((!is_over).then_some(Place::Drain), found, later);
-                if is_over { Poll::Ready(()) } else { Poll::Pending }
-            })
-        })
-        .await;
-    }
-
     /// Lets requests go out again after [`drain`](Shared::drain).
     pub fn resume(&self) {
         self.visit(|requests, _| requests.paused = false);
@@ -105,7 +80,7 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
     fn call_all(&self) {
         while self.visit(|requests, later| {
             let more = requests.call(later);
-            requests.settle(None, false, later);
+            requests.settle(Polled::Nobody, false, later);
             more
         }) {}
     }

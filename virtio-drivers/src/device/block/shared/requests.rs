@@ -19,6 +19,7 @@ use core::task::{Poll, Waker};
 use super::super::completion::{Completion, Failed};
 use super::super::queue::RequestQueue;
 use super::super::request::{RequestError, Sector};
+use super::leader::Polled;
 use super::waiters::{Entries, State, WaitersRef};
 use crate::device::tasks::{Later, Room};
 use crate::hal::Hal;
@@ -32,8 +33,8 @@ pub struct Requests<'s, H: Hal, P: Payload = Tag<()>> {
     pub(super) room: Room<'s>,
     pub(super) signal: Option<&'s QueueSignal>,
     pub(super) leader: Option<Place>,
-    /// Who waits until nothing is in flight.
-    pub(super) drainer: Option<Waker>,
+    /// Who waits for something else than a request.
+    pub(super) seats: [Option<Waker>; 2],
     /// Nothing goes out.
     pub(super) paused: bool,
     /// Why no request succeeds any more.
@@ -57,8 +58,17 @@ pub(super) enum Place {
     Entry(usize),
     /// For a place.
     Room(u64),
+    /// For something else.
+    Seat(Seat),
+}
+
+/// Who waits for something else than a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seat {
     /// Until nothing is in flight.
-    Drain,
+    Drainer,
+    /// For ever: it looks for all.
+    Runner,
 }
 
 /// A request that a task wants.
@@ -76,6 +86,17 @@ pub(super) enum Step<P> {
     Waiting(u64, Order<P>),
     InFlight(usize),
     Over,
+}
+
+impl<P> Step<P> {
+    /// Where its task waits.
+    const fn place(&self) -> Option<Place> {
+        match self {
+            Self::InFlight(index) => Some(Place::Entry(*index)),
+            Self::Waiting(number, _) => Some(Place::Room(*number)),
+            Self::Wanted(_) | Self::Over => None,
+        }
+    }
 }
 
 /// What becomes of a request.
@@ -102,7 +123,7 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
             room: Room::new(room),
             signal,
             leader: None,
-            drainer: None,
+            seats: [None, None],
             paused: false,
             trouble: None,
             alarm: false,
@@ -117,6 +138,7 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
         later: &mut Later<P>,
     ) -> Poll<Outcome<P>> {
         let found = self.look(later);
+        let before = step.place();
         let outcome = match mem::replace(step, Step::Over) {
             Step::Wanted(order) if self.room.is_empty() => self.start(order, step, waker),
             Step::Wanted(order) => self.wait(order, step, waker),
@@ -134,12 +156,12 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
             Step::Over => Poll::Pending,
         };
         self.call(later);
-        let me = match step {
-            Step::InFlight(index) => Some(Place::Entry(*index)),
-            Step::Waiting(number, _) => Some(Place::Room(*number)),
-            Step::Wanted(_) | Step::Over => None,
+        let polled = match step.place() {
+            None => Polled::Nobody,
+            Some(place) if before == Some(place) => Polled::Again(place),
+            Some(place) => Polled::First(place),
         };
-        self.settle(me, found, later);
+        self.settle(polled, found, later);
         outcome
     }
 
@@ -165,7 +187,9 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
             }
         }
         let nothing_in_flight = self.in_flight() == 0;
-        later.wake(self.drainer.take_if(|_| nothing_in_flight));
+        if nothing_in_flight {
+            later.wake(self.sit(Seat::Drainer, None));
+        }
         found
     }
 
@@ -318,7 +342,7 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
             other => *step = other,
         }
         self.call(later);
-        self.settle(None, false, later);
+        self.settle(Polled::Nobody, false, later);
     }
 
     /// Calls as many from the waiting room as there are places for; says whether there are more.
