@@ -100,3 +100,33 @@ fn a_runner_looks_for_all_and_a_dropped_one_hands_the_lead_back() {
         bench.finish(running);
     }
 }
+
+/// What tasks send in one round goes out together, once somebody is to look again anyhow.
+#[test]
+fn a_round_of_requests_is_one_notification() {
+    for bench in TaskBench::each() {
+        let (pool, running) = (Pool::new(16, 512), bench.start::<16>());
+        let reads = |task: u64| {
+            let (disk, pool) = (&running.tasks, &pool);
+            async move {
+                for round in 0..3u64 {
+                    disk.read(Sector(16 * round + task), pool.take(0xee)).await.unwrap();
+                }
+            }
+        };
+        let mut tasks: Vec<_> = (0..16).map(|task| Task::new(reads(task))).collect();
+        run_woken(&mut tasks);
+
+        let (before, mut rounds) = (bench.device.notifications(0), 0);
+        while !tasks.iter().all(Task::is_over) {
+            assert_eq!(bench.serve(&running.handlers), 1, "one interrupt");
+            run_woken(&mut tasks);
+            rounds += 1;
+            assert!(bench.device.notifications(0) <= before + rounds);
+        }
+
+        assert!(rounds >= 10, "five requests fit into 16 descriptors");
+        drop(tasks);
+        bench.finish(running);
+    }
+}

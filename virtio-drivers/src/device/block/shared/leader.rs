@@ -7,7 +7,7 @@
 //! - the leader was woken and has not come yet: it will look.
 //!
 //! A look that found something asks for no interrupt: it wakes the leader, who looks once more after all who were woken had their turn, and asks for one if there is nothing. So under load there
-//! are few interrupts, and none is asked for in vain. A leader that is done, or dropped, leaves the lead to another, on whose behalf the interrupt is asked for. Who is polled again for nothing
+//! are few interrupts, and none is asked for in vain. What is sent until the leader comes is shown to the device then, all at once, with one notification at most. A leader that is done, or dropped, leaves the lead to another, on whose behalf the interrupt is asked for. Who is polled again for nothing
 //! takes the lead: the leader's task may be busy with something else. A future that is neither polled nor dropped can still keep others waiting; who has such tasks spawns a runner, which leads always.
 
 use core::mem;
@@ -80,15 +80,22 @@ impl<H: Hal, P: Payload> Requests<'_, H, P> {
                 self.lead(leader, later);
             }
         }
-        let (Some(leader), Some(queue)) = (self.leader, &mut self.queue) else { return };
-        let is_woken = if found {
+        let Some(queue) = &mut self.queue else { return };
+        let Some(leader) = self.leader else {
+            queue.publish();
+            return;
+        };
+        self.leader_comes = if found {
             // Interrupts would tell of what is looked for anyhow.
             queue.suppress_notifications();
             true
+        } else if takes_lead {
+            queue.publish();
+            self.signal.is_none() || queue.rearm() == Rearmed::MoreWaiting
         } else {
-            takes_lead && (self.signal.is_none() || queue.rearm() == Rearmed::MoreWaiting)
+            return;
         };
-        if is_woken {
+        if self.leader_comes {
             later.wake(self.waker_at(leader).cloned());
         }
     }

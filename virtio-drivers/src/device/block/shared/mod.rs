@@ -116,6 +116,7 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
     pub fn service(&self) -> usize {
         loop {
             let (found, in_flight) = self.visit(|requests, later| {
+                requests.publish();
                 let found = requests.look(later);
                 requests.call(later);
                 requests.settle(Polled::Nobody, found, later);

@@ -65,6 +65,7 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
             requests.trouble = None;
             // Whoever looked for the others did so on the queue before; on this one nobody has asked for an interrupt.
             requests.leader = None;
+            requests.leader_comes = false;
             Ok(())
         })?;
         self.call_all();

@@ -33,6 +33,8 @@ pub struct Requests<'s, H: Hal, P: Payload = Tag<()>> {
     pub(super) room: Room<'s>,
     pub(super) signal: Option<&'s QueueSignal>,
     pub(super) leader: Option<Place>,
+    /// Whether the leader was woken to look again, and shows the device then what was sent meanwhile.
+    pub(super) leader_comes: bool,
     /// Who waits for something else than a request.
     pub(super) seats: [Option<Waker>; 2],
     /// Nothing goes out.
@@ -123,6 +125,7 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
             room: Room::new(room),
             signal,
             leader: None,
+            leader_comes: false,
             seats: [None, None],
             paused: false,
             trouble: None,
@@ -137,8 +140,11 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
         waker: &Waker,
         later: &mut Later<P>,
     ) -> Poll<Outcome<P>> {
-        let found = self.look(later);
         let before = step.place();
+        if before.is_some() && before == self.leader {
+            self.publish();
+        }
+        let found = self.look(later);
         let outcome = match mem::replace(step, Step::Over) {
             Step::Wanted(order) if self.room.is_empty() => self.start(order, step, waker),
             Step::Wanted(order) => self.wait(order, step, waker),
@@ -163,6 +169,13 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
         };
         self.settle(polled, found, later);
         outcome
+    }
+
+    /// Shows the device what was sent.
+    pub(super) fn publish(&mut self) {
+        if let Some(queue) = &mut self.queue {
+            queue.publish();
+        }
     }
 
     /// Takes what the device is done with, a burst at most, and says whether there was anything.
@@ -247,7 +260,9 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
         let serial = u32::try_from(index).unwrap_or(u32::MAX);
         match queue.submit_as(serial, order.request_type, order.sector, order.payload.take()) {
             Ok(_) => {
-                queue.publish();
+                if !self.leader_comes {
+                    queue.publish();
+                }
                 self.entries.occupy(index);
                 if let Some(entry) = self.entries.get(index) {
                     entry.waker = Some(waker.clone());

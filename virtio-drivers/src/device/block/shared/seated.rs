@@ -33,6 +33,7 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Seated<'
         let polled = if *was_polled { Polled::Again(place) } else { Polled::First(place) };
         *was_polled = true;
         shared.visit(|requests, later| {
+            requests.publish();
             let found = requests.look(later);
             let is_over = is_over(requests);
             requests.call(later);
