@@ -98,14 +98,19 @@ impl<T> virtio_guest::hal::Lock for Mutexed<T> {
 #[derive(Default)]
 pub struct Flag {
     set: AtomicBool,
+    /// When it was woken: tasks take turns in the order in which they were.
+    turn: AtomicUsize,
     /// How often it was woken.
     pub wakes: AtomicUsize,
 }
 
 impl Wake for Flag {
     fn wake(self: Arc<Self>) {
+        static TURNS: AtomicUsize = AtomicUsize::new(1);
         self.wakes.fetch_add(1, Ordering::Relaxed);
-        self.set.store(true, Ordering::Release);
+        if !self.set.swap(true, Ordering::AcqRel) {
+            self.turn.store(TURNS.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
 }
 
@@ -164,12 +169,12 @@ impl<'f, R> Task<'f, R> {
     }
 }
 
-/// Runs tasks as long as one of them is woken.
+/// Runs tasks as long as one of them is woken, first woken first.
 pub fn run_woken<R>(tasks: &mut [Task<'_, R>]) {
     for _ in 0..10_000 {
-        if !tasks.iter_mut().map(Task::run).fold(false, |any, ran| any | ran) {
-            return;
-        }
+        let woken = tasks.iter_mut().filter(|task| task.is_woken());
+        let Some(next) = woken.min_by_key(|task| task.flag.turn.load(Ordering::Relaxed)) else { return };
+        next.run();
     }
     panic!("the tasks keep each other awake");
 }
