@@ -8,7 +8,7 @@ use core::task::Waker;
 #[derive(Debug)]
 pub(in super::super) struct Guest {
     number: u64,
-    /// Taken by those who wake everybody.
+    /// Taken while it is awake, and by those who wake everybody.
     waker: Option<Waker>,
 }
 
@@ -149,9 +149,9 @@ impl Guest {
         self.waker.replace(waker)
     }
 
-    /// How to wake it.
-    pub(in super::super) fn into_waker(self) -> Option<Waker> {
-        self.waker
+    /// How to wake it, if somebody is to.
+    pub(in super::super) fn take_waker(&mut self) -> Option<Waker> {
+        self.waker.take()
     }
 }
 

@@ -83,6 +83,7 @@ impl<H: Hal, P: Payload> Requests<'_, H, P> {
         let Some(queue) = &mut self.queue else { return };
         let Some(leader) = self.leader else {
             queue.publish();
+            self.leader_comes = false;
             return;
         };
         self.leader_comes = if found {

@@ -21,7 +21,7 @@ use super::super::queue::RequestQueue;
 use super::super::request::{RequestError, Sector};
 use super::leader::Polled;
 use super::waiters::{Entries, State, WaitersRef};
-use crate::device::tasks::{Later, Room};
+use crate::device::tasks::{Guest, Later, Room};
 use crate::hal::Hal;
 use crate::lifecycle::QueueSignal;
 use crate::raw::{Payload, Tag};
@@ -144,7 +144,16 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
         if before.is_some() && before == self.leader {
             self.publish();
         }
+        // It is awake: whatever it waited for, it need not be woken for that.
+        later.forget(match step {
+            Step::InFlight(index) => self.entries.get(*index).and_then(|entry| entry.waker.take()),
+            Step::Waiting(number, _) => self.room.guest(*number).and_then(Guest::take_waker),
+            Step::Wanted(_) | Step::Over => None,
+        });
         let found = self.look(later);
+        // Then somebody is woken below.
+        self.leader_comes |= found;
+        self.call(later);
         let outcome = match mem::replace(step, Step::Over) {
             Step::Wanted(order) if self.room.is_empty() => self.start(order, step, waker),
             Step::Wanted(order) => self.wait(order, step, waker),
@@ -338,7 +347,7 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
         match mem::replace(step, Step::Over) {
             Step::Waiting(number, order) => {
                 match self.room.leave(number) {
-                    Some(guest) => later.forget(guest.into_waker()),
+                    Some(mut guest) => later.forget(guest.take_waker()),
                     None => self.room.arrived(),
                 }
                 later.discard(order.payload);
@@ -366,8 +375,8 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
             if later.room() <= 4 {
                 return true;
             }
-            let Some(guest) = self.room.call() else { break };
-            later.wake(guest.into_waker());
+            let Some(mut guest) = self.room.call() else { break };
+            later.wake(guest.take_waker());
         }
         false
     }
