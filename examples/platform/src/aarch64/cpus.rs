@@ -69,10 +69,10 @@ pub fn current() -> usize {
     TPIDR_EL1.get() as usize
 }
 
-/// Starts another processor, `1..count()`, which runs `entry(index)` and then halts for good.
+/// Starts another processor, `1..count()`, which runs `entry(index)` and then halts for good. Once this returns, that processor takes interrupts.
 ///
 /// # Errors
-/// There is no such processor, it was started before, or it cannot be: for lack of memory, or since the firmware says so.
+/// There is no such processor, it was started before, it does not come up, or it cannot be started: for lack of memory, or since the firmware says so.
 pub fn start(index: usize, entry: fn(usize)) -> Result<(), &'static str> {
     let conduit = conduit().ok_or("the device tree names no firmware that starts processors")?;
     let own = MPIDR_EL1.get() & AFFINITY;

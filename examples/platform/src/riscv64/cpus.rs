@@ -70,10 +70,10 @@ pub(super) fn hart(processor: usize) -> Option<u64> {
     }
 }
 
-/// Starts another processor (1 up to `count`), which runs `entry(index)` and then halts for good.
+/// Starts another processor (1 up to `count`), which runs `entry(index)` and then halts for good. Once this returns, that processor takes interrupts.
 ///
 /// # Errors
-/// There is no such processor, it was started before, or it cannot be: for lack of memory, or since the firmware says so.
+/// There is no such processor, it was started before, it does not come up, or it cannot be started: for lack of memory, or since the firmware says so.
 pub fn start(index: usize, entry: fn(usize)) -> Result<(), &'static str> {
     let hart = hart(index).filter(|_| index > 0).ok_or("there is no such processor")?;
     let mut started = STARTED.lock();

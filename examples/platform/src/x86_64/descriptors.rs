@@ -2,7 +2,7 @@
 //!
 //! Intel SDM volume 3, chapters "Interrupt and exception handling" and "Task management". All processors share the gates. Each has a task state
 //! of its own, which names the stack that the processor switches to when an exception comes: the usual one may be what is broken. Interrupts
-//! stay on the stack that they find.
+//! stay on the stack that they find. The base of segment `gs` is where each finds its own number.
 
 use core::arch::asm;
 
@@ -52,17 +52,21 @@ struct TaskState {
 
 const STACK_BYTES: usize = 16 << 10;
 const TASK_STATE_SELECTOR: u16 = 3 * 8;
+/// The model-specific register that says where segment `gs` begins.
+const GS_BASE: u32 = 0xc000_0101;
 
-/// What each processor has for itself: the exceptions' stack, a task state that names it, and segments that name the task state.
+/// What each processor has for itself: the exceptions' stack, a task state that names it, segments that name the task state, and its number.
 #[repr(C, align(16))]
 pub(super) struct Own {
     stack: [u8; STACK_BYTES],
     task_state: TaskState,
     segments: [u64; 5],
+    processor: usize,
 }
 
 impl Own {
-    pub(super) const fn new() -> Self {
+    /// What the processor with this number (see `cpus`) has.
+    pub(super) const fn new(processor: usize) -> Self {
         let task_state = TaskState {
             reserved: 0,
             privilege_stacks: [0; 3],
@@ -74,11 +78,11 @@ impl Own {
         };
         // The boot code's segments again; the task state takes the last two entries.
         let segments = [0, 0x00af_9b00_0000_ffff, 0x00cf_9300_0000_ffff, 0, 0];
-        Self { stack: [0; STACK_BYTES], task_state, segments }
+        Self { stack: [0; STACK_BYTES], task_state, segments, processor }
     }
 }
 
-static mut BOOT_PROCESSOR: Own = Own::new();
+static mut BOOT_PROCESSOR: Own = Own::new(0);
 
 /// What `lgdt` and `lidt` read.
 #[repr(C, packed)]
@@ -102,6 +106,14 @@ pub(super) fn init() {
     load(own);
 }
 
+/// The number of the processor that runs this.
+pub(super) fn processor() -> usize {
+    let processor;
+    // SAFETY: `load` made `gs` begin where the number is, which nobody changes.
+    unsafe { asm!("mov {}, gs:[0]", out(reg) processor, options(pure, readonly, nostack, preserves_flags)) };
+    processor
+}
+
 /// Has the processor that runs this use the gates, with what is its own.
 pub(super) fn load(own: &'static mut Own) {
     own.task_state.interrupt_stacks[0] = own.stack.as_ptr_range().end as u64;
@@ -115,6 +127,11 @@ pub(super) fn load(own: &'static mut Own) {
     unsafe { asm!("lgdt [{}]", in(reg) &raw const segments, options(readonly, nostack, preserves_flags)) };
     // SAFETY: the selector is the task state's, which stays where it is; the processor marks it as busy in the table, which is ours alone.
     unsafe { asm!("ltr {0:x}", in(reg) TASK_STATE_SELECTOR, options(nostack, preserves_flags)) };
+    let processor = &raw const own.processor as u64;
+    // SAFETY: nothing but `processor` uses `gs`.
+    unsafe {
+        asm!("wrmsr", in("ecx") GS_BASE, in("eax") processor as u32, in("edx") (processor >> 32) as u32, options(nostack, preserves_flags));
+    }
     if let Some(gates) = GATES.get() {
         let gates = TablePointer::to(gates);
         // SAFETY: the table is static, and its entry points are made for what comes to them.

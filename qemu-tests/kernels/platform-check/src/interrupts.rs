@@ -122,7 +122,9 @@ fn read(transport: Way, before_second_half: impl FnOnce()) -> Result<(), String>
 pub fn handlers() -> Result<(), String> {
     static IS_HEEDED: AtomicBool = AtomicBool::new(false);
     // SAFETY: this program is all there is, and it opens the disk once.
-    let device = unsafe { devices::open_first(DeviceType::BLOCK) }?.ok_or("there is no disk")?;
+    let mut device = unsafe { devices::open_first(DeviceType::BLOCK) }?.ok_or("there is no disk")?;
+    let elsewhere = device.connect_at(Some(Interrupts::Line), 1);
+    ensure(elsewhere.is_err(), "lines interrupt the processor that booted");
     let (address, line, mut transport) = (device.address(), device.line(), device.transport);
     let is_cause = || {
         handled_at(0);

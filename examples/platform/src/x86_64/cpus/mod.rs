@@ -48,8 +48,7 @@ pub fn count() -> usize {
 
 /// The number of the processor that runs this.
 pub fn current() -> usize {
-    let own = local_apic::own_number();
-    others().position(|number| number == own).map_or(0, |other| other + 1)
+    descriptors::processor()
 }
 
 /// The number of a processor's local APIC.
@@ -60,7 +59,8 @@ pub(super) fn apic_number(processor: usize) -> Option<u8> {
     }
 }
 
-/// Starts another processor, which runs `entry(index)` on a stack of its own and, when that returns, halts for good. To be called by the boot processor.
+/// Starts another processor, which runs `entry(index)` on a stack of its own and, when that returns, halts for good. Once this returns, that processor takes interrupts. To be called by
+/// the boot processor.
 ///
 /// # Errors
 /// There is no such processor, it was started before, or it does not come up.
@@ -72,7 +72,7 @@ pub fn start(index: usize, entry: fn(usize)) -> Result<(), &'static str> {
     let number = apic_number(index).filter(|_| index > 0).ok_or("there is no such processor")?;
     let stack_top = memory::new_stack(STACK_BYTES).ok_or("there is no memory for a stack")?;
     let page = trampoline::prepare(stack_top).ok_or("there is no memory below 1 MiB to start from")?;
-    *TASK.lock() = Some(Task { index, entry, own: Box::new(descriptors::Own::new()) });
+    *TASK.lock() = Some(Task { index, entry, own: Box::new(descriptors::Own::new(index)) });
 
     local_apic::send_init(number);
     pause_until(AFTER_INIT, || false);

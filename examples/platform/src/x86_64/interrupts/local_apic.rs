@@ -75,7 +75,7 @@ pub(super) fn init() {
     let window = unsafe { MMIO.map_mmio(base, BYTES) };
     assert!(window.is_some(), "no way to map the local APIC");
     BASE.call_once(|| base as usize);
-    BOOT_PROCESSOR.call_once(own_number);
+    BOOT_PROCESSOR.call_once(|| (read(register::ID) >> 24) as u8);
     enable();
 }
 
@@ -86,11 +86,6 @@ pub(super) fn enable() {
         write(line, MASKED);
     }
     write(register::SPURIOUS_VECTOR, ENABLED | u32::from(SPURIOUS));
-}
-
-/// The number of the processor that runs this.
-pub(in super::super) fn own_number() -> u8 {
-    (read(register::ID) >> 24) as u8
 }
 
 /// The number of the boot processor.
