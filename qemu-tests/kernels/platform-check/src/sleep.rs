@@ -24,9 +24,9 @@ pub fn ends() -> Result<(), &'static str> {
 }
 
 const SLEEP: Duration = Duration::from_millis(100);
-/// What a processor may take until it is halted, in the best of some tries.
+/// What a processor may take until it is halted, in the best of some tries: the host may be busy with something else.
 const MARGIN: Duration = Duration::from_millis(10);
-const TRIES: usize = 5;
+const TRIES: usize = 20;
 
 /// Processors that are done, and what the first of them found that is wrong.
 static DONE: AtomicUsize = AtomicUsize::new(0);
@@ -49,8 +49,8 @@ fn is_counted_here(processor: usize) {
     if cpus::current() != processor {
         WRONG.call_once(|| "a processor does not know its number");
     }
-    match best_sleep() {
-        Ok(time) => println!("processor {processor} slept {} ms", time.as_millis()),
+    match good_sleep() {
+        Ok(time) => println!("processor {processor} slept {time:?}"),
         Err(wrong) => {
             WRONG.call_once(|| wrong);
         }
@@ -58,9 +58,8 @@ fn is_counted_here(processor: usize) {
     DONE.fetch_add(1, Ordering::SeqCst);
 }
 
-/// The longest of some sleeps, as it was counted.
-fn best_sleep() -> Result<Duration, &'static str> {
-    let mut best = Duration::ZERO;
+/// A sleep, as it was counted, that is as long as it should be.
+fn good_sleep() -> Result<Duration, &'static str> {
     for _ in 0..TRIES {
         let before = idle();
         let mut look = clock::within_millis(20);
@@ -75,17 +74,15 @@ fn best_sleep() -> Result<Duration, &'static str> {
         if elapsed < SLEEP {
             return Err("a wait that nothing interrupts ends before its time");
         }
-        if after.sleeps == before.sleeps {
-            return Err("a processor waits and is not halted");
-        }
         if slept > elapsed {
             return Err("a processor was idle for longer than it waited");
         }
-        best = best.max(slept);
+        if slept > Duration::ZERO && after.sleeps == before.sleeps {
+            return Err("a processor was idle and not halted");
+        }
+        if slept + MARGIN >= SLEEP {
+            return Ok(slept);
+        }
     }
-    if best + MARGIN < SLEEP {
-        println!("{best:?} of {SLEEP:?}");
-        return Err("a sleep is not idle time");
-    }
-    Ok(best)
+    Err("a sleep is not idle time")
 }
