@@ -34,6 +34,8 @@ pub(crate) struct Device {
     pub(crate) status: u8,
     /// A reset was asked for, and the driver has not seen that it is complete.
     pub(crate) awaits_reset: bool,
+    /// A reset that registers say is complete, if the function is still there: nobody has said so yet.
+    pub(crate) unconfirmed: Option<Unconfirmed>,
     pub(crate) device_feature_select: u32,
     pub(crate) driver_feature_select: u32,
     pub(crate) queue_select: u16,
@@ -46,6 +48,13 @@ pub(crate) struct Device {
     pub(crate) changes: u32,
     /// Address and bytes of its shared memory region.
     pub(crate) shared_memory: (u64, u64),
+}
+
+/// What was reset, as far as registers say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unconfirmed {
+    Device,
+    Queue(u16),
 }
 
 /// A lie that is told again and again: waits must end all the same.

@@ -15,6 +15,8 @@ const EXTENDED_BYTES: usize = 4096;
 const COMMAND: usize = 0x04;
 const FIRST_BAR: usize = 0x10;
 /// In the command register: ports and memory are decoded.
+/// All of the command register; some bits are always 0 where there is a function.
+const COMMAND_BITS: u32 = 0xffff;
 const DECODING: u32 = 0b11;
 /// In a BAR.
 const PORTS: u32 = 1;
@@ -131,6 +133,10 @@ impl World {
         }
         let honest = self.function.words[offset / 4];
         let shown = self.answer(honest, 4);
+        if offset == COMMAND && shown & COMMAND_BITS != COMMAND_BITS {
+            self.confirm_reset();
+        }
+        self.device.unconfirmed = None;
         self.function.seen[offset / 4] = Some(shown);
         self.function.msi_x[offset / 4] |= shown & 0xff == MSI_X;
         self.function.msi[offset / 4] |= shown & 0xff == MSI;

@@ -1,9 +1,10 @@
 //! The device's registers, wherever a transport has them: what is honest, and what comes of reading and writing them.
 //!
 //! Spec: §2.1, §2.4.1 (until a reset is complete the device is told nothing else), §4.1.4.3, §4.2.2. Answers are judged as the driver sees them: a reset is complete when the status reads 0, whoever
-//! lied.
+//! lied. Over PCI the function has to be there, too: its command register, which is asked next, does not read all ones.
 
-use super::device::{CONFIG_BYTES, Device, Habit, QUEUES};
+use super::device::{CONFIG_BYTES, Device, Habit, QUEUES, Queue, Unconfirmed};
+use super::windows::Kind;
 use super::world::World;
 
 /// A register, by what it is for.
@@ -116,11 +117,10 @@ impl World {
         let honest = self.honest(register, bytes);
         let shown = self.answer(honest, bytes);
         let device = &mut self.device;
+        device.unconfirmed = None;
         match register {
             Register::Status if shown & 0xff == 0 && device.status == 0 => {
-                device.awaits_reset = false;
-                device.forget();
-                self.memory.return_all();
+                self.was_reset(Unconfirmed::Device)
             }
             Register::QueueReset => {
                 if let Some(queue) = device.selected() {
@@ -131,8 +131,7 @@ impl World {
                 let index = device.queue_select;
                 let Some(queue) = device.selected() else { return shown };
                 if queue.is_reset && shown == 0 {
-                    queue.forget();
-                    self.memory.return_queue(index);
+                    self.was_reset(Unconfirmed::Queue(index));
                 }
             }
             // Legacy PCI devices are not told a size: the queue has the one that was shown.
@@ -146,10 +145,37 @@ impl World {
         shown
     }
 
+    /// Registers say that a reset is complete. Over PCI, configuration space has to confirm that there is a function at all.
+    fn was_reset(&mut self, what: Unconfirmed) {
+        self.device.unconfirmed = Some(what);
+        let is_pci = self.windows.iter().any(|window| window.kind != Kind::Mmio);
+        if !is_pci {
+            self.confirm_reset();
+        }
+    }
+
+    /// What registers said last about a reset is so: the device has no memory any more, or that of one queue less.
+    pub(crate) fn confirm_reset(&mut self) {
+        let device = &mut self.device;
+        match device.unconfirmed.take() {
+            Some(Unconfirmed::Device) => {
+                device.awaits_reset = false;
+                device.forget();
+                self.memory.return_all();
+            }
+            Some(Unconfirmed::Queue(index)) => {
+                device.queues.get_mut(usize::from(index)).into_iter().for_each(Queue::forget);
+                self.memory.return_queue(index);
+            }
+            None => {}
+        }
+    }
+
     /// The driver writes a register.
     pub(crate) fn write(&mut self, register: Register, value: u32) {
         self.spend();
         let device = &mut self.device;
+        device.unconfirmed = None;
         // An interrupt may come at any time, and acknowledging it is no harm.
         if !matches!(register, Register::Status | Register::InterruptAcknowledge) {
             assert!(!device.awaits_reset, "{register:?} is written during a reset");
