@@ -47,10 +47,12 @@ pub use waiters::{Waiters, WaitersRef};
 
 use self::leader::Polled;
 use super::completion::Failed;
+use super::queue::RequestQueue;
 use super::request::{RequestError, Sector};
 use crate::device::tasks::Later;
 use crate::hal::{Direction, DmaBuffer, Hal, Lock};
 use crate::raw::{MappedBuffer, Payload};
+use crate::ring::QueueStatistics;
 use crate::wire::block::request;
 
 /// A queue that many tasks use, by shared reference, behind a lock of the kernel's choice ([`Lock`]).
@@ -126,6 +128,11 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
                 return in_flight;
             }
         }
+    }
+
+    /// What the queue has done since its disk was started; nothing, if there is no queue at the moment.
+    pub fn statistics(&self) -> QueueStatistics {
+        self.inside.with(|requests| requests.queue.as_ref().map(RequestQueue::statistics)).unwrap_or_default()
     }
 
     /// How many requests are in flight: as far as anybody has looked.
