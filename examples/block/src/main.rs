@@ -17,7 +17,6 @@ use example_platform::devices::Interrupts;
 use example_platform::{DMA, clock, devices, println};
 use virtio_guest::device::block::{Block, HANDLED, RequestError, Settings, Storage};
 use virtio_guest::lifecycle::Wants;
-use virtio_guest::wire::device_type::DeviceType;
 
 use fat::{Blocks, Clock};
 
@@ -30,11 +29,7 @@ const SHOWN_BYTES_MAX: u32 = 4096;
 example_platform::entry!(run);
 
 fn run() -> Result<(), String> {
-    // SAFETY: this program is all there is, and it opens the disk once.
-    let device = unsafe { devices::open_first(DeviceType::BLOCK) }?;
-    let mut device = device.ok_or(
-        "no virtio block device found, neither on the PCI bus nor behind MMIO: start QEMU with -device virtio-blk-pci,drive=... (or virtio-blk-device) and a matching -drive",
-    )?;
+    let mut device = devices::take_disk()?;
     println!("disk at {}", device.place);
     let wiring = device.connect(Interrupts::asked_for()?)?;
 

@@ -45,6 +45,7 @@ pub mod hot_plug;
 pub mod interrupts;
 pub mod pci;
 mod time;
+mod wiring;
 
 pub use dma::{DMA, Dma, MMIO, Mmio};
 #[cfg(target_arch = "x86_64")]
