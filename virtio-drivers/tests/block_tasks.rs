@@ -1,12 +1,21 @@
 //! Tasks that share a disk: each gets its own answer, whoever looks, and sleeps until there is one.
 //!
-//! Spec: §5.2.6 Device Operation, §2.7.7 Used Buffer Notification Suppression.
+//! Spec: §5.2.6 Device Operation, §2.7.7 Used Buffer Notification Suppression. Whenever the disk has done something for tasks that sleep, one of them is woken: what is not is a failure.
 
 mod support;
 
-use support::tasks::{Pool, Task, TaskBench, run_woken};
-use virtio_guest::device::block::Sector;
+use support::TestHal;
+use support::tasks::{Page, Pool, Task, TaskBench, run_woken};
+use virtio_guest::device::block::{RequestError, Requests, Sector, Shared, Storage, Transfer, Waiters};
+use virtio_guest::hal::{Attempts, Direction};
+use virtio_guest::lifecycle::{Interrupt, Interrupts, Signals, SignalsRef};
+use virtio_guest::raw::MappedBuffer;
 use virtio_model::block::Order;
+
+const FLUSH: u128 = 1 << 9;
+const READ_ONLY: u128 = 1 << 5;
+/// Requests in flight with storage for 16 descriptors, three each.
+const PLACES: u8 = 5;
 
 #[test]
 fn each_task_reads_its_own_sectors_whatever_the_order_in_which_they_come_back() {
@@ -37,97 +46,216 @@ fn each_task_reads_its_own_sectors_whatever_the_order_in_which_they_come_back() 
     }
 }
 
-/// The leader is held by a task that looks after another request of its own for a while.
+/// With a message for everything, with the line, and with neither.
 #[test]
-fn a_leader_that_is_not_polled_keeps_nobody_waiting() {
-    for bench in TaskBench::each() {
-        let pool = Pool::new(3, 512);
-        let running = bench.start::<16>();
-        bench.disk.complete_in(Order::Reverse);
-        let read = |sector| Task::new(running.tasks.read(Sector(sector), pool.take(0xee)));
-        let (mut held, mut polled, mut other) = (read(0), read(1), read(2));
-        [&mut held, &mut polled, &mut other].into_iter().for_each(Task::poll);
+fn tasks_are_woken_by_whatever_the_disk_has_to_interrupt_with() {
+    for (messages, pin) in [(1, 1), (0, 1), (0, 0)] {
+        let bench = TaskBench::new(0, |builder| builder.interrupt_pin(pin));
+        let pool = Pool::new(8, 512);
+        let running = bench.start_with::<16>(messages);
+        assert_eq!(running.handlers.len(), usize::from(messages > 0 || pin > 0));
 
-        bench.disk.hold();
-        for (left, next) in [(2, "other"), (1, "polled")] {
-            bench.disk.release(1);
+        let mut tasks: Vec<_> =
+            (0..8).map(|sector| Task::new(running.tasks.write(Sector(sector), pool.take(0xa0)))).collect();
+        for _ in 0..10 {
+            for task in &mut tasks {
+                task.run();
+            }
             bench.serve(&running.handlers);
-            for _ in 0..3 {
-                // Its task is woken for either of its requests, and polls one of them only.
-                if held.is_woken() {
-                    polled.poll();
-                }
-                polled.run();
-                other.run();
-            }
-            let waiting = [&held, &polled, &other].into_iter().filter(|task| !task.is_over()).count();
-            assert_eq!(waiting, left, "{next} sleeps for ever");
         }
 
-        bench.disk.release_all();
-        bench.serve(&running.handlers);
-        held.poll();
-        assert!(held.is_over());
-        drop((held, polled, other));
+        assert!(tasks.iter().all(Task::is_over));
+        let polls: usize = tasks.iter().map(|task| task.polls).sum();
+        assert!(polls <= 40, "{polls} polls: one of them asks to be polled again and again, and no more");
+        drop(tasks);
+        assert_eq!((bench.disk.sector(7), pool.pages()), (vec![0xa0; 512], 8));
         bench.finish(running);
     }
 }
 
-/// Where futures are held that nobody polls at all, a task of its own looks for all.
 #[test]
-fn a_runner_looks_for_all_and_a_dropped_one_hands_the_lead_back() {
+fn more_tasks_than_places_and_room_are_refused_with_their_buffers() {
+    let bench = TaskBench::new(0, |builder| builder);
+    let pool = Pool::new(24, 512);
+    let running = bench.start::<16>();
+
+    let mut tasks: Vec<_> =
+        (0..24).map(|sector| Task::new(running.tasks.read(Sector(sector), pool.take(0xee)))).collect();
+    run_woken(&mut tasks);
+
+    for task in tasks.drain(usize::from(PLACES) + 16..) {
+        let failed = task.result.expect("it is over").unwrap_err();
+        assert_eq!(
+            (failed.error, failed.payload.map(|page| page.bytes().len())),
+            (RequestError::Full, Some(512))
+        );
+    }
+    bench.run_to_end(&running.handlers, &mut tasks);
+    assert!(tasks.iter().all(|task| task.result.as_ref().unwrap().is_ok()));
+    drop(tasks);
+    bench.finish(running);
+}
+
+/// Spec: §5.2.6.2 Driver Requirements: Device Operation — no flush without the feature, no write to a disk that is read-only.
+#[test]
+fn a_disk_is_asked_for_nothing_that_it_did_not_offer() {
+    let bench = TaskBench::new(READ_ONLY, |builder| builder);
+    let pool = Pool::new(1, 512);
+    let running = bench.start::<16>();
+
+    let mut flush = Task::new(running.tasks.flush());
+    let mut write = Task::new(running.tasks.write(Sector(0), pool.take(1)));
+    (flush.poll(), write.poll());
+
+    assert_eq!(flush.result, Some(Ok(())));
+    let failed = write.result.take().expect("it is over").unwrap_err();
+    assert_eq!((failed.error, failed.payload.is_some()), (RequestError::ReadOnly, true));
+    drop((flush, write, failed));
+    bench.disk.serve(&bench.device, &bench.hal.space);
+    assert!(bench.disk.requests().is_empty());
+    bench.finish(running);
+}
+
+#[test]
+fn a_flush_comes_after_what_was_written_before() {
+    let bench = TaskBench::new(FLUSH, |builder| builder);
+    let pool = Pool::new(1, 512);
+    let running = bench.start::<16>();
+
+    let both = async {
+        running.tasks.write(Sector(3), pool.take(7)).await?;
+        running.tasks.flush().await
+    };
+    let mut tasks = [Task::new(both)];
+    bench.run_to_end(&running.handlers, &mut tasks);
+
+    assert_eq!(tasks[0].result, Some(Ok(())));
+    assert_eq!((bench.disk.flushes(), bench.disk.sector(3)), (1, vec![7; 512]));
+    drop(tasks);
+    bench.finish(running);
+}
+
+/// Each error that is found out before the disk is asked: at the first poll, with the buffer.
+#[test]
+fn a_request_that_cannot_be_is_refused_with_its_buffer() {
+    let bench = TaskBench::new(0, |builder| builder);
+    let running = bench.start::<16>();
+    for (sector, bytes, error) in [
+        (0, 0, RequestError::NotMapped),
+        (0, 100, RequestError::NotWholeSectors { bytes: 100 }),
+        (256, 512, RequestError::OutOfRange { sector: 256, sectors: 1, capacity_sectors: 256 }),
+    ] {
+        let pool = Pool::new(1, bytes);
+        let mut task = Task::new(running.tasks.read(Sector(sector), pool.take(0)));
+        task.poll();
+        let failed = task.result.take().expect("it is over").unwrap_err();
+        assert_eq!((failed.error, failed.payload.map(|page| page.bytes().len())), (error, Some(bytes)));
+    }
+    let pool = Pool::new(2, 512);
+    let mapped = MappedBuffer::map(&bench.hal, pool.take(0), Direction::DeviceReadable).unwrap();
+    let mut task = Task::new(running.tasks.read_mapped(Sector(0), mapped));
+    task.poll();
+    let failed = task.result.take().expect("it is over").unwrap_err();
+    assert_eq!((failed.error, failed.payload.is_some()), (RequestError::WrongDirection, true));
+    drop((task, failed));
+    bench.hal.limit_maps(0);
+    let mut task = Task::new(running.tasks.read(Sector(0), pool.take(0)));
+    task.poll();
+    let failed = task.result.take().expect("it is over").unwrap_err();
+    assert_eq!((failed.error, failed.payload.is_some()), (RequestError::NotMapped, true));
+    drop((task, failed));
+    assert_eq!((running.tasks.in_flight(), pool.pages()), (0, 2));
+    bench.finish(running);
+}
+
+/// What the disk says of a request is its task's, and nobody else's.
+#[test]
+fn a_request_that_fails_is_told_to_its_task_alone() {
+    let bench = TaskBench::new(0, |builder| builder);
+    let pool = Pool::new(2, 512);
+    let running = bench.start::<16>();
+    let mut tasks = [1, 2].map(|sector| Task::new(running.tasks.read(Sector(sector), pool.take(0xee))));
+    run_woken(&mut tasks);
+
+    bench.disk.hold();
+    bench.disk.release(1);
+    bench.disk.misbehave(|lies| lies.status = Some(1));
+    bench.serve(&running.handlers);
+    run_woken(&mut tasks);
+    bench.disk.misbehave(|lies| lies.status = None);
+    bench.disk.release_all();
+    bench.run_to_end(&running.handlers, &mut tasks);
+
+    let [first, second] = tasks.map(|task| task.result.expect("it is over"));
+    let failed = first.unwrap_err();
+    assert_eq!((failed.error, failed.payload.is_some()), (RequestError::Device, true));
+    assert_eq!(second.unwrap().bytes(), [2; 512]);
+    drop(failed);
+    bench.finish(running);
+}
+
+/// The kernel looks after interrupts in a place of its own: tasks are polled when they are done, and not before.
+#[test]
+fn a_service_alone_finishes_what_is_in_flight() {
     for bench in TaskBench::each() {
-        let pool = Pool::new(2, 512);
+        let pool = Pool::new(8, 512);
         let running = bench.start::<16>();
-        let read = |sector| Task::new(running.tasks.read(Sector(sector), pool.take(0xee)));
-        let (mut held, mut other) = (read(0), read(1));
-        [&mut held, &mut other].into_iter().for_each(Task::poll);
-        let mut runner = Task::new(running.tasks.run());
-        runner.poll();
-
-        bench.disk.hold();
-        bench.disk.release(1);
-        bench.serve(&running.handlers);
-        assert!(runner.is_woken() && !held.is_woken() && !other.is_woken());
-        while runner.run() {}
-        assert!(held.run() && held.is_over());
-
-        runner.cancel();
-        bench.disk.release_all();
-        bench.serve(&running.handlers);
-        assert!(other.run() && other.is_over());
-        drop((held, other, runner));
-        bench.finish(running);
-    }
-}
-
-/// What tasks send in one round goes out together, once somebody is to look again anyhow.
-#[test]
-fn a_round_of_requests_is_one_notification() {
-    for bench in TaskBench::each() {
-        let (pool, running) = (Pool::new(16, 512), bench.start::<16>());
-        let reads = |task: u64| {
-            let (disk, pool) = (&running.tasks, &pool);
-            async move {
-                for round in 0..3u64 {
-                    disk.read(Sector(16 * round + task), pool.take(0xee)).await.unwrap();
-                }
-            }
-        };
-        let mut tasks: Vec<_> = (0..16).map(|task| Task::new(reads(task))).collect();
+        let mut tasks: Vec<_> =
+            (0..8).map(|sector| Task::new(running.tasks.read(Sector(sector), pool.take(0xee)))).collect();
         run_woken(&mut tasks);
-
-        let (before, mut rounds) = (bench.device.notifications(0), 0);
-        while !tasks.iter().all(Task::is_over) {
-            assert_eq!(bench.serve(&running.handlers), 1, "one interrupt");
-            run_woken(&mut tasks);
-            rounds += 1;
-            // Five requests fit into 16 descriptors; as long as others wait for a place somebody is left to lead.
-            assert!(rounds > 6 || bench.device.notifications(0) <= before + rounds);
+        for task in &mut tasks[..2] {
+            task.cancel();
         }
+        assert_eq!(running.tasks.in_flight(), PLACES.into());
 
-        assert!(rounds >= 10);
+        bench.disk.serve(&bench.device, &bench.hal.space);
+        assert_eq!(running.tasks.service(), 0);
+
+        assert_eq!((pool.pages(), tasks.iter().filter(|task| task.is_woken()).count()), (2, 6));
+        bench.run_to_end(&running.handlers, &mut tasks);
+        assert!(tasks.iter().skip(2).all(|task| task.result.as_ref().unwrap().is_ok()));
         drop(tasks);
         bench.finish(running);
     }
+}
+
+/// Requests with tickets are not mixed with those of tasks.
+#[test]
+fn a_queue_with_tickets_out_is_not_shared() {
+    let bench = TaskBench::new(0, |builder| builder);
+    let pool = Pool::new(1, 512);
+    let storage: &'static mut Storage<16, _> = Box::leak(Box::default());
+    let waiters: &'static mut Waiters<16, _> = Box::leak(Box::default());
+    let (control, mut queue) = bench.bring_up(bench.open(2), storage);
+    let mapped = MappedBuffer::map(&bench.hal, pool.take(0), Direction::DeviceWritable).unwrap();
+    queue.submit_read(Sector(0), mapped).unwrap();
+
+    let refused = Requests::new(queue, waiters, None).unwrap_err();
+
+    let down = control.take_down(Attempts(10)).unwrap();
+    assert_eq!(refused.queue.reclaim(&down.reset).unwrap().count(), 1);
+    bench.hal.assert_all_returned();
+}
+
+/// Tasks may be any processor's, and so may handlers.
+#[test]
+fn what_tasks_and_handlers_have_may_go_to_any_processor() {
+    type Load = MappedBuffer<TestHal, Page>;
+    type Locked = spin::Mutex<Requests<'static, TestHal, Load>>;
+    fn is_send(_: &impl Send) {}
+    fn is_sync<T: Send + Sync>() {}
+
+    is_sync::<Shared<TestHal, Locked>>();
+    is_sync::<(Interrupt<'static>, Interrupts<'static>, Signals, SignalsRef<'static>)>();
+    fn futures(tasks: &Shared<TestHal, Locked>, page: Page, other: Page, load: Load) {
+        let transfer: Transfer<'_, 'static, TestHal, Load, Locked> = tasks.read_mapped(Sector(0), load);
+        is_send(&(
+            tasks.read(Sector(0), page),
+            tasks.write(Sector(0), other),
+            tasks.flush(),
+            tasks.drain(),
+            transfer,
+        ));
+    }
+    let _ = futures;
 }

@@ -89,6 +89,11 @@ impl<M> Lent<M> {
         self.session == session
     }
 
+    /// Whether this is the reset that ended its session.
+    pub(crate) fn is_ended_by(&self, reset: &ConfirmedReset) -> bool {
+        reset.ends(self.session)
+    }
+
     /// Takes it back, which the reset of its session allows.
     ///
     /// # Errors

@@ -247,6 +247,11 @@ impl<'s, H: Hal, T: Payload> Virtqueue<'s, H, T> {
         self.memory.belongs_to(session)
     }
 
+    /// Whether [`reclaim`](Virtqueue::reclaim) with this reset succeeds.
+    pub(crate) fn is_ended_by(&self, reset: &ConfirmedReset) -> bool {
+        self.memory.is_ended_by(reset)
+    }
+
     /// Takes the queue out of service while its reset is under way, which is nobody's fault.
     pub(crate) const fn retire(&mut self) {
         self.books.progress.free = 0;

@@ -26,6 +26,17 @@ const RING_PACKED: u128 = 1 << 34;
 pub struct Page {
     bytes: Option<Vec<u8>>,
     pool: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// What is dropped with it.
+    pub luggage: Option<Luggage>,
+}
+
+/// Something of a task's.
+pub struct Luggage(#[expect(dead_code, reason = "it is only dropped")] pub Box<dyn std::any::Any + Send>);
+
+impl std::fmt::Debug for Luggage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Luggage")
+    }
 }
 
 impl Page {
@@ -62,7 +73,7 @@ impl Pool {
     pub fn take(&self, fill: u8) -> Page {
         let mut bytes = self.0.lock().unwrap().pop().expect("there are pages left");
         bytes.fill(fill);
-        Page { bytes: Some(bytes), pool: Arc::clone(&self.0) }
+        Page { bytes: Some(bytes), pool: Arc::clone(&self.0), luggage: None }
     }
 
     /// How many pages are here.
@@ -197,6 +208,8 @@ pub struct Running {
     pub tasks: Tasks,
     /// The objects of the handlers, by vector; or that of the line.
     pub handlers: Vec<Interrupt<'static>>,
+    /// What all of them share.
+    pub signals: &'static Signals,
 }
 
 impl TaskBench {
@@ -257,7 +270,17 @@ impl TaskBench {
         let handlers = handlers(interrupts);
         let waiters: &'static mut Waiters<N, Load> = Box::leak(Box::default());
         let requests = Requests::new(queue, waiters, interrupts.queue_signal(0)).unwrap();
-        Running { control, tasks: Shared::new(Mutexed::new(requests), self.hal.clone()), handlers }
+        Running { control, tasks: Shared::new(Mutexed::new(requests), self.hal.clone()), handlers, signals }
+    }
+
+    /// Runs tasks to their end: as long as one of them is asleep the disk works, and what it does wakes one.
+    pub fn run_to_end<R>(&self, handlers: &[Interrupt<'_>], tasks: &mut [Task<'_, R>]) {
+        run_woken(tasks);
+        while tasks.iter().any(|task| !task.is_over()) {
+            self.serve(handlers);
+            assert!(tasks.iter().any(Task::is_woken), "asleep for ever");
+            run_woken(tasks);
+        }
     }
 
     /// Lets the disk work, and its interrupts arrive. Says how many there were.

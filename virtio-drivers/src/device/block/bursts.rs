@@ -64,9 +64,6 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
     /// # Errors
     /// See [`RequestError`]. The device was not asked.
     pub fn submit_write(&mut self, to: Sector, from: P) -> Result<Ticket, Failed<P>> {
-        if let Err(error) = self.shape.check_writable() {
-            return Err(Failed { error, payload: Some(from) });
-        }
         self.submit(request::OUT, to, Some(from))
     }
 
@@ -134,6 +131,9 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         });
         if is_wrong {
             return Err(RequestError::WrongDirection);
+        }
+        if request_type == request::OUT {
+            self.shape.check_writable()?;
         }
         let len = usize::try_from(bytes).unwrap_or(usize::MAX);
         self.shape.check_range(sector, len)?;

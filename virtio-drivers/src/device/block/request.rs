@@ -49,7 +49,7 @@ pub enum RequestError {
     /// The buffer is mapped for the other direction: a read needs one that the device may write, a write one that it may read. The device was not asked.
     #[error("the buffer is mapped for the other direction")]
     WrongDirection,
-    /// The kernel could not map the buffer for the device. The device was not asked.
+    /// The kernel could not map the buffer for the device: there was no room, or it is empty, or longer than a descriptor can say. The device was not asked.
     #[error("the buffer could not be mapped for the device")]
     NotMapped,
     /// As many requests are in flight as there can be, or as many calls wait for one of their places as the storage has room for. Nothing was sent.

@@ -1,6 +1,7 @@
 //! The waiting room: tasks that wait for a place, first come, first served.
 //!
-//! Who is called is promised a place, until it takes it or leaves; newcomers do not overtake. As many can wait as there is room for.
+//! Who is called is promised a place, until it takes it or leaves; newcomers do not overtake. It stays in the room until it comes: if there is no place after all by then, it goes on waiting where
+//! it was. As many can wait as there is room for.
 
 use core::task::Waker;
 
@@ -8,8 +9,10 @@ use core::task::Waker;
 #[derive(Debug)]
 pub(in super::super) struct Guest {
     number: u64,
-    /// Taken while it is awake, and by those who wake everybody.
+    /// Taken while it is awake, by those who call it, and by those who wake everybody.
     waker: Option<Waker>,
+    /// It was called, and is on its way.
+    is_called: bool,
 }
 
 /// See the module's head.
@@ -39,7 +42,7 @@ impl<'s> Room<'s> {
 
     /// Whether nobody waits who was not called.
     pub(in super::super) fn is_empty(&self) -> bool {
-        self.guests().next().is_none()
+        self.guests().all(|guest| guest.is_called)
     }
 
     fn place(&self, offset: usize) -> usize {
@@ -96,35 +99,51 @@ impl<'s> Room<'s> {
             return None;
         }
         let place = self.place(self.length);
-        *self.places.get_mut(place)? = Some(Guest { number: self.next, waker: Some(waker) });
+        *self.places.get_mut(place)? =
+            Some(Guest { number: self.next, waker: Some(waker), is_called: false });
         self.length += 1;
         self.next += 1;
         Some(self.next - 1)
     }
 
-    /// A guest. `None` if it is not in the room: called, then.
-    pub(in super::super) fn guest(&mut self, number: u64) -> Option<&mut Guest> {
-        self.find(number)?.as_mut()
+    /// Whether a guest was called.
+    pub(in super::super) fn was_called(&self, number: u64) -> bool {
+        self.guests().any(|guest| guest.number == number && guest.is_called)
     }
 
-    /// Calls the guest who has waited longest.
-    pub(in super::super) fn call(&mut self) -> Option<Guest> {
-        let guest = self.places.get_mut(self.first)?.take()?;
-        self.tidy();
+    /// A guest is awake: its waker comes back, until it goes on waiting.
+    pub(in super::super) fn awake(&mut self, number: u64) -> Option<Waker> {
+        self.find(number)?.as_mut()?.waker.take()
+    }
+
+    /// A guest goes on waiting where it is, called or not, with another waker. The old one comes back.
+    pub(in super::super) fn stay(&mut self, number: u64, waker: Waker) -> Option<Waker> {
+        let guest = self.find(number)?.as_mut()?;
+        let was_called = core::mem::take(&mut guest.is_called);
+        let old = guest.waker.replace(waker);
+        self.called -= usize::from(was_called);
+        old
+    }
+
+    /// Calls the guest who has waited longest: its number, and how to wake it if it was not woken already.
+    pub(in super::super) fn call(&mut self) -> Option<(u64, Option<Waker>)> {
+        let is_next = |offset: &usize| {
+            let guest = self.places.get(self.place(*offset)).and_then(Option::as_ref);
+            guest.is_some_and(|guest| !guest.is_called)
+        };
+        let place = self.place((0..self.length).find(is_next)?);
+        let guest = self.places.get_mut(place)?.as_mut()?;
+        guest.is_called = true;
         self.called += 1;
-        Some(guest)
+        Some((guest.number, guest.waker.take()))
     }
 
-    /// A guest who was called has come, or will not come any more.
-    pub(in super::super) fn arrived(&mut self) {
-        self.called = self.called.saturating_sub(1);
-    }
-
-    /// A guest leaves: `None` if it is not in the room, but called.
-    pub(in super::super) fn leave(&mut self, number: u64) -> Option<Guest> {
-        let guest = self.find(number)?.take();
+    /// A guest leaves: for its place, or for good. How to wake it comes back.
+    pub(in super::super) fn leave(&mut self, number: u64) -> Option<Waker> {
+        let guest = self.find(number)?.take()?;
         self.tidy();
-        guest
+        self.called -= usize::from(guest.is_called);
+        guest.waker
     }
 
     /// The guest who has waited longest and can be woken.
@@ -143,24 +162,12 @@ impl<'s> Room<'s> {
     }
 }
 
-impl Guest {
-    /// Puts another waker in the place of its waker, which comes back.
-    pub(in super::super) fn rewake(&mut self, waker: Waker) -> Option<Waker> {
-        self.waker.replace(waker)
-    }
-
-    /// How to wake it, if somebody is to.
-    pub(in super::super) fn take_waker(&mut self) -> Option<Waker> {
-        self.waker.take()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn numbers(room: &mut Room<'_>) -> Vec<u64> {
-        core::iter::from_fn(|| room.call().map(|guest| guest.number)).collect()
+        core::iter::from_fn(|| room.call().map(|(number, _)| number)).collect()
     }
 
     extern crate std;
@@ -175,11 +182,13 @@ mod tests {
         }
         assert_eq!(room.enter(Waker::noop().clone()), None, "the room is full");
 
-        assert_eq!(room.call().map(|guest| guest.number), Some(0));
+        assert_eq!(room.call().map(|(number, _)| number), Some(0));
+        assert_eq!(room.enter(Waker::noop().clone()), None, "it has not come yet");
+        assert!(room.was_called(0) && room.leave(0).is_none());
         assert_eq!(room.enter(Waker::noop().clone()), Some(4), "around the end");
 
         assert_eq!(numbers(&mut room), [1, 2, 3, 4]);
-        assert_eq!(room.called(), 5);
+        assert_eq!(room.called(), 4);
     }
 
     #[test]
@@ -196,8 +205,26 @@ mod tests {
         assert_eq!(came, [Some(4), Some(5), None], "those who left make room");
 
         assert_eq!(numbers(&mut room), [0, 3, 4, 5]);
-        assert!(room.is_empty());
-        assert!(room.leave(1).is_none(), "it was called");
+        assert!(room.is_empty() && room.called() == 4);
+        for number in [4, 0, 3, 5] {
+            assert!(room.leave(number).is_none(), "its waker was taken");
+        }
+        assert_eq!(room.called(), 0);
+    }
+
+    #[test]
+    fn who_was_called_in_vain_keeps_its_turn() {
+        let mut places = [const { None }; 4];
+        let mut room = Room::new(&mut places);
+        (0..3).for_each(|_| assert!(room.enter(Waker::noop().clone()).is_some()));
+        assert_eq!(numbers(&mut room), [0, 1, 2]);
+
+        for number in [2, 0] {
+            assert!(room.stay(number, Waker::noop().clone()).is_none() && !room.was_called(number));
+        }
+
+        assert_eq!((room.called(), room.is_empty()), (1, false));
+        assert_eq!(numbers(&mut room), [0, 2]);
     }
 
     #[test]

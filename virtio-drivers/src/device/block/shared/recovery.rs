@@ -17,35 +17,34 @@ use super::super::request::RequestError;
 use super::super::slots::Slots;
 use super::Shared;
 use super::leader::Polled;
-use super::requests::{QueueInUse, Requests};
+use super::requests::{QueueInUse, Requests, Seat};
 use crate::hal::{Hal, Lock};
 use crate::raw::{ConfirmedReset, Payload};
 
 impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H, L> {
     /// Lets requests go out again after [`drain`](Shared::drain).
     pub fn resume(&self) {
-        self.visit(|requests, _| requests.paused = false);
+        self.visit(|requests, later| {
+            requests.paused = false;
+            later.wake(requests.sit(Seat::Drainer, None));
+        });
         self.call_all();
     }
 
     /// Takes the queue down after a confirmed reset of its disk: each task that waits for a request in flight gets [`RequestError::Reset`], and its buffer back. What waits for a place goes on waiting, and what comes
     /// waits, too, until [`put_up`](Shared::put_up). Gives back the storage that the queue had; `None` if there is no queue, or the reset is not its bring-up's.
     pub fn take_down(&self, reset: &ConfirmedReset) -> Option<Slots<'s, P>> {
-        let queue = self.visit(|requests, _| requests.queue.take())?;
-        let mut reclaimed = match queue.reclaim(reset) {
-            Ok(reclaimed) => reclaimed,
-            Err(queue) => {
-                self.visit(|requests, _| requests.queue = Some(queue));
-                return None;
-            }
-        };
+        let is_its = |queue: &mut RequestQueue<'s, H, P>| queue.queue.is_ended_by(reset);
+        let queue = self.visit(|requests, _| requests.queue.take_if(is_its))?;
+        let mut reclaimed = queue.reclaim(reset).ok()?;
         for completion in reclaimed.by_ref() {
             // Dropped out here, if nobody waits for it.
             drop(self.visit(|requests, later| requests.deliver(completion, later)));
         }
-        self.visit(|requests, _| {
+        self.visit(|requests, later| {
             requests.trouble = None;
             requests.paused = false;
+            later.wake(requests.sit(Seat::Drainer, None));
         });
         Some(reclaimed.into_slots())
     }

@@ -21,10 +21,11 @@ use super::super::queue::RequestQueue;
 use super::super::request::{RequestError, Sector};
 use super::leader::Polled;
 use super::waiters::{Entries, State, WaitersRef};
-use crate::device::tasks::{Guest, Later, Room};
+use crate::device::tasks::{Later, Room};
 use crate::hal::Hal;
 use crate::lifecycle::QueueSignal;
 use crate::raw::{Payload, Tag};
+use crate::wire::block::request;
 
 /// What a kernel puts behind its [`Lock`](crate::hal::Lock), for a [`Shared`](super::Shared) queue.
 pub struct Requests<'s, H: Hal, P: Payload = Tag<()>> {
@@ -147,7 +148,7 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
         // It is awake: whatever it waited for, it need not be woken for that.
         later.forget(match step {
             Step::InFlight(index) => self.entries.get(*index).and_then(|entry| entry.waker.take()),
-            Step::Waiting(number, _) => self.room.guest(*number).and_then(Guest::take_waker),
+            Step::Waiting(number, _) => self.room.awake(*number),
             Step::Wanted(_) | Step::Over => None,
         });
         let found = self.look(later);
@@ -158,13 +159,13 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
             Step::Wanted(order) if self.room.is_empty() => self.start(order, step, waker),
             Step::Wanted(order) => self.wait(order, step, waker),
             Step::Waiting(number, order) => {
-                if let Some(guest) = self.room.guest(number) {
-                    later.forget(guest.rewake(waker.clone()));
-                    *step = Step::Waiting(number, order);
-                    self.unless_trouble(step)
+                if self.trouble.is_some() || self.room.was_called(number) && self.places() > 0 {
+                    later.forget(self.room.leave(number));
+                    self.send(order, step, waker)
                 } else {
-                    self.room.arrived();
-                    self.start(order, step, waker)
+                    later.forget(self.room.stay(number, waker.clone()));
+                    *step = Step::Waiting(number, order);
+                    Poll::Pending
                 }
             }
             Step::InFlight(index) => self.result(index, step, waker, later),
@@ -255,17 +256,26 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
         }
     }
 
-    /// Sends a request if there is a place for it; else its task waits.
-    fn start(&mut self, mut order: Order<P>, step: &mut Step<P>, waker: &Waker) -> Poll<Outcome<P>> {
-        if let Some(error) = self.trouble {
-            return Poll::Ready(Err(Failed { error, payload: order.payload }));
-        }
+    /// Sends a request if there is a place for it that is nobody else's; else its task waits.
+    fn start(&mut self, order: Order<P>, step: &mut Step<P>, waker: &Waker) -> Poll<Outcome<P>> {
         if self.places() <= self.room.called() {
             return self.wait(order, step, waker);
+        }
+        self.send(order, step, waker)
+    }
+
+    /// Sends a request.
+    fn send(&mut self, mut order: Order<P>, step: &mut Step<P>, waker: &Waker) -> Poll<Outcome<P>> {
+        if let Some(error) = self.trouble {
+            return Poll::Ready(Err(Failed { error, payload: order.payload }));
         }
         let (Some(queue), Some(index)) = (&mut self.queue, self.entries.next()) else {
             return self.wait(order, step, waker);
         };
+        if order.request_type == request::FLUSH && !queue.shape.flush {
+            // There is no cache to be flushed.
+            return Poll::Ready(Ok(order.payload));
+        }
         let serial = u32::try_from(index).unwrap_or(u32::MAX);
         match queue.submit_as(serial, order.request_type, order.sector, order.payload.take()) {
             Ok(_) => {
@@ -296,22 +306,6 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
             },
         };
         Poll::Ready(Err(Failed { error, payload: order.payload }))
-    }
-
-    /// A task in the waiting room gives up in case of trouble.
-    fn unless_trouble(&mut self, step: &mut Step<P>) -> Poll<Outcome<P>> {
-        let Some(error) = self.trouble else { return Poll::Pending };
-        match mem::replace(step, Step::Over) {
-            Step::Waiting(number, order) => {
-                // Its waker is its own, which polls it right now.
-                drop(self.room.leave(number));
-                Poll::Ready(Err(Failed { error, payload: order.payload }))
-            }
-            other => {
-                *step = other;
-                Poll::Pending
-            }
-        }
     }
 
     /// What has become of a request that was sent.
@@ -346,10 +340,7 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
     pub(super) fn abandon(&mut self, step: &mut Step<P>, later: &mut Later<P>) {
         match mem::replace(step, Step::Over) {
             Step::Waiting(number, order) => {
-                match self.room.leave(number) {
-                    Some(mut guest) => later.forget(guest.take_waker()),
-                    None => self.room.arrived(),
-                }
+                later.forget(self.room.leave(number));
                 later.discard(order.payload);
             }
             Step::InFlight(index) => {
@@ -375,8 +366,8 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
             if later.room() <= 4 {
                 return true;
             }
-            let Some(mut guest) = self.room.call() else { break };
-            later.wake(guest.take_waker());
+            let Some((_, waker)) = self.room.call() else { break };
+            later.wake(waker);
         }
         false
     }

@@ -64,9 +64,11 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Future f
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let begins = !self.0.was_polled;
         self.0.poll(context, |requests| {
-            requests.paused = true;
-            requests.in_flight() == 0 || requests.trouble.is_some()
+            requests.paused |= begins;
+            // Somebody may have let requests go out again meanwhile.
+            requests.in_flight() == 0 || requests.trouble.is_some() || !requests.paused
         })
     }
 }
