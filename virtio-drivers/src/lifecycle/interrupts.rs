@@ -129,6 +129,8 @@ pub struct Interrupts<'s> {
     signals: SignalsRef<'s>,
     session: usize,
     routing: VectorRouting,
+    /// Queues whose vectors have objects: those that were dealt one and can be waited for.
+    queues: u16,
     line: Option<InterruptLine>,
     /// Changes of the configuration that were told.
     seen: u32,
@@ -153,16 +155,15 @@ impl<T: Transport, D: Copy> Running<T, D> {
         let routing = self.vector_routing();
         let line = if routing == VectorRouting::NoVectors { self.use_interrupt_line() } else { None };
         let seen = signals.configuration.changes.load(Ordering::Acquire);
-        Ok(Interrupts { signals, session, routing, line, seen })
+        let queues = self.rung.routed_queues.min(u16::try_from(signals.queues.len()).unwrap_or(u16::MAX));
+        Ok(Interrupts { signals, session, routing, queues, line, seen })
     }
 }
 
 impl<'s> Interrupts<'s> {
-    /// The object for the handler of one vector; `None` if no such vector is used.
+    /// The object for the handler of one vector; `None` if no such vector is used, or it is that of a queue for which there is no signal.
     pub fn vector(&self, vector: u16) -> Option<Interrupt<'s>> {
-        // Nothing was dealt out for queues that nobody can wait for, or somebody looks after them without.
-        let queues = u16::try_from(self.signals.queues.len()).unwrap_or(u16::MAX);
-        (vector < self.routing.vectors(queues)).then_some(Interrupt {
+        (vector < self.routing.vectors(self.queues)).then_some(Interrupt {
             signals: self.signals,
             session: self.session,
             source: Source::Vector(vector, self.routing),
@@ -179,6 +180,11 @@ impl<'s> Interrupts<'s> {
     pub fn queue_signal(&self, index: u16) -> Option<&'s QueueSignal> {
         let interrupts = self.line.is_some() || self.routing != VectorRouting::NoVectors;
         self.signals.queues.get(usize::from(index)).filter(|_| interrupts)
+    }
+
+    /// Whether these are the signals that handlers give.
+    pub(crate) fn are_told_by(&self, signals: SignalsRef<'_>) -> bool {
+        core::ptr::eq(self.signals.gate, signals.gate)
     }
 
     /// Whether the configuration changed since this was last asked, as far as interrupts tell; if it did not, `waker` is woken when it does.

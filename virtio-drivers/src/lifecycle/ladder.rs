@@ -41,6 +41,8 @@ pub(super) struct Rung<T> {
     pub(super) session: Session,
     pub(super) drop_attempts: Attempts,
     pub(super) routing: VectorRouting,
+    /// For how many queues vectors were dealt out.
+    pub(super) routed_queues: u16,
     /// Queues that the device was told of and that are neither parked nor reset.
     queues_in_use: usize,
     /// The steps taken so far: ours to know, whatever the device makes of its register. None once a reset was asked for.
@@ -171,6 +173,7 @@ impl<T: Transport> Negotiating<T> {
             session: Session::begin().ok_or(ResetError::TooManyBringUps)?,
             drop_attempts: DROP_ATTEMPTS,
             routing: VectorRouting::NoVectors,
+            routed_queues: 0,
             queues_in_use: 0,
             taken: Status::empty(),
         };

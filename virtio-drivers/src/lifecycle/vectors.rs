@@ -99,6 +99,7 @@ impl<T: Transport, D: Copy> Installing<T, D> {
             transport.disable_vectors();
         }
         rung.routing = taken.unwrap_or_default();
+        rung.routed_queues = queues;
         rung.routing
     }
 }

@@ -108,8 +108,9 @@ impl<'s, T: Transport> Control<'s, T> {
         &mut self,
         signals: impl Into<SignalsRef<'s>>,
     ) -> Result<&Interrupts<'s>, SignalsInUse> {
-        // The old ones first: they may be of the same signals.
-        self.interrupts = None;
+        let signals = signals.into();
+        // Signals that are in use by this disk are free for it.
+        drop(self.interrupts.take_if(|interrupts| interrupts.are_told_by(signals)));
         let interrupts = self.device.interrupts(signals)?;
         Ok(self.interrupts.insert(interrupts))
     }
