@@ -105,7 +105,8 @@ fn a_disk_is_asked_for_nothing_that_it_did_not_offer() {
 
     let mut flush = Task::new(running.tasks.flush());
     let mut write = Task::new(running.tasks.write(Sector(0), pool.take(1)));
-    (flush.poll(), write.poll());
+    flush.poll();
+    write.poll();
 
     assert_eq!(flush.result, Some(Ok(())));
     let failed = write.result.take().expect("it is over").unwrap_err();
@@ -245,8 +246,6 @@ fn what_tasks_and_handlers_have_may_go_to_any_processor() {
     fn is_send(_: &impl Send) {}
     fn is_sync<T: Send + Sync>() {}
 
-    is_sync::<Shared<TestHal, Locked>>();
-    is_sync::<(Interrupt<'static>, Interrupts<'static>, Signals, SignalsRef<'static>)>();
     fn futures(tasks: &Shared<TestHal, Locked>, page: Page, other: Page, load: Load) {
         let transfer: Transfer<'_, 'static, TestHal, Load, Locked> = tasks.read_mapped(Sector(0), load);
         is_send(&(
@@ -257,5 +256,8 @@ fn what_tasks_and_handlers_have_may_go_to_any_processor() {
             transfer,
         ));
     }
+
+    is_sync::<Shared<TestHal, Locked>>();
+    is_sync::<(Interrupt<'static>, Interrupts<'static>, Signals, SignalsRef<'static>)>();
     let _ = futures;
 }
