@@ -69,9 +69,9 @@ stage_qemu() {
   # The tables that tests write, wherever cargo puts things, and no older ones.
   local tables status=0 table
   tables=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/tmp
-  rm -f "$tables"/{transports,register-accesses}.md
+  rm -f "$tables"/{transports,register-accesses,tasks}.md
   cargo test --no-fail-fast -p qemu-tests || status=1
-  for table in transports register-accesses; do
+  for table in transports register-accesses tasks; do
     cp "$tables/$table.md" "$logs/$table.md" || status=1
   done
   return $status
@@ -101,7 +101,7 @@ done
 
 echo
 if [[ " ${stages[*]} " == *" qemu "* ]]; then
-  for tables in transports register-accesses; do
+  for tables in transports register-accesses tasks; do
     [ ! -f "$logs/$tables.md" ] || { echo "$tables ($logs/$tables.md):"; cat "$logs/$tables.md"; echo; }
   done
 fi

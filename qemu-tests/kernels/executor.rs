@@ -1,0 +1,104 @@
+//! Tasks on one processor: a small executor.
+//!
+//! A task's waker sets its flag, from wherever it is called: an interrupt handler, another task. Tasks whose flag is set are polled; when there is none the processor sleeps until an interrupt was
+//! handled. Handlers run inside of that sleep and nowhere else, so no flag is set between the look at the flags and the sleep.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::task::Wake;
+use alloc::vec::Vec;
+use core::pin::Pin;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+
+use example_platform::{clock, interrupts};
+
+/// What the tasks of an executor are: each ends with nothing, or with what went wrong.
+type Future<'t> = dyn core::future::Future<Output = Result<(), String>> + 't;
+
+/// Whether a task is to be polled.
+struct Ready(AtomicBool);
+
+impl Wake for Ready {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// A task that is not over.
+struct Task<'t> {
+    name: String,
+    future: Pin<Box<Future<'t>>>,
+    ready: Arc<Ready>,
+    waker: Waker,
+}
+
+/// Tasks that run turn by turn.
+pub struct Executor<'t> {
+    tasks: Vec<Task<'t>>,
+    /// How long all of them may wait before somebody must have been woken.
+    silence_max: Duration,
+}
+
+impl<'t> Executor<'t> {
+    /// One without tasks, for tasks of which at least one is woken that often.
+    pub const fn new(silence_max: Duration) -> Self {
+        Self { tasks: Vec::new(), silence_max }
+    }
+
+    /// Adds a task.
+    pub fn spawn(
+        &mut self,
+        name: String,
+        future: impl core::future::Future<Output = Result<(), String>> + 't,
+    ) {
+        let ready = Arc::new(Ready(AtomicBool::new(true)));
+        let waker = Waker::from(Arc::clone(&ready));
+        self.tasks.push(Task { name, future: Box::pin(future), ready, waker });
+    }
+
+    /// Runs all tasks to their end. Says how often tasks were polled.
+    ///
+    /// # Errors
+    /// What went wrong in a task first; or which tasks wait, if nobody is woken any more.
+    pub fn run(mut self) -> Result<u64, String> {
+        let (mut polls, mut result) = (0, Ok(()));
+        while result.is_ok() && !self.tasks.is_empty() {
+            self.sleep()?;
+            self.tasks.retain_mut(|task| {
+                if !task.ready.0.swap(false, Ordering::Acquire) {
+                    return true;
+                }
+                polls += 1;
+                match task.future.as_mut().poll(&mut Context::from_waker(&task.waker)) {
+                    Poll::Pending => true,
+                    Poll::Ready(Ok(())) => false,
+                    Poll::Ready(Err(error)) => {
+                        result = Err(alloc::format!("{}: {error}", task.name));
+                        false
+                    }
+                }
+            });
+        }
+        result.map(|()| polls)
+    }
+
+    /// Sleeps until a task is ready.
+    fn sleep(&self) -> Result<(), String> {
+        let until = clock::now() + self.silence_max;
+        while !self.tasks.iter().any(|task| task.ready.0.load(Ordering::Acquire)) {
+            if clock::now() >= until {
+                let waiting: Vec<&str> = self.tasks.iter().map(|task| task.name.as_str()).collect();
+                return Err(alloc::format!("wake-up lost: {} still wait", waiting.join(", ")));
+            }
+            interrupts::wait(until);
+        }
+        Ok(())
+    }
+}
