@@ -186,7 +186,9 @@ fn objects_of_a_device_that_is_down_find_no_cause_and_leave_the_next_ones_alone(
         bench.device.raise_config();
         let (transport, reset) = device.reset(PATIENCE).unwrap();
         assert_eq!(old.handle(), NOTHING, "the device was reset");
-        queues.into_iter().for_each(|queue| drop(queue.reclaim(&reset).unwrap()));
+        for queue in queues {
+            drop(queue.reclaim(&reset).unwrap());
+        }
         if round < 3 {
             assert_eq!(interrupts.close(PATIENCE), Ok(()));
         } else {
