@@ -65,7 +65,9 @@ fn as_many_queues_are_installed_as_both_sides_allow() {
         assert_eq!(idle.len(), usize::from(expected));
 
         let reset = starting.give_up(Attempts(10)).unwrap();
-        idle.into_iter().for_each(|queue| drop(queue.reclaim(&reset).unwrap()));
+        for queue in idle {
+            drop(queue.reclaim(&reset).unwrap());
+        }
         bench.device.assert_driver_was_correct();
         bench.hal.assert_all_returned();
     }
@@ -88,7 +90,9 @@ fn a_disk_that_lies_about_its_queues_is_used_with_those_that_it_has() {
         queue.read_blocking(Sector(1), &mut [0; 512], serve).unwrap();
     }
     let down = control.take_down(Attempts(10)).unwrap();
-    queues.into_iter().for_each(|queue| drop(queue.reclaim(&down.reset).unwrap()));
+    for queue in queues {
+        drop(queue.reclaim(&down.reset).unwrap());
+    }
     bench.hal.assert_all_returned();
 }
 
@@ -127,7 +131,9 @@ fn queues_of_one_disk_are_used_by_two_processors() {
     });
 
     let down = control.take_down(Attempts(10)).unwrap();
-    queues.into_iter().for_each(|queue| drop(queue.reclaim(&down.reset).unwrap()));
+    for queue in queues {
+        drop(queue.reclaim(&down.reset).unwrap());
+    }
     bench.device.assert_driver_was_correct();
     bench.hal.assert_all_returned();
 }

@@ -24,11 +24,12 @@ const NOTHING: InterruptCause = InterruptCause { used_buffer: false, configurati
 
 /// A disk for tasks on any processor.
 type Disk = Shared<TestHal, spin::Mutex<Requests<'static, TestHal, Load>>>;
+/// What becomes of a read.
+type Read = Result<Page, Failed<Page>>;
 
 /// Runs tasks one beside the other, so many at a time, as an executor does; every so many is dropped before it is done. Says how many were done.
 fn execute(disk: &Disk, pool: &Pool, requests: usize, seed: usize) -> usize {
-    let (mut tasks, mut sent, mut done): (Vec<Task<'_, Result<Page, Failed<Page>>>>, _, _) =
-        (Vec::new(), 0, 0);
+    let (mut tasks, mut sent, mut done): (Vec<Task<'_, Read>>, _, _) = (Vec::new(), 0, 0);
     let mut woken = Instant::now();
     while sent < requests || !tasks.is_empty() {
         if tasks.len() < 3 && sent < requests {
@@ -40,7 +41,7 @@ fn execute(disk: &Disk, pool: &Pool, requests: usize, seed: usize) -> usize {
         for (place, task) in tasks.iter_mut().enumerate() {
             if task.run() {
                 any = true;
-                if (sent + place + seed) % 5 == 0 {
+                if (sent + place + seed).is_multiple_of(5) {
                     task.cancel();
                 }
             }
