@@ -20,7 +20,6 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use example_platform::devices::{self, Interrupts};
 use example_platform::interrupts::{Source, idle};
@@ -43,8 +42,6 @@ example_platform::entry!(run);
 const REQUESTS: usize = 64;
 /// As many pages as can be out: one for each request in flight, dropped or not, and one for each task.
 const PAGES: usize = 2 * REQUESTS;
-/// How long all tasks may wait for the disk.
-const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 static SIGNALS: Signals = Signals::new();
 
@@ -116,7 +113,7 @@ impl Live {
 
     /// Has so many tasks do so many reads in all, and says what it took.
     fn measure(&self, tasks: u64, reads: u64, seed: u64) -> Result<(), String> {
-        let (tally, mut executor) = (Tally::default(), Executor::new(SILENCE_MAX));
+        let (tally, mut executor) = (Tally::default(), Executor::new());
         // The shares of task `task`, so that they add up.
         let share = |whole: u64, task: u64| whole * (task + 1) / tasks - whole * task / tasks;
         let mut random = Rng::with_seed(seed ^ tasks);
@@ -128,7 +125,10 @@ impl Live {
         let (before, arrived, idle_before, start) =
             (self.disk.statistics(), self.arrived(), idle(), clock::now());
 
-        let polls = executor.run()?;
+        let polls = executor.run().map_err(|error| {
+            let (in_flight, left) = (self.disk.in_flight(), self.disk.service());
+            format!("{error}; {in_flight} requests in flight, {left} after another look")
+        })?;
 
         let (time, idle_after, statistics) = (clock::since(start), idle(), self.disk.statistics());
         let QueueStatistics { chains, notifications_sent, .. } = statistics;
@@ -148,7 +148,7 @@ impl Live {
 
     /// Waits for what nobody wants any more: then nothing is left.
     fn drain(&self) -> Result<(), String> {
-        let mut executor = Executor::new(SILENCE_MAX);
+        let mut executor = Executor::new();
         executor.spawn("drain".into(), async {
             self.disk.drain().await;
             Ok(())
