@@ -42,6 +42,8 @@ pub struct DiskDevice {
     pub request_merging: bool,
     /// Entries of its MSI-X table (PCI only).
     pub vectors: Option<u16>,
+    /// Request queues; if it is not said, as many as there are processors (PCI), or one.
+    pub queues: Option<u16>,
     /// Descriptors of each queue.
     pub queue_size: Option<u16>,
     /// Doorbells wake a thread of QEMU's, unseen by traces.
@@ -69,6 +71,7 @@ impl Default for DiskDevice {
             flush_fails: false,
             requests_per_second: None,
             request_merging: true,
+            queues: None,
             queue_size: None,
             ioeventfd: true,
             read_only: false,
@@ -112,6 +115,9 @@ impl DiskDevice {
         }
         if let Some(vectors) = self.vectors {
             properties += &format!(",vectors={vectors}");
+        }
+        if let Some(queues) = self.queues {
+            properties += &format!(",num-queues={queues}");
         }
         if let Some(size) = self.queue_size {
             properties += &format!(",queue-size={size}");
