@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
-# Boots the block example under QEMU on a disk image with a FAT file system, then looks at the image from outside.
+# Boots an example under QEMU on a disk image made for it, then looks at the image from outside.
 # Usage: scripts/demo.sh
+#   EXAMPLE=block|tasks|embassy|two-queues      what runs: files on a FAT disk (default), many tasks on one of two executors, two processors with a queue each
 #   ARCH=x86_64|aarch64|riscv64                 the guest's processor (default x86_64)
 #   TRANSPORT=pci|pci-legacy|mmio|mmio-legacy   how the disk is connected (default pci)
 #   RING=split|packed                           the virtqueue's layout (default split)
 #   INTERRUPTS=msi-x|line|polling               how the guest learns that a request is done (default: the best there is)
 #   MACHINE=...                                 QEMU's machine (default q35, microvm for MMIO on x86_64, virt elsewhere)
-#   DISK=path                                   an image of your own: an MBR with a FAT partition from 1 MiB on
+#   DISK=path                                   an image of your own, for EXAMPLE=block: an MBR with a FAT partition from 1 MiB on
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fail() { printf 'demo: %s\n' "$@" >&2; exit 1; }
 
-arch=${ARCH:-x86_64} transport=${TRANSPORT:-pci} ring=${RING:-split} interrupts=${INTERRUPTS:-}
+example=${EXAMPLE:-block} arch=${ARCH:-x86_64} transport=${TRANSPORT:-pci} ring=${RING:-split} interrupts=${INTERRUPTS:-}
 known() { # name, value, choices
   [[ " $3 " == *" $2 "* ]] || fail "$1=$2 is not known." "Next step: take one of: $3."
 }
+known EXAMPLE "$example" "block tasks embassy two-queues"
 known ARCH "$arch" "x86_64 aarch64 riscv64"
 known TRANSPORT "$transport" "pci pci-legacy mmio mmio-legacy"
 known RING "$ring" "split packed"
@@ -25,7 +27,11 @@ fi
 if [[ $transport == mmio* && $interrupts == msi-x ]]; then
   fail "virtio over MMIO has no messages (MSI-X)." "Next step: take INTERRUPTS=line, or TRANSPORT=pci."
 fi
+if [[ $example == two-queues && $interrupts == line ]]; then
+  fail "a line interrupts one processor, and two are to be woken." "Next step: take INTERRUPTS=msi-x, or polling."
+fi
 if [ -n "${DISK:-}" ]; then
+  [ "$example" = block ] || fail "EXAMPLE=$example changes every byte of its disk." "Next step: leave out DISK, or take EXAMPLE=block."
   [ -f "$DISK" ] || fail "there is no disk image $DISK." "Next step: name one that exists, or run 'make demo' without DISK to have one made."
   [ -s "$DISK" ] || fail "the disk image $DISK is empty." "Next step: 'scripts/image.sh $DISK FOLDER' makes it one with a FAT file system, holding the files of FOLDER."
 fi
@@ -44,11 +50,12 @@ case $arch in
   riscv64) target=riscv64gc-unknown-none-elf guest=() ;;
 esac
 packed=off; [ "$ring" = split ] || packed=on
+queues=1; [ "$example" != two-queues ] || queues=2
 case $transport in
-  pci) disk=(-device "virtio-blk-pci,drive=disk,disable-legacy=on,packed=$packed") ;;
-  pci-legacy) disk=(-device virtio-blk-pci,drive=disk,disable-legacy=off,disable-modern=on) ;;
-  mmio) disk=(-global virtio-mmio.force-legacy=false -device "virtio-blk-device,drive=disk,packed=$packed") ;;
-  mmio-legacy) disk=(-global virtio-mmio.force-legacy=true -device virtio-blk-device,drive=disk) ;;
+  pci) disk=(-device "virtio-blk-pci,drive=disk,num-queues=$queues,disable-legacy=on,packed=$packed") ;;
+  pci-legacy) disk=(-device "virtio-blk-pci,drive=disk,num-queues=$queues,disable-legacy=off,disable-modern=on") ;;
+  mmio) disk=(-global virtio-mmio.force-legacy=false -device "virtio-blk-device,drive=disk,num-queues=$queues,packed=$packed") ;;
+  mmio-legacy) disk=(-global virtio-mmio.force-legacy=true -device "virtio-blk-device,drive=disk,num-queues=$queues") ;;
 esac
 
 scripts/setup.sh demo "$arch"
@@ -56,7 +63,12 @@ scripts/setup.sh demo "$arch"
 folder=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 mkdir -p "$folder/demo/files"
 image=${DISK:-$folder/demo/disk.img}
-if [ -z "${DISK:-}" ]; then
+if [ "$example" != block ]; then
+  image=$folder/demo/$example.img
+  echo "demo: making the disk image $image, all zeros"
+  rm -f "$image"
+  truncate -s 8M "$image"
+elif [ -z "${DISK:-}" ]; then
   echo "demo: making the disk image $image"
   printf 'Hello from the host.\nThis file was put on the disk before the guest was started.\n' >"$folder/demo/files/HELLO.TXT"
   printf 'The guest reads this disk through virtio-guest.\n' >"$folder/demo/files/ABOUT.TXT"
@@ -64,14 +76,14 @@ if [ -z "${DISK:-}" ]; then
 fi
 
 echo "demo: building the guest for $target"
-cargo build -q --release --target "$target" -p example-block
-echo "demo: booting it on $arch ($machine), disk through $transport, $ring ring"
+cargo build -q --release --target "$target" -p "example-$example"
+echo "demo: booting $example on $arch ($machine), disk through $transport, $ring ring"
 log=$folder/demo/serial.log
 status=0
 # In the foreground, so that an interrupt at the keyboard ends the guest, too.
-timeout --foreground 60 "qemu-system-$arch" -machine "$machine" "${guest[@]}" -m 256 -display none -no-reboot -nodefaults -serial stdio -monitor none \
+timeout --foreground 60 "qemu-system-$arch" -machine "$machine" "${guest[@]}" -m 256 -smp "$queues" -display none -no-reboot -nodefaults -serial stdio -monitor none \
   -drive "file=${image//,/,,},format=raw,if=none,id=disk" "${disk[@]}" \
-  -kernel "$folder/$target/release/example-block" -append "${interrupts:+interrupts=$interrupts}" </dev/null 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
+  -kernel "$folder/$target/release/example-$example" -append "${interrupts:+interrupts=$interrupts}" </dev/null 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
 # The guest says through QEMU's exit status how it ended: 33 for success, 35 for failure.
 case $status in
   33) ;;
@@ -81,6 +93,18 @@ case $status in
 esac
 [ -z "${DISK:-}" ] || { echo "demo: done with $image"; exit 0; }
 echo "demo: the disk as the host sees it"
+# What each byte of a disk of zeros is afterwards: inverted, or two more. In octal, for tr.
+case $example in
+  tasks|embassy) byte=377 ;;
+  two-queues) byte=002 ;;
+  block) byte= ;;
+esac
+if [ -n "$byte" ]; then
+  wrong=$(tr -d "\\$byte" <"$image" | wc -c)
+  [ "$wrong" -eq 0 ] || fail "$wrong bytes of $image are not what the guest says that it wrote."
+  echo "each byte is 0$byte (octal)"
+  exit 0
+fi
 mdir -i "$image@@1M" ::
 mtype -i "$image@@1M" ::GUEST.TXT >/dev/null || fail "GUEST.TXT is not on the image, though the guest says that it wrote it."
 echo "wrote GUEST.TXT"

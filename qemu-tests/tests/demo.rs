@@ -25,26 +25,41 @@ fn best(transport: &str) -> &'static str {
     if transport.starts_with("pci") { "msi-x" } else { "line" }
 }
 
-fn check(architecture: &str, transport: (&str, &str), ring: (&str, &str), interrupts: &str) {
+/// The end of what the demo says, once the host has looked at the disk.
+fn last_line(example: &str) -> &'static str {
+    match example {
+        "block" => "wrote GUEST.TXT",
+        "two-queues" => "each byte is 0002 (octal)",
+        _ => "each byte is 0377 (octal)",
+    }
+}
+
+fn demo(example: &str, architecture: &str, transport: &str, ring: &str, interrupts: &str) -> String {
     let output = Command::new("make")
         .args(["--no-print-directory", "-C"])
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .arg("demo")
-        .args([format!("ARCH={architecture}"), format!("TRANSPORT={}", transport.0)])
-        .args([format!("RING={}", ring.0), format!("INTERRUPTS={interrupts}")])
+        .args([format!("EXAMPLE={example}"), format!("ARCH={architecture}")])
+        .args([format!("TRANSPORT={transport}"), format!("RING={ring}"), format!("INTERRUPTS={interrupts}")])
         .env_remove("MACHINE")
         .env_remove("DISK")
         .output()
         .expect("make runs");
 
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
-    let asked = format!("{architecture} {} {} {interrupts:?}", transport.0, ring.0);
+    let asked = format!("{example} {architecture} {transport} {ring} {interrupts:?}");
     assert!(output.status.success(), "{asked}: {said}\n{errors}");
-    assert_eq!(said.lines().last(), Some("wrote GUEST.TXT"), "{asked}: {said}\n{errors}");
+    assert_eq!(said.lines().last(), Some(last_line(example)), "{asked}: {said}\n{errors}");
+    said
+}
+
+fn check(architecture: &str, transport: (&str, &str), ring: (&str, &str), interrupts: &str) {
+    let said = demo("block", architecture, transport.0, ring.0, interrupts);
+
     let interrupts = if interrupts.is_empty() { best(transport.0) } else { interrupts };
     for expected in [transport.1, ring.1, &format!("interrupts: {interrupts} (")] {
-        assert!(said.contains(expected), "{asked}: no {expected:?} in\n{said}");
+        assert!(said.contains(expected), "{architecture}: no {expected:?} in\n{said}");
     }
 }
 
@@ -58,6 +73,19 @@ fn the_demo_works_in_every_combination() {
                     check(architecture, transport, ring, interrupts);
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn the_demo_runs_each_example_on_each_architecture() {
+    for (architecture, transport, ring) in
+        [("x86_64", "pci-legacy", "split"), ("aarch64", "pci", "packed"), ("riscv64", "mmio", "split")]
+    {
+        for example in ["tasks", "embassy", "two-queues"] {
+            let said = demo(example, architecture, transport, ring, "");
+
+            assert!(said.contains(&format!("{example} example: done")), "{architecture}: {said}");
         }
     }
 }

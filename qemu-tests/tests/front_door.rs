@@ -156,6 +156,7 @@ fn demo_with(name: &str, value: &str) -> String {
 
 #[test]
 fn what_the_demo_does_not_know_is_named_with_what_it_knows() {
+    assert!(demo_with("EXAMPLE", "net").contains("take one of: block tasks embassy two-queues"));
     assert!(demo_with("ARCH", "sparc").contains("take one of: x86_64 aarch64 riscv64"));
     assert!(demo_with("TRANSPORT", "isa").contains("take one of: pci pci-legacy mmio mmio-legacy"));
     assert!(demo_with("RING", "round").contains("take one of: split packed"));
@@ -168,4 +169,16 @@ fn what_cannot_be_is_refused_with_the_reason() {
     assert!(fails(&legacy).contains("a legacy device has no packed ring"));
     let messages = script("demo.sh").env("TRANSPORT", "mmio").env("INTERRUPTS", "msi-x").output().unwrap();
     assert!(fails(&messages).contains("virtio over MMIO has no messages"));
+    let line = script("demo.sh").env("EXAMPLE", "two-queues").env("INTERRUPTS", "line").output().unwrap();
+    assert!(fails(&line).contains("a line interrupts one processor"));
+}
+
+/// All but the example of files write everywhere.
+#[test]
+fn a_disk_image_of_the_users_own_is_not_given_to_an_example_that_changes_all_of_it() {
+    let own = tempfile::NamedTempFile::new().unwrap();
+
+    let output = script("demo.sh").env("EXAMPLE", "tasks").env("DISK", own.path()).output().unwrap();
+
+    assert!(fails(&output).contains("EXAMPLE=tasks changes every byte of its disk"));
 }
