@@ -1,4 +1,4 @@
-//! The examples of tasks and of two queues: what they say, and what is on the disk afterwards.
+//! What the examples of tasks and of two queues say, and do to the disk.
 //!
 //! What the example of files does is in `block_example.rs`.
 
@@ -92,10 +92,10 @@ fn tasks_are_woken_by_whatever_the_disk_interrupts_with() {
 fn a_read_that_takes_too_long_is_given_up_and_nothing_is_left_in_flight() {
     for machine in MACHINES {
         for name in EXECUTORS {
-            let image = Image::random(4 * PAGE_SECTORS, random_seed());
+            let image = Image::random(2 * PAGE_SECTORS, random_seed());
             let before = image.bytes();
             let device =
-                DiskDevice { requests_per_second: Some(4), request_merging: false, ..DiskDevice::default() };
+                DiskDevice { requests_per_second: Some(1), request_merging: false, ..DiskDevice::default() };
 
             let output = example(machine, name).disk(&image, device).run_to(&closing_line(name));
 
