@@ -1,4 +1,4 @@
-//! Embassy's executor on this platform: who polls it, how its processor sleeps, and the clock of `embassy-time`.
+//! Embassy's executor on this platform: who polls it, its sleep, its clock.
 //!
 //! Embassy asks a platform for three things: `__pender`, which is called when a task was woken; a loop that polls; and a time driver. No wake-up is lost: interrupts are taken
 //! inside of [`wait`] only, so none comes between the last look at the flag and the sleep.

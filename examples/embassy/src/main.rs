@@ -1,6 +1,6 @@
-//! Embassy's tasks share a virtio disk: the driver asks for no executor in particular, so it takes this one as it is.
+//! Embassy's tasks share a virtio disk, without an operating system.
 //!
-//! `make demo EXAMPLE=embassy` boots it under QEMU. It inverts every bit of the disk, as the example `tasks` does. What Embassy needs of a platform is in `executor.rs`.
+//! The driver asks for no executor in particular, so it takes this one as it is. `make demo EXAMPLE=embassy` boots it under QEMU. It inverts every bit of the disk, as the example `tasks` does. What Embassy needs of a platform is in `executor.rs`.
 
 #![no_std]
 #![no_main]
@@ -37,6 +37,7 @@ fn run() -> Result<(), String> {
     println!("disk at {}", device.place);
     let prepared = device.prepare(Interrupts::asked_for()?, &[0])?;
 
+    // As many descriptors as a legacy device of QEMU's has, lent for good. Pages go to the disk as they are, so a request needs no memory for copies.
     let storage: &'static mut Storage<256, Load> = Box::leak(Box::default());
     let notifications = prepared.kind != Interrupts::None;
     let settings = Settings { notifications, request_bytes: 512, ..Settings::default() };
@@ -45,6 +46,7 @@ fn run() -> Result<(), String> {
     let disk = disk.map_err(|failed| failed.to_string())?;
     println!("capacity: {} sectors, paths: {:?}", disk.capacity_sectors(), disk.active_paths());
 
+    // From here on the control half and the queue are apart. The queue is shared; its signal is what an interrupt wakes.
     let (mut control, queue) = disk.split();
     let wiring = prepared.attach(&mut control, &SIGNALS)?;
     println!("interrupts: {} ({:?})", wiring.kind.name(), control.vectors());

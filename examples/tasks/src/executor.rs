@@ -1,6 +1,6 @@
-//! An executor: as little as it takes to run tasks on one processor, and to sleep while none can go on.
+//! An executor: runs tasks on one processor, and sleeps while none can go on.
 //!
-//! A task has a flag. Its waker sets it, from an interrupt handler too, and the executor polls those tasks whose flag is set. No wake-up is lost: interrupts are taken inside of
+//! This is all it takes. A task has a flag. Its waker sets it, from an interrupt handler too, and the executor polls those tasks whose flag is set. No wake-up is lost: interrupts are taken inside of
 //! [`wait`] only, so none comes between the last look at the flags and the sleep. A kernel that takes interrupts everywhere masks them for that look.
 
 use alloc::boxed::Box;

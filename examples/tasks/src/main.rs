@@ -1,6 +1,6 @@
-//! Many tasks share a virtio disk, without an operating system: requests in flight together, and a processor that sleeps while the disk works.
+//! Many tasks share a virtio disk, without an operating system.
 //!
-//! `make demo EXAMPLE=tasks` boots it under QEMU. It inverts every bit of the disk (`work.rs`). The executor is in `executor.rs`; any other will do.
+//! Their requests are in flight together, and the processor sleeps while the disk works. `make demo EXAMPLE=tasks` boots it under QEMU. It inverts every bit of the disk (`work.rs`). The executor is in `executor.rs`; any other will do.
 
 #![no_std]
 #![no_main]
@@ -39,6 +39,7 @@ fn run() -> Result<(), String> {
     let prepared = device.prepare(Interrupts::asked_for()?, &[0])?;
 
     // Bring-up, as for blocking calls. Pages go to the disk as they are, so a request needs no memory for copies.
+    // As many descriptors as a legacy device of QEMU's has, lent for good.
     let storage: &'static mut Storage<256, Load> = Box::leak(Box::default());
     let notifications = prepared.kind != Interrupts::None;
     let settings = Settings { notifications, request_bytes: 512, ..Settings::default() };

@@ -73,7 +73,10 @@ async fn finish(disk: &Disk, alarm: &Alarm) -> Result<(), RequestError> {
             READ_LIMIT.as_millis(),
             disk.in_flight()
         ),
-        Some(_) => println!("a read took less than {} ms", READ_LIMIT.as_millis()),
+        Some(read) => {
+            read?;
+            println!("a read took less than {} ms", READ_LIMIT.as_millis());
+        }
     }
     disk.flush().await?;
     disk.drain().await;

@@ -1,6 +1,6 @@
-//! Two processors drive two queues of one virtio disk: each has its own, so there is no lock, and sleeps until its own queue's interrupt.
+//! Two processors drive two queues of one virtio disk.
 //!
-//! `make demo EXAMPLE=two-queues` boots it under QEMU. Every byte of the disk is made one more, twice: first by one processor, then by both, half of the disk each.
+//! Each has its own, so there is no lock, and sleeps until its own queue's interrupt. `make demo EXAMPLE=two-queues` boots it under QEMU. Every byte of the disk is made one more, twice: first by one processor, then by both, half of the disk each.
 
 #![no_std]
 #![no_main]
@@ -52,6 +52,7 @@ fn run() -> Result<(), String> {
         );
     }
     let mut install = || {
+        // As many descriptors as a legacy device of QEMU's has, lent for good.
         let storage: &'static mut Storage<256> = Box::leak(Box::default());
         disk.install_queue(&DMA, storage).map_err(|failed| failed.to_string())
     };

@@ -1,4 +1,4 @@
-//! What a processor does with its queue and its sectors, and how the second one comes by them.
+//! What a processor does with its queue, and how the second one comes by it.
 //!
 //! Blocking calls, as on any queue: each goes out as many requests with one notification, and its processor sleeps until they are done.
 
