@@ -72,6 +72,11 @@ impl Bar {
         (self.address != 0).then(|| (space, self.address, self.address + (self.size - 1)))
     }
 
+    /// Has no address any more.
+    pub(super) fn forget(&mut self) {
+        self.address = 0;
+    }
+
     pub(super) fn read_low(&self) -> u32 {
         let kind_bits = match self.kind {
             Kind::Memory32 => 0b0000,

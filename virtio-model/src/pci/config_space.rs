@@ -144,6 +144,22 @@ impl ConfigSpace {
         Ok(())
     }
 
+    /// Forgets all that was written, as a function does without power.
+    pub(super) fn forget(&mut self) {
+        self.put(0x04, &[0; 2]);
+        self.put(usize::from(INTERRUPT_LINE), &[0]);
+        self.bars.iter_mut().flatten().for_each(Bar::forget);
+        for (capability, offset, kept) in [(self.msi_x, 3, 0x3f), (self.msi, 2, !1)] {
+            if let Some(at) = capability.map(|at| usize::from(at) + offset) {
+                self.bytes[at] &= kept;
+            }
+        }
+        if let Some(at) = self.window.map(usize::from) {
+            self.put(at + 4, &[0]);
+            self.put(at + 8, &[0; 12]);
+        }
+    }
+
     /// Where the MSI-X capability is.
     pub(super) fn msi_x(&self) -> Option<u16> {
         self.msi_x

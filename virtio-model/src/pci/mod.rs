@@ -21,6 +21,7 @@ mod config_space;
 mod legacy;
 mod misbehaviour;
 mod msi_x;
+mod power;
 pub(crate) mod queue;
 pub mod sr_iov;
 pub(crate) mod state;

@@ -19,6 +19,11 @@ struct Entry {
     control: u32,
 }
 
+impl Entry {
+    /// As it is when the function gets power.
+    const NEW: Self = Self { address: 0, data: 0, control: MASKED };
+}
+
 /// The table, and what became of it.
 #[derive(Debug)]
 pub(crate) struct MsiX {
@@ -42,12 +47,11 @@ impl MsiX {
         let at = space.msi_x()?;
         let entries = (space.read(at) >> 16 & 0x7ff) + 1;
         let [table, pending] = [4, 8].map(|word| space.read(at + word));
-        let entry = Entry { address: 0, data: 0, control: MASKED };
         Some(Self {
             bar: u8::try_from(table & 7).unwrap_or(0),
             table: u64::from(table & !7),
             pending: u64::from(pending & !7),
-            entries: vec![entry; usize::try_from(entries).unwrap_or(0)],
+            entries: vec![Entry::NEW; usize::try_from(entries).unwrap_or(0)],
             granted: u16::MAX,
             registers: usize::MAX,
             unread: Vec::new(),
@@ -69,6 +73,12 @@ impl MsiX {
         } else {
             is_inside(&pending).then(|| ENTRY_BYTES * entries + (offset - pending.start))
         }
+    }
+
+    /// Forgets all messages; those that were sent are on their way.
+    pub(super) fn forget(&mut self) {
+        self.entries.fill(Entry::NEW);
+        self.unread.clear();
     }
 
     fn entry(&self, within: u64) -> Option<Entry> {

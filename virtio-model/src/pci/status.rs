@@ -143,6 +143,12 @@ impl State {
     }
 
     fn finish_reset(&mut self) {
+        self.forget_driver();
+        self.resets += 1;
+    }
+
+    /// Forgets all that a driver said through the device's registers.
+    pub(super) fn forget_driver(&mut self) {
         self.status = 0;
         self.accepted = 0;
         self.device_feature_select = 0;
@@ -150,7 +156,6 @@ impl State {
         self.queue_select = 0;
         self.config_vector = super::queue::NO_VECTOR;
         self.isr = 0;
-        self.resets += 1;
         self.suspension = Suspension::Off;
         self.config_change_is_untold = false;
         self.interface_in_use = None;

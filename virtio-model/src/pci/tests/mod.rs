@@ -4,6 +4,7 @@
 
 mod interrupts;
 mod legacy;
+mod power;
 mod suspend;
 
 use super::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET};
