@@ -9,8 +9,8 @@ use super::queue::{IdleQueue, RequestQueue};
 use super::shape::Shape;
 use crate::hal::{Hal, Patience};
 use crate::lifecycle::{
-    Condition, ConfigError, HandlerStillRunning, Interrupts, ResetError, ResetFailed, Running, SignalsInUse,
-    SignalsRef, VectorRouting,
+    Condition, ConfigError, HandlerStillRunning, Interrupts, ResetError, Running, SignalsInUse, SignalsRef,
+    VectorRouting,
 };
 use crate::raw::{ConfirmedReset, Payload};
 use crate::transport::{InterruptCause, InterruptLine, Transport};
@@ -163,16 +163,8 @@ impl<'s, T: Transport> Control<'s, T> {
     /// - [`DownFailed`]: the disk does not answer. It may still use its queues' memory, and is told nothing more; its interrupts still have their objects.
     #[allow(clippy::result_large_err, reason = "the disk itself comes back, once in its life")]
     pub fn take_down(self, mut patience: impl Patience) -> Result<Down<T>, DownFailed<'s, T>> {
-        let Self { device, interrupts, shape, block_bytes } = self;
-        match device.reset(|| patience.keep_waiting()) {
-            Ok((transport, reset)) => {
-                let handlers = interrupts.map_or(Ok(()), |interrupts| interrupts.close(patience));
-                Ok(Down { transport, reset, handlers })
-            }
-            Err(ResetFailed { error, device }) => {
-                let control = Self { device, interrupts, shape, block_bytes };
-                Err(DownFailed { error, control })
-            }
-        }
+        let (device, beside) = self.take_apart();
+        let reset = device.reset(|| patience.keep_waiting());
+        beside.after(reset, patience)
     }
 }

@@ -193,8 +193,8 @@ pub(super) fn portion(offset: usize, len: usize) -> Result<Portion, RefusedReaso
 /// What comes back of a queue whose disk was reset: the requests in flight, each once, with [`RequestError::Reset`]. What is not taken from here is dropped with it.
 #[derive(Debug)]
 pub struct Reclaimed<'s, P> {
-    returned: Returned<'s, Load<P>>,
-    slots: RequestSlots<'s, P>,
+    pub(super) returned: Returned<'s, Load<P>>,
+    pub(super) slots: RequestSlots<'s, P>,
 }
 
 impl<'s, P> Reclaimed<'s, P> {

@@ -98,6 +98,35 @@ impl<A: ConfigRegionAccess> PciTransport<A> {
     ///
     /// Of several capabilities for one structure the first sound one counts. The function's BARs must have addresses.
     ///
+    /// A function that lost its configuration is opened again: when the guest slept, say, and the platform took its power. Its BARs get their addresses first, which is the kernel's business
+    /// ([`Bus::assign`](super::bus::Bus::assign) gives some); its command register is set here, its messages by [`enable_msi_x`](PciTransport::enable_msi_x). The transport that it had is of no use
+    /// any more, for it relies on what it wrote.
+    ///
+    /// ```no_run
+    /// # use virtio_guest::hal::{MapMmio, MsiMessage};
+    /// # use virtio_guest::transport::pci::OpenError;
+    /// use pci_types::{ConfigRegionAccess, PciAddress};
+    /// use virtio_guest::raw::PciFunction;
+    /// use virtio_guest::transport::AnyTransport;
+    ///
+    /// /// `from_before` is what the driver gave back when it was taken down, and `messages` are those that it had.
+    /// ///
+    /// /// # Safety
+    /// /// As for [`PciFunction::claim`]; the driver from before is gone, and the function's BARs have addresses again.
+    /// unsafe fn open_again<A: ConfigRegionAccess>(
+    ///     from_before: AnyTransport<A>, access: A, address: PciAddress, mapper: &impl MapMmio, messages: &[MsiMessage],
+    /// ) -> Result<AnyTransport<A>, OpenError> {
+    ///     drop(from_before);
+    ///     // SAFETY: the caller's promise.
+    ///     let function = unsafe { PciFunction::claim(access, address) };
+    ///     let mut transport = AnyTransport::open_pci(function, mapper)?;
+    ///     if transport.enable_msi_x(messages).is_err() {
+    ///         log::warn!("{address}: no messages; its line, or polling, is left");
+    ///     }
+    ///     Ok(transport)
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// See [`OpenError`]; the device was not touched beyond its configuration space.
     ///

@@ -93,6 +93,47 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
     ///
     /// *Cancellation*: requests go on waiting. One call at a time.
     /// *Wakes*: as for requests.
+    ///
+    /// So a guest goes to sleep whose disk does not know [`SUSPEND`](crate::wire::features::CommonFeatures::SUSPEND). The transport stays good as long as the function keeps its configuration; else it is
+    /// [opened again](crate::transport::pci::PciTransport::open).
+    ///
+    /// ```no_run
+    /// # use virtio_guest::hal::{Attempts, Hal, Lock};
+    /// use virtio_guest::device::block::{Block, Control, HANDLED, Requests, Settings, Shared, Slots};
+    /// use virtio_guest::lifecycle::{Interrupt, Signals, Wants};
+    /// use virtio_guest::raw::MappedBuffer;
+    /// # use virtio_guest::transport::Transport;
+    /// # type Page = Vec<u8>;
+    /// # type Load<H> = MappedBuffer<H, Page>;
+    ///
+    /// async fn fall_asleep<T: Transport, H: Hal + 'static, L: Lock<Inside = Requests<'static, H, Load<H>>>>(
+    ///     control: Control<'static, T>,
+    ///     disk: &Shared<H, L>,
+    /// ) -> Result<(T, Slots<'static, Load<H>>), &'static str> {
+    ///     disk.drain().await; // whoever wants something now, waits
+    ///     let down = control.take_down(Attempts(100_000)).map_err(|_| "the disk does not reset")?;
+    ///     let storage = disk.take_down(&down.reset).ok_or("another disk's reset")?;
+    ///     Ok((down.transport, storage))
+    /// }
+    ///
+    /// fn wake_up<T: Transport, H: Hal + 'static, L: Lock<Inside = Requests<'static, H, Load<H>>>>(
+    ///     transport: T,
+    ///     storage: Slots<'static, Load<H>>,
+    ///     hal: H,
+    ///     signals: &'static Signals, // the same as before
+    ///     to_handler: impl FnOnce(Option<Interrupt<'static>>), // who throws the object away that it had
+    ///     disk: &Shared<H, L>,
+    /// ) -> Result<Control<'static, T>, &'static str> {
+    ///     let settings = Settings { notifications: true, ..Settings::default() };
+    ///     let (wants, patience) = (Wants::features(HANDLED), Attempts(100_000));
+    ///     let started = Block::start_with(transport, hal, storage, &settings, wants, patience);
+    ///     let (mut control, queue) = started.map_err(|_| "the disk does not start")?.split();
+    ///     let interrupts = control.connect_interrupts(signals).map_err(|_| "the signals are in use")?;
+    ///     to_handler(interrupts.vector(1).or_else(|| interrupts.line()));
+    ///     disk.put_up(queue).map_err(|_| "there is a queue")?; // whoever waited goes on
+    ///     Ok(control)
+    /// }
+    /// ```
     pub const fn drain(&self) -> Drain<'_, 's, H, P, L> {
         Drain(Seated { shared: self, seat: Seat::Drainer, was_polled: false })
     }
