@@ -20,7 +20,7 @@ stage_races() {
   # Built apart, with the hook under shared memory: a model checker stands in there, or a device that lies at every load.
   local -x RUSTFLAGS="--cfg virtio_guest_stand_in" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/stand-in"
   cargo clippy -q --release -p virtio-guest -p virtio-model --all-targets -- -D warnings \
-    && cargo test --no-fail-fast --release -p virtio-guest --test races --test interleavings --test lying_memory --test order_platform --test block_wakeups
+    && cargo test --no-fail-fast --release -p virtio-guest --test races --test interleavings --test lying_memory --test order_platform --test block_wakeups --test task_wakeups
 }
 stage_fuzz() {
   # A short round, from the committed seeds on; each target counts as a test.
@@ -61,8 +61,11 @@ stage_miri() {
   "${miri[@]}" -p virtio-guest --features "$features" ${lanes[0]} || status=1
   wait "$other_lane" || status=1
   cat "$logs/miri-other-lane.log"
-  echo "     Running two_threads under many schedules"
-  MIRIFLAGS="$MIRIFLAGS -Zmiri-many-seeds=0..8" "${miri[@]}" -p virtio-guest --test two_threads || status=1
+  local threads
+  for threads in two_threads task_races; do
+    echo "     Running $threads under many schedules"
+    MIRIFLAGS="$MIRIFLAGS -Zmiri-many-seeds=0..8" "${miri[@]}" -p virtio-guest --test $threads || status=1
+  done
   return $status
 }
 stage_qemu() {

@@ -119,28 +119,30 @@ fn tasks_that_wait_are_sent_in_order_and_newcomers_do_not_overtake() {
     bench.finish(running);
 }
 
-/// There is one place, for him who has waited longest: nobody takes it before him, however early he comes.
+/// There is one place, for him who has waited longest: nobody takes it before him, however early he comes, and whether others wait or not.
 #[test]
 fn a_place_is_kept_for_who_was_called() {
-    let bench = TaskBench::new(0, |builder| builder);
-    let (pool, running) = (Pool::new(8, 512), bench.start::<16>());
-    let mut tasks = reads(&running, &pool, PLACES + 2);
-    bench.disk.hold();
-    bench.disk.release(1);
-    bench.serve(&running.handlers);
-    tasks[0].poll();
-    assert_eq!([tasks[5].is_woken(), tasks[6].is_woken()], [true, false]);
+    for waiting in [1, 2] {
+        let bench = TaskBench::new(0, |builder| builder);
+        let (pool, running) = (Pool::new(8, 512), bench.start::<16>());
+        let mut tasks = reads(&running, &pool, PLACES + waiting);
+        bench.disk.hold();
+        bench.disk.release(1);
+        bench.serve(&running.handlers);
+        tasks[0].poll();
+        assert!(tasks[PLACES].is_woken());
 
-    tasks.push(read(&running, &pool, 100));
-    tasks[7].poll();
-    tasks[6].poll();
-    tasks[5].poll();
-    bench.disk.release_all();
-    bench.run_to_end(&running.handlers, &mut tasks);
+        tasks.push(read(&running, &pool, 100));
+        tasks[PLACES..].iter_mut().rev().for_each(Task::poll);
+        bench.disk.release_all();
+        bench.run_to_end(&running.handlers, &mut tasks);
 
-    assert_eq!(asked(&bench), [0, 1, 2, 3, 4, 5, 6, 100]);
-    drop(tasks);
-    bench.finish(running);
+        let mut expected: Vec<_> = (0..(PLACES + waiting) as u64).collect();
+        expected.push(100);
+        assert_eq!(asked(&bench), expected);
+        drop(tasks);
+        bench.finish(running);
+    }
 }
 
 #[test]

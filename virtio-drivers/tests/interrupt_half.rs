@@ -249,6 +249,8 @@ fn taking_the_objects_back_waits_for_a_handler_that_is_inside() {
         meddler.begin();
 
         thread::scope(|scope| {
+            // In here, so that a failure lets the handler go.
+            let leave = leave;
             scope.spawn(|| line.handle());
             inside.recv().unwrap();
             let waits = AtomicUsize::new(0);
@@ -258,7 +260,7 @@ fn taking_the_objects_back_waits_for_a_handler_that_is_inside() {
                     leave.send(()).unwrap();
                 }
                 thread::yield_now();
-                leaves || waits < 5
+                waits < if leaves { 1000 } else { 5 }
             });
             assert_eq!(closed, if leaves { Ok(()) } else { Err(HandlerStillRunning) });
             assert!(waits.into_inner() > 5, "it waited");

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 
 use virtio_guest::device::block::{
     Block, Control, HANDLED, RequestQueue, Requests, Settings, Shared, Storage, Waiters,
@@ -113,6 +114,8 @@ pub struct Flag {
     turn: AtomicUsize,
     /// How often it was woken.
     pub wakes: AtomicUsize,
+    /// Who sleeps until then.
+    sleeper: Option<Thread>,
 }
 
 impl Wake for Flag {
@@ -122,6 +125,7 @@ impl Wake for Flag {
         if !self.set.swap(true, Ordering::AcqRel) {
             self.turn.store(TURNS.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         }
+        self.sleeper.iter().for_each(Thread::unpark);
     }
 }
 
@@ -139,7 +143,7 @@ pub struct Task<'f, R> {
 impl<'f, R> Task<'f, R> {
     /// A task, ready to be polled first.
     pub fn new(future: impl Future<Output = R> + 'f) -> Self {
-        let flag = Arc::new(Flag { set: true.into(), ..Flag::default() });
+        let flag = Arc::new(Flag { set: true.into(), sleeper: Some(thread::current()), ..Flag::default() });
         Self { future: Some(Box::pin(future)), flag, result: None, polls: 0 }
     }
 
