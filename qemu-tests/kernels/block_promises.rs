@@ -15,7 +15,7 @@ use example_platform::devices::{Device, Interrupts, Waiting, Wiring};
 use example_platform::pci::PciAccess;
 use example_platform::{command_line, println};
 use pattern::SECTOR;
-use spin::Once;
+use spin::{Mutex, Once};
 use virtio_guest::device::block::{Block, HANDLED, RequestError, Sector, Settings, Storage};
 use virtio_guest::hal::{Hal, Patience};
 use virtio_guest::lifecycle::{VectorRouting, Wants};
@@ -57,6 +57,9 @@ pub fn argument(name: &str) -> Option<u64> {
     command_line().split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
 }
 
+/// What the driver keeps: too much for the stack.
+static STORAGE: Mutex<Storage<1024>> = Mutex::new(Storage::new());
+
 /// Has the driver keep its promises, on a disk whose addresses are those of `dma`. Gives the way to the disk back. To be called once.
 pub fn check<H: Hal>(mut device: Device, dma: &H) -> Result<AnyTransport<PciAccess>, String> {
     let seed = argument("seed").ok_or("no seed= on the command line")?;
@@ -64,7 +67,7 @@ pub fn check<H: Hal>(mut device: Device, dma: &H) -> Result<AnyTransport<PciAcce
     let wiring = device.connect(Some(Interrupts::asked_for()?.unwrap_or(Interrupts::None)))?;
     let notifications = wiring.kind != Interrupts::None;
     WIRING.call_once(|| wiring);
-    let mut storage = Storage::<1024>::new();
+    let mut storage = STORAGE.lock();
     // Small requests, where many are wanted.
     let request_bytes = if argument("requests").is_some() { SECTOR as u32 } else { 4096 };
     let queue_size_max = argument("queue").map_or(u16::MAX, |size| size as u16);
@@ -73,7 +76,7 @@ pub fn check<H: Hal>(mut device: Device, dma: &H) -> Result<AnyTransport<PciAcce
     let mut disk = Block::start_with(
         device.transport,
         dma.clone(),
-        &mut storage,
+        &mut *storage,
         &settings,
         Wants::features(HANDLED),
         patience(),
