@@ -158,7 +158,7 @@ fn while_tasks_wait_for_a_slow_disk_the_processor_is_halted() {
     for machine in MACHINES {
         for (interrupts, ..) in INTERRUPTS {
             let device = DiskDevice { requests_per_second: Some(20), ..DiskDevice::default() };
-            let (output, _) = run(machine, device, interrupts, 60, &[4]);
+            let (output, _) = run(machine, device, interrupts, 40, &[4]);
 
             let counts = &counts(&output)[0];
             assert!(counts.get("time_us") > 1_000_000, "the disk is slow:\n{output}");
