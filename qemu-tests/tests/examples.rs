@@ -87,24 +87,26 @@ fn tasks_are_woken_by_whatever_the_disk_interrupts_with() {
     }
 }
 
-/// A disk that is slower than the read's limit, after it was busy for a while.
+/// A disk that is slower than the read's limit, after it was busy for a while. A host that is out of breath may stop the guest for as long as the disk takes: so the read has some tries.
 #[test]
 fn a_read_that_takes_too_long_is_given_up_and_nothing_is_left_in_flight() {
     for machine in MACHINES {
         for name in EXECUTORS {
-            let image = Image::random(2 * PAGE_SECTORS, random_seed());
-            let before = image.bytes();
-            let device =
-                DiskDevice { requests_per_second: Some(1), request_merging: false, ..DiskDevice::default() };
-
-            let output = example(machine, name).disk(&image, device).run_to(&closing_line(name));
-
-            for expected in ["a read was given up after 1 ms, 1 in flight", "flushed, 0 in flight"] {
-                assert!(output.contains(expected), "no {expected:?} in:\n{output}");
-            }
-            assert!(image.bytes() == inverted(&before), "{output}");
+            assert!((0..3).any(|_| gives_up_a_read(machine, name)), "{name} on {machine:?} always waits");
         }
     }
+}
+
+fn gives_up_a_read(machine: Machine, name: &str) -> bool {
+    let image = Image::random(2 * PAGE_SECTORS, random_seed());
+    let before = image.bytes();
+    let device = DiskDevice { requests_per_second: Some(1), request_merging: false, ..DiskDevice::default() };
+
+    let output = example(machine, name).disk(&image, device).run_to(&closing_line(name));
+
+    assert!(output.contains("flushed, 0 in flight"), "{output}");
+    assert!(image.bytes() == inverted(&before), "{output}");
+    output.contains("a read was given up after 1 ms, 1 in flight")
 }
 
 /// Spec: §5.2.4 — the capacity, and a configuration change notification by message or line.
