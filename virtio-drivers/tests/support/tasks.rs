@@ -219,7 +219,7 @@ pub struct Running {
 impl TaskBench {
     /// A disk with these ring features, and otherwise like this.
     pub fn new(features: u128, change: impl Fn(Builder) -> Builder) -> Self {
-        let contents = (0..=255).flat_map(|sector| vec![sector; 512]).collect::<Vec<u8>>();
+        let contents = (0..=255).map(|sector| [sector; 512]).collect::<Vec<_>>().concat();
         let disk = Disk::with_contents(contents);
         let builder = disk.builder().features(VERSION_1 | features).msi_x(4);
         Self { device: change(builder).build(), disk, hal: TestHal::default() }
