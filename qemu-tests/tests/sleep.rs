@@ -64,15 +64,21 @@ fn sleep(machine: Machine, (calls, sleep, packed): (&str, &str, bool)) {
 
 #[test]
 fn a_pc_that_slept_goes_on_with_its_disk() {
-    WAYS.into_iter().for_each(|way| sleep(Machine::Q35, way));
+    for way in WAYS {
+        sleep(Machine::Q35, way);
+    }
 }
 
 #[test]
 fn an_arm_machine_that_slept_goes_on_with_its_disk() {
-    WAYS.into_iter().for_each(|way| sleep(Machine::Aarch64Virt, way));
+    for way in WAYS {
+        sleep(Machine::Aarch64Virt, way);
+    }
 }
 
 #[test]
 fn a_risc_v_machine_that_slept_goes_on_with_its_disk() {
-    WAYS.into_iter().for_each(|way| sleep(Machine::Riscv64VirtAia, way));
+    for way in WAYS {
+        sleep(Machine::Riscv64VirtAia, way);
+    }
 }
