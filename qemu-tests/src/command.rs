@@ -154,7 +154,7 @@ impl Qemu {
         .collect();
         arguments.extend(["-no-reboot".into(), "-nodefaults".into()]);
         arguments.extend(["-m".into(), self.memory_mib.to_string()]);
-        arguments.extend(["-smp".into(), self.smp()]);
+        arguments.extend(["-smp".into(), self.processors.to_string()]);
         arguments.extend(self.more.iter().cloned());
         arguments.extend(["-qmp".into(), format!("unix:{},server=on,wait=off", option_value(qmp))]);
         if self.disks.iter().any(|(_, device)| device.behind_bridge) {
@@ -186,16 +186,6 @@ impl Qemu {
             ]);
         }
         arguments
-    }
-
-    /// How many processors there are, and can be.
-    fn smp(&self) -> String {
-        // Where there can be but one, QEMU's own emulation takes a locked instruction for a plain one: no barrier between the guest and the threads that its devices are in. On x86 barriers are made
-        // of such instructions.
-        let is_concerned =
-            self.accelerator == Accelerator::Tcg && self.machine.architecture() == Architecture::X86_64;
-        let most = if is_concerned { self.processors.max(2) } else { self.processors };
-        format!("{},maxcpus={most}", self.processors)
     }
 
     /// Boots it.

@@ -7,8 +7,8 @@ use core::cell::RefCell;
 
 /// Something that lets one caller at a time reach what is inside.
 ///
-/// Drivers hold it for a bounded time: they take what the device has used, hand in requests, and copy wakers; they do not wait, and wake nobody and drop nothing of the caller's meanwhile. Never in an
-/// interrupt handler.
+/// Drivers hold it for a bounded time: they take what the device has used, hand in requests, and clone wakers. They do not wait meanwhile, and neither call wakers (but for one, if an interrupt falls into the
+/// moment in which it is left where the interrupt finds it) nor drop anything of the caller's. Never in an interrupt handler.
 ///
 /// ```
 /// use std::sync::{Mutex, PoisonError};

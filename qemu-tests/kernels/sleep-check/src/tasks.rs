@@ -6,7 +6,6 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use core::time::Duration;
 
 use example_platform::{DMA, Dma, println};
 use virtio_guest::device::block::{
@@ -21,7 +20,6 @@ use crate::{PAGE, PAGES, SLEEPS, ensure, is_page, places};
 
 /// How many tasks there are, and how long all of them may wait.
 const TASKS: usize = 8;
-const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 type Load = MappedBuffer<Dma, Vec<u8>>;
 type Queue = RequestQueue<'static, Dma, Load>;
@@ -98,12 +96,12 @@ pub fn copy(bed: &Bed, transport: Transport, seed: u64) -> Result<(), String> {
     let disk = Shared::new(spin::Mutex::new(requests), DMA);
     let live = Live { bed, disk, control: Cell::new(Some(control)), copied: Cell::new(0), seed };
 
-    let mut executor = Executor::new(SILENCE_MAX);
+    let mut executor = Executor::new();
     for first in (0..).take(TASKS) {
         executor.spawn(format!("task {first}"), live.copy(first));
     }
     executor.run()?;
-    let mut executor = Executor::new(SILENCE_MAX);
+    let mut executor = Executor::new();
     executor.spawn("flush".into(), async { live.disk.flush().await.map_err(|error| error.to_string()) });
     executor.run()?;
     let control = live.control.take().ok_or("the driver is down")?;

@@ -41,7 +41,7 @@ impl Barriers {
     #[inline]
     pub(crate) fn publishing_before_suppression_check(self) {
         match self {
-            Self::Processor => fence(Ordering::SeqCst),
+            Self::Processor => full_fence(),
             Self::Platform => platform::order_all(),
         }
     }
@@ -63,8 +63,23 @@ impl Barriers {
     #[inline]
     pub(crate) fn rearm_before_used_check(self) {
         match self {
-            Self::Processor => fence(Ordering::SeqCst),
+            Self::Processor => full_fence(),
             Self::Platform => platform::order_all(),
         }
     }
+}
+
+/// A store before it is seen before a load after it is made.
+///
+/// For that x86 has locked instructions, which compilers choose, and `mfence`. QEMU's emulation (TCG) of a machine that can have one processor only takes a locked instruction for a plain one, though its devices are in other
+/// threads; `mfence` is a barrier there, too. A process of an operating system is not emulated so, and gets what is faster.
+#[inline]
+fn full_fence() {
+    #[cfg(all(target_arch = "x86_64", not(any(unix, windows, miri))))]
+    // SAFETY: a barrier instruction has no operands and changes nothing but the order of accesses.
+    unsafe {
+        core::arch::asm!("mfence", options(nostack, preserves_flags));
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(any(unix, windows, miri)))))]
+    fence(Ordering::SeqCst);
 }
