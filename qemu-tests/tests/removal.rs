@@ -64,7 +64,12 @@ fn take_out(machine: Machine, connection: Connection, packed: bool, command_line
     if connection == Connection::Pci {
         assert!(output.contains(gone_registers(machine)), "{output}");
     }
-    for call in ["the read", "read", "write", "flush", "id", "close"] {
+    let calls = if command_line.contains("by=tasks") {
+        ["read", "flush", "close"].as_slice()
+    } else {
+        ["the read", "read", "write", "flush", "id", "close"].as_slice()
+    };
+    for call in calls {
         assert!(output.contains(&format!("\n{call}: the device is gone")), "{call}\n{output}");
     }
     assert!(output.contains("memory that it may still use is leaked\ndropped"), "{output}");
@@ -106,6 +111,16 @@ fn a_disk_that_is_taken_out_of_an_arm_machine_ends_every_call_and_the_kernel_goe
 fn a_disk_that_is_taken_out_of_a_risc_v_machine_ends_every_call_and_the_kernel_goes_on() {
     check(Machine::Riscv64Virt, &[POLLING, LINE]);
     check(Machine::Riscv64VirtAia, &[MESSAGES]);
+}
+
+/// Tasks end, those that the disk had requests of and those that waited for a place.
+#[test]
+fn tasks_of_a_disk_that_is_taken_out_end_and_the_kernel_goes_on() {
+    for machine in [Machine::Q35, Machine::Aarch64Virt, Machine::Riscv64VirtAia] {
+        for (packed, interrupts) in [(false, MESSAGES), (true, LINE)] {
+            take_out(machine, Connection::Pci, packed, &format!("interrupts={interrupts} by=tasks"));
+        }
+    }
 }
 
 /// Registers that are reached through configuration space read all ones on every machine.

@@ -102,3 +102,26 @@ fn a_round_of_requests_is_one_notification() {
         bench.finish(running);
     }
 }
+
+/// The last task that waits is dropped after a look that asked for no interrupt.
+#[test]
+fn who_looks_after_interrupts_alone_is_told_of_what_dropped_futures_left_behind() {
+    for bench in TaskBench::each() {
+        let (pool, running) = (Pool::new(2, 512), bench.start::<16>());
+        let read = |sector| Task::new(running.tasks.read(Sector(sector), pool.take(0xee)));
+        let (mut done, mut dropped) = (read(0), read(1));
+        [&mut done, &mut dropped].into_iter().for_each(Task::poll);
+        bench.disk.hold();
+        bench.disk.release(1);
+        bench.serve(&running.handlers);
+        assert!(done.run() && done.is_over());
+
+        dropped.cancel();
+        bench.disk.release_all();
+        assert_eq!((bench.serve(&running.handlers), pool.pages()), (1, 0), "one interrupt, for nobody");
+
+        assert_eq!((running.tasks.service(), pool.pages()), (0, 1));
+        drop((done, dropped));
+        bench.finish(running);
+    }
+}

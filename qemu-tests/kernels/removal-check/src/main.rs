@@ -3,7 +3,8 @@
 //! One of its disks is in a slot that can be switched off, the other is not. The first one is read again and again, until somebody outside presses the slot's button; then the kernel switches
 //! the slot off in the middle of a call, without a word to the driver. What the driver says from then on is printed, it is closed and dropped, and the other disk is used.
 //!
-//! Command line: `interrupts=msi-x|line|polling` (polling, unless it says otherwise); `registers=config-space`, to reach the disks through configuration space alone.
+//! Command line: `interrupts=msi-x|line|polling` (polling, unless it says otherwise); `registers=config-space`, to reach the disks through configuration space alone; `by=tasks`, to have tasks read, and not
+//! blocking calls.
 
 #![no_std]
 #![no_main]
@@ -11,8 +12,11 @@
 extern crate alloc;
 
 mod blocking;
+#[path = "../../executor.rs"]
+mod executor;
 mod registers;
 mod slot;
+mod tasks;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -23,7 +27,7 @@ use example_platform::devices::{Device, Interrupts, Wiring};
 use example_platform::hot_plug::Slot;
 use example_platform::interrupts::Sleep;
 use example_platform::pci::PciAccess;
-use example_platform::{DMA, Dma, devices, println};
+use example_platform::{DMA, Dma, command_line, devices, println};
 use virtio_guest::device::block::{Block, HANDLED, RequestError, Sector, Settings, Storage};
 use virtio_guest::hal::Patience;
 use virtio_guest::lifecycle::Wants;
@@ -92,12 +96,16 @@ fn run() -> Result<(), String> {
     let registers = device.address().and_then(FunctionRegisters::find);
     let slot = Watched::new(slot);
     let mut other = Disk::start(other)?;
-    let mut disk = Disk::start(device)?;
-
-    blocking::read_until_removed(&mut disk, &slot)?;
-    registers.iter().for_each(FunctionRegisters::describe);
-    blocking::ask_in_vain(&mut disk)?;
-    close(disk)?;
+    if command_line().split(' ').any(|word| word == "by=tasks") {
+        tasks::read_until_removed(device, &slot)?;
+        registers.iter().for_each(FunctionRegisters::describe);
+    } else {
+        let mut disk = Disk::start(device)?;
+        blocking::read_until_removed(&mut disk, &slot)?;
+        registers.iter().for_each(FunctionRegisters::describe);
+        blocking::ask_in_vain(&mut disk)?;
+        close(disk)?;
+    }
     go_on(&mut other)?;
     println!("removal check: done");
     Ok(())

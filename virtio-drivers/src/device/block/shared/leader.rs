@@ -80,10 +80,13 @@ impl<H: Hal, P: Payload> Requests<'_, H, P> {
                 self.lead(leader, later);
             }
         }
+        let in_flight = self.in_flight() > 0;
         let Some(queue) = &mut self.queue else { return };
         let Some(leader) = self.leader else {
             queue.publish();
             self.leader_comes = false;
+            // Nobody waits for what dropped futures left behind, but whoever calls `service` is told when there is something to collect.
+            self.look_again = in_flight && self.signal.is_some() && queue.rearm() == Rearmed::MoreWaiting;
             return;
         };
         self.leader_comes = if found {
@@ -99,6 +102,15 @@ impl<H: Hal, P: Payload> Requests<'_, H, P> {
         if self.leader_comes {
             later.wake(self.waker_at(leader).cloned());
         }
+    }
+
+    /// Looks for all, without being a task; says whether there was anything.
+    pub(super) fn look_for_all(&mut self, later: &mut Later<P>) -> bool {
+        self.publish();
+        let found = self.look(later);
+        self.call(later);
+        self.settle(Polled::Nobody, found, later);
+        found
     }
 
     /// Somebody who waits.
@@ -120,7 +132,8 @@ impl<H: Hal, P: Payload> Requests<'_, H, P> {
         let mut any = false;
         while later.room() > 0 {
             let waker = self.entries.take_waker().or_else(|| self.room.take_waker());
-            let Some(waker) = waker.or_else(|| self.seats.iter_mut().find_map(Option::take)) else {
+            // A runner has nothing to be told of.
+            let Some(waker) = waker.or_else(|| self.sit(Seat::Drainer, None)) else {
                 self.alarm = false;
                 break;
             };

@@ -45,7 +45,8 @@ pub use requests::{QueueInUse, Requests};
 pub use seated::{Drain, Run};
 pub use waiters::{Waiters, WaitersRef};
 
-use self::leader::Polled;
+use core::mem;
+
 use super::completion::Failed;
 use super::queue::RequestQueue;
 use super::request::{RequestError, Sector};
@@ -73,15 +74,22 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
     /// Does something behind the lock, and afterwards what it left to be done.
     fn visit<R>(&self, act: impl FnOnce(&mut Requests<'s, H, P>, &mut Later<P>) -> R) -> R {
         let mut later = Later::new();
-        let (result, mut alarm) = self.inside.with(|requests| {
+        let (result, mut alarm, mut look_again) = self.inside.with(|requests| {
             let result = act(requests, &mut later);
-            (result, requests.alarm)
+            (result, requests.alarm, mem::take(&mut requests.look_again))
         });
         drop(later);
         // Everybody is woken in several visits, if they are many.
         while alarm {
             let mut later = Later::new();
             alarm = self.inside.with(|requests| requests.alarm && requests.wake_everybody(&mut later));
+        }
+        while look_again {
+            let mut later = Later::new();
+            look_again = self.inside.with(|requests| {
+                let found = requests.look_for_all(&mut later);
+                mem::take(&mut requests.look_again) && found
+            });
         }
         result
     }
@@ -117,13 +125,8 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
     /// Work: bounded by what was in flight.
     pub fn service(&self) -> usize {
         loop {
-            let (found, in_flight) = self.visit(|requests, later| {
-                requests.publish();
-                let found = requests.look(later);
-                requests.call(later);
-                requests.settle(Polled::Nobody, found, later);
-                (found, requests.in_flight())
-            });
+            let (found, in_flight) =
+                self.visit(|requests, later| (requests.look_for_all(later), requests.in_flight()));
             if !found || in_flight == 0 {
                 return in_flight;
             }

@@ -44,6 +44,8 @@ pub struct Requests<'s, H: Hal, P: Payload = Tag<()>> {
     pub(super) trouble: Option<RequestError>,
     /// Whether everybody is to be woken.
     pub(super) alarm: bool,
+    /// Whether something is done that nobody waits for.
+    pub(super) look_again: bool,
 }
 
 /// A queue that cannot be shared yet: requests with tickets are in flight, or a queue is there already.
@@ -131,6 +133,7 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
             paused: false,
             trouble: None,
             alarm: false,
+            look_again: false,
         })
     }
 
