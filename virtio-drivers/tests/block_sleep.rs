@@ -43,7 +43,7 @@ type Queue = RequestQueue<'static, TestHal, Load>;
 /// Shares a disk's queue among tasks.
 fn share(bench: &TaskBench, queue: Queue, interrupts: &Interrupts<'static>) -> Tasks {
     let waiters: &'static mut Waiters<16, Load> = Box::leak(Box::default());
-    let requests = Requests::new(queue, waiters, interrupts.queue_signal(0)).unwrap();
+    let requests = Requests::new(queue, waiters, Some(interrupts)).unwrap();
     Shared::new(Mutexed::new(requests), bench.hal.clone())
 }
 
@@ -100,7 +100,8 @@ fn tasks_go_on_after_their_disk_was_suspended() {
         run_woken(&mut readers);
         assert_eq!(readers.iter().filter(|task| !task.is_over()).count(), 3, "they wait");
         let mut control = asleep.resume(PATIENCE).unwrap();
-        tasks.put_up(control.unpark(queue).unwrap()).unwrap();
+        let queue = control.unpark(queue).unwrap();
+        tasks.put_up(queue, control.interrupts()).unwrap();
 
         run_woken(&mut readers);
         assert!(bench.serve(&handlers) > 0);
@@ -130,7 +131,7 @@ fn a_queue_can_be_taken_out_with_a_request_that_is_no_tasks() {
 
     run_woken(&mut drain);
     assert!(drain[0].is_over());
-    tasks.put_up(queue).unwrap();
+    tasks.put_up(queue, control.interrupts()).unwrap();
     drop(drain);
     finish(&bench, control, &tasks);
 }
@@ -164,7 +165,7 @@ fn go_on_after_a_reset(bench: &TaskBench, messages: u32, loses_power: bool) {
     assert_eq!(readers.iter().filter(|task| !task.is_over()).count(), 4, "they wait");
     let (mut control, queue) = bench.bring_up(transport, storage);
     let new = handlers(control.connect_interrupts(signals).unwrap());
-    tasks.put_up(queue).unwrap();
+    tasks.put_up(queue, control.interrupts()).unwrap();
 
     run_woken(&mut readers);
     bench.disk.serve(&bench.device, &bench.hal.space);

@@ -82,8 +82,8 @@ impl Parts {
         bench.device.take_messages();
         let (mut control, queue) = bench.bring_up(down.transport, slots);
         self.handlers = handlers(control.connect_interrupts(self.signals).unwrap());
+        shared.put_up(queue, control.interrupts()).unwrap();
         self.control = Some(control);
-        shared.put_up(queue).unwrap();
     }
 }
 

@@ -4,8 +4,11 @@
 
 mod support;
 
-use support::tasks::{Pool, Task, TaskBench, run_woken};
+use std::sync::Arc;
+
+use support::tasks::{Pool, Running, Task, TaskBench, handlers, run_woken};
 use virtio_guest::device::block::Sector;
+use virtio_guest::hal::Attempts;
 use virtio_model::block::Order;
 
 /// The leader is held by a task that looks after another request of its own for a while.
@@ -124,4 +127,25 @@ fn who_looks_after_interrupts_alone_is_told_of_what_dropped_futures_left_behind(
         drop((done, dropped));
         bench.finish(running);
     }
+}
+
+/// A waker is the executor's memory.
+#[test]
+fn who_led_on_a_queue_that_is_gone_is_not_kept_in_mind() {
+    let bench = TaskBench::new(0, |builder| builder);
+    let (pool, running) = (Pool::new(1, 512), bench.start::<16>());
+    let Running { control, tasks, signals, .. } = running;
+    let mut leader = Task::new(tasks.read(Sector(0), pool.take(0xee)));
+    leader.poll();
+
+    let down = control.take_down(Attempts(10)).unwrap();
+    let storage = tasks.take_down(&down.reset).unwrap();
+    let (mut control, queue) = bench.bring_up(down.transport, storage);
+    let handlers = handlers(control.connect_interrupts(signals).unwrap());
+    tasks.put_up(queue, control.interrupts()).unwrap();
+    assert!(leader.run() && leader.is_over(), "its request was reset");
+
+    assert_eq!(Arc::strong_count(&leader.flag), 1);
+    drop(leader);
+    bench.finish(Running { control, tasks, handlers, signals });
 }

@@ -109,7 +109,7 @@ fn a_disk_that_needs_a_reset_comes_back_to_the_tasks_that_wait() {
 
         let (mut control, queue) = bench.bring_up(transport, storage);
         let new = handlers(control.connect_interrupts(signals).unwrap());
-        shared.put_up(queue).unwrap();
+        shared.put_up(queue, control.interrupts()).unwrap();
         bench.disk.release_all();
         assert!(
             old.iter().all(|interrupt| interrupt.handle() == InterruptCause::default()),
@@ -148,7 +148,7 @@ fn after_a_broken_queue_the_next_one_serves() {
     assert_eq!(pool.pages(), 7);
     let (mut control, queue) = bench.bring_up(down.transport, storage);
     let handlers = handlers(control.connect_interrupts(signals).unwrap());
-    shared.put_up(queue).unwrap();
+    shared.put_up(queue, control.interrupts()).unwrap();
     let mut tasks = [Task::new(shared.read(Sector(9), pool.take(0)))];
     bench.run_to_end(&handlers, &mut tasks);
 
@@ -318,7 +318,7 @@ fn another_disks_reset_and_a_second_queue_change_nothing() {
     let mut tasks = [read(&running, &pool, 1)];
     tasks[0].poll();
 
-    let QueueInUse { queue } = running.tasks.put_up(queue).unwrap_err();
+    let QueueInUse { queue } = running.tasks.put_up(queue, None).unwrap_err();
     let down = control.take_down(Attempts(10)).unwrap();
     assert!(running.tasks.take_down(&down.reset).is_none());
 

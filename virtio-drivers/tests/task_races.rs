@@ -79,7 +79,7 @@ fn tasks_on_two_processors_are_all_woken() {
         let interrupts = control.connect_interrupts(signals).unwrap();
         let vectors = handlers(interrupts);
         let waiters: &'static mut Waiters<16, Load> = Box::leak(Box::default());
-        let requests_of_tasks = Requests::new(queue, waiters, interrupts.queue_signal(0)).unwrap();
+        let requests_of_tasks = Requests::new(queue, waiters, Some(interrupts)).unwrap();
         let disk = Shared::new(spin::Mutex::new(requests_of_tasks), bench.hal.clone());
         let running = AtomicUsize::new(2);
 

@@ -273,7 +273,7 @@ impl TaskBench {
         let interrupts = control.connect_interrupts(signals).unwrap();
         let handlers = handlers(interrupts);
         let waiters: &'static mut Waiters<N, Load> = Box::leak(Box::default());
-        let requests = Requests::new(queue, waiters, interrupts.queue_signal(0)).unwrap();
+        let requests = Requests::new(queue, waiters, Some(interrupts)).unwrap();
         Running { control, tasks: Shared::new(Mutexed::new(requests), self.hal.clone()), handlers, signals }
     }
 

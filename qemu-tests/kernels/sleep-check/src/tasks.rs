@@ -70,8 +70,9 @@ impl Live<'_> {
         println!("drained: {in_flight} requests were in flight");
         let (transport, storage) = self.take_down(control)?;
         let (control, queue) = start(self.bed.sleep(transport)?, storage)?;
+        let put_up = self.disk.put_up(queue, control.interrupts());
         self.control.set(Some(control));
-        self.disk.put_up(queue).map_err(|in_use| in_use.to_string())
+        put_up.map_err(|in_use| in_use.to_string())
     }
 
     fn take_down(
@@ -91,8 +92,7 @@ pub fn copy(bed: &Bed, transport: Transport, seed: u64) -> Result<(), String> {
     let storage: &'static mut Storage<64, Load> = Box::leak(Box::default());
     let waiters: &'static mut Waiters<64, Load> = Box::leak(Box::default());
     let (control, queue) = start(transport, storage.into())?;
-    let signal = control.interrupts().and_then(|interrupts| interrupts.queue_signal(0));
-    let requests = Requests::new(queue, waiters, signal).map_err(|in_use| in_use.to_string())?;
+    let requests = Requests::new(queue, waiters, control.interrupts()).map_err(|in_use| in_use.to_string())?;
     let disk = Shared::new(spin::Mutex::new(requests), DMA);
     let live = Live { bed, disk, control: Cell::new(Some(control)), copied: Cell::new(0), seed };
 

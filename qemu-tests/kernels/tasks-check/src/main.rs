@@ -103,7 +103,7 @@ impl Live {
             sources.push(source.ok_or("the machine cannot route the line")?);
         }
         let requests =
-            Requests::new(queue, waiters, interrupts.queue_signal(0)).map_err(|in_use| in_use.to_string())?;
+            Requests::new(queue, waiters, Some(interrupts)).map_err(|in_use| in_use.to_string())?;
         Ok(Self { control, disk: Shared::new(spin::Mutex::new(requests), DMA), sources })
     }
 

@@ -16,7 +16,8 @@ use crate::raw::{ConfirmedReset, Payload};
 use crate::transport::{InterruptCause, InterruptLine, Transport};
 use crate::wire::block::{BlockFeatures, config};
 
-/// A live disk without its queues. Dropping it resets the disk, within the bound fixed at bring-up; queues are then lost, with their memory.
+/// A live disk without its queues. Dropping it resets the disk, within the bound fixed at bring-up; queues are then lost, with their memory, and tasks that share one wait for ever
+/// ([`Shared::end`](super::Shared::end) tells them).
 #[derive(Debug)]
 pub struct Control<'s, T: Transport> {
     // Reset first, when this is dropped; then handlers find no cause any more.
@@ -100,7 +101,11 @@ impl<'s, T: Transport> Control<'s, T> {
         RequestQueue { queue, slots, limits, shape, calls: 0, tickets: 0, tickets_out: 0, notified }
     }
 
-    /// Connects the disk's interrupts with these signals: the vectors that were dealt out, else its line, which it is allowed to use from now on. Gives the objects for handlers.
+    /// Connects the disk's interrupts with these signals: the vectors that were dealt out, else its line, which it is allowed to use from now on. Gives the objects for handlers. Nothing changes if they are
+    /// connected with these signals already; with others, tasks that share a queue are not woken any more.
+    ///
+    /// What happens before handlers have their objects wakes nobody, and is told to nobody: ask for the [`condition`](Control::condition) and [the shape](Control::refresh_shape) once afterwards. Tasks are to share
+    /// their queue only then.
     ///
     /// # Errors
     /// - [`SignalsInUse`]: another device uses these signals. Connections made before are kept.
@@ -109,9 +114,11 @@ impl<'s, T: Transport> Control<'s, T> {
         signals: impl Into<SignalsRef<'s>>,
     ) -> Result<&Interrupts<'s>, SignalsInUse> {
         let signals = signals.into();
-        // Signals that are in use by this disk are free for it.
-        drop(self.interrupts.take_if(|interrupts| interrupts.are_told_by(signals)));
-        let interrupts = self.device.interrupts(signals)?;
+        let before = self.interrupts.take_if(|interrupts| interrupts.are_told_by(signals));
+        let interrupts = match before {
+            Some(interrupts) => interrupts,
+            None => self.device.interrupts(signals)?,
+        };
         Ok(self.interrupts.insert(interrupts))
     }
 

@@ -6,6 +6,8 @@
 //! - an interrupt was asked for, and the look that followed found nothing: the interrupt wakes the leader;
 //! - the leader was woken and has not come yet: it will look.
 //!
+//! If nobody waits, everything that was sent is shown to the device, and an interrupt was asked for if something is in flight.
+//!
 //! A look that found something asks for no interrupt: it wakes the leader, who looks once more after all who were woken had their turn, and asks for one if there is nothing. So under load there
 //! are few interrupts, and none is asked for in vain. What is sent until the leader comes is shown to the device then, all at once, with one notification at most. A leader that is done, or dropped, leaves the lead to another, on whose behalf the interrupt is asked for. Who is polled again for nothing
 //! takes the lead: the leader's task may be busy with something else. A future that is neither polled nor dropped can still keep others waiting; who has such tasks spawns a runner, which leads always.
@@ -48,7 +50,7 @@ impl<H: Hal, P: Payload> Requests<'_, H, P> {
         }
     }
 
-    fn lead(&mut self, leader: Option<Place>, later: &mut Later<P>) {
+    pub(super) fn lead(&mut self, leader: Option<Place>, later: &mut Later<P>) {
         self.leader = leader;
         if let Some(signal) = self.signal {
             let waker = leader.and_then(|place| self.waker_at(place));
@@ -95,7 +97,7 @@ impl<H: Hal, P: Payload> Requests<'_, H, P> {
             true
         } else if takes_lead {
             queue.publish();
-            self.signal.is_none() || queue.rearm() == Rearmed::MoreWaiting
+            if self.signal.is_some() { queue.rearm() == Rearmed::MoreWaiting } else { in_flight }
         } else {
             return;
         };

@@ -14,6 +14,7 @@
 //! /// A disk that is up, for all tasks; and what the handler of its queue's interrupt calls.
 //! type Disk<H> = Shared<H, spin::Mutex<Requests<'static, H, MappedBuffer<H, Page>>>>;
 //!
+//! /// The disk was started with `Settings::notifications`, or nobody would be woken.
 //! fn share<T: Transport, H: Hal>(
 //!     disk: block::Block<'static, T, H, MappedBuffer<H, Page>>,
 //!     hal: H,
@@ -23,7 +24,7 @@
 //!     let (mut control, queue) = disk.split();
 //!     let interrupts = control.connect_interrupts(signals).map_err(|_| "the signals are in use")?;
 //!     let interrupt = interrupts.vector(1).or_else(|| interrupts.line()); // for the handler
-//!     let requests = Requests::new(queue, waiters, interrupts.queue_signal(0)).map_err(|_| "in use")?;
+//!     let requests = Requests::new(queue, waiters, Some(interrupts)).map_err(|_| "in use")?;
 //!     Ok((Shared::new(spin::Mutex::new(requests), hal), control, interrupt))
 //! }
 //!

@@ -8,7 +8,7 @@
 //!   Shared::take_down(reset)         Control::take_down ─▶ reset       Shared::end(Removed)
 //!     each task: Err, its buffer     Shared::take_down(reset)            each task: Err
 //!   bring-up                         … resume, bring-up                  new ones: Err, their buffer
-//!   Shared::put_up(queue)            Shared::put_up(queue)
+//!   Shared::put_up(queue, …)         Shared::put_up(queue, …)
 //!     tasks send again                 tasks that waited go on
 //! ```
 //!
@@ -21,6 +21,7 @@ use super::Shared;
 use super::leader::Polled;
 use super::requests::{QueueInUse, Requests, Seat};
 use crate::hal::{Hal, Lock};
+use crate::lifecycle::Interrupts;
 use crate::raw::{ConfirmedReset, Payload};
 
 impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H, L> {
@@ -52,7 +53,7 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
     ///     power_down();
     ///     let mut control = asleep.resume(Attempts(100_000)).map_err(|_| "the disk does not resume")?;
     ///     let queue = control.unpark(queue).map_err(|_| "another disk's queue")?;
-    ///     disk.put_up(queue).map_err(|_| "there is another queue")?;
+    ///     disk.put_up(queue, control.interrupts()).map_err(|_| "there is another queue")?;
     ///     Ok(control)
     /// }
     /// ```
@@ -66,6 +67,63 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
 
     /// Takes the queue down after a confirmed reset of its disk: each task that waits for a request in flight gets [`RequestError::Reset`], and its buffer back. What waits for a place goes on waiting, and what comes
     /// waits, too, until [`put_up`](Shared::put_up). Gives back the storage that the queue had; `None` if there is no queue, or the reset is not its bring-up's.
+    ///
+    /// Recovery, when the disk needs a reset, and a task that sends again what got lost (writing twice is as good as once):
+    ///
+    /// ```no_run
+    /// # use virtio_guest::{hal::{Attempts, DmaBuffer, Hal, Lock}, lifecycle::{Condition, Interrupts, Signals}, transport::Transport};
+    /// use virtio_guest::device::block::{Block, Control, Failed, RequestError, Requests, Sector, Settings, Shared};
+    /// # use virtio_guest::{device::block::HANDLED, lifecycle::Wants, raw::MappedBuffer};
+    ///
+    /// # type Disk<H, L> = Shared<H, L>;
+    /// async fn look_after<T, H, B, L>(
+    ///     mut control: Control<'static, T>,
+    ///     disk: &Disk<H, L>,
+    ///     hal: H,
+    ///     signals: &'static Signals,
+    ///     register: impl Fn(&Interrupts<'static>), // gives handlers their objects
+    /// ) -> Result<(), &'static str>
+    /// where
+    ///     T: Transport,
+    ///     H: Hal + 'static,
+    ///     B: DmaBuffer,
+    ///     L: Lock<Inside = Requests<'static, H, MappedBuffer<H, B>>>,
+    /// {
+    ///     let settings = Settings { notifications: true, ..Settings::default() };
+    ///     loop {
+    ///         match control.configuration_change().await {
+    ///             Condition::Live => continue, // resized, say
+    ///             Condition::NeedsReset | Condition::Lost => {}
+    ///             Condition::Removed => {
+    ///                 disk.end(RequestError::Removed);
+    ///                 return Err("the disk was taken out");
+    ///             }
+    ///         }
+    ///         let down = control.take_down(Attempts(100_000)).map_err(|_| "the disk does not answer")?;
+    ///         let storage = disk.take_down(&down.reset).ok_or("another disk's queue")?;
+    ///         let (wants, patience) = (Wants::features(HANDLED), Attempts(100_000));
+    ///         let up = Block::start_with(down.transport, hal.clone(), storage, &settings, wants, patience);
+    ///         let queue;
+    ///         (control, queue) = up.map_err(|_| "the disk does not come up again")?.split();
+    ///         register(control.connect_interrupts(signals).map_err(|_| "the signals are in use")?);
+    ///         disk.put_up(queue, control.interrupts()).map_err(|_| "there is a queue")?;
+    ///     }
+    /// }
+    ///
+    /// async fn write<H, B, L>(disk: &Disk<H, L>, to: Sector, mut page: B) -> Result<B, Failed<B>>
+    /// where
+    ///     H: Hal + 'static,
+    ///     B: DmaBuffer,
+    ///     L: Lock<Inside = Requests<'static, H, MappedBuffer<H, B>>>,
+    /// {
+    ///     loop {
+    ///         match disk.write(to, page).await {
+    ///             Err(Failed { error: RequestError::Reset, payload: Some(back) }) => page = back,
+    ///             done => return done,
+    ///         }
+    ///     }
+    /// }
+    /// ```
     pub fn take_down(&self, reset: &ConfirmedReset) -> Option<Slots<'s, P>> {
         let is_its = |queue: &mut RequestQueue<'s, H, P>| queue.queue.is_ended_by(reset);
         let queue = self.visit(|requests, _| requests.queue.take_if(is_its))?;
@@ -82,21 +140,27 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
         Some(reclaimed.into_slots())
     }
 
-    /// Goes on with a queue of the disk's next bring-up, or with the one that was [taken out](Shared::take_queue).
+    /// Goes on with a queue of the disk's next bring-up, or with the one that was [taken out](Shared::take_queue), and with the interrupts that the disk has now.
     ///
     /// # Errors
     /// - [`QueueInUse`]: there is a queue, or requests with tickets are in flight on this one. It comes back.
     #[allow(clippy::result_large_err, reason = "the queue itself comes back, once in its life")]
-    pub fn put_up(&self, queue: RequestQueue<'s, H, P>) -> Result<(), QueueInUse<'s, H, P>> {
-        self.visit(|requests, _| {
+    pub fn put_up(
+        &self,
+        queue: RequestQueue<'s, H, P>,
+        interrupts: Option<&Interrupts<'s>>,
+    ) -> Result<(), QueueInUse<'s, H, P>> {
+        self.visit(|requests, later| {
             if requests.queue.is_some() || queue.tickets_out > 0 {
                 return Err(QueueInUse { queue });
             }
+            let signal = interrupts.and_then(|interrupts| interrupts.queue_signal(queue.index()));
             requests.queue = Some(queue);
             requests.paused = false;
             requests.trouble = None;
             // Whoever looked for the others did so on the queue before; on this one nobody has asked for an interrupt.
-            requests.leader = None;
+            requests.lead(None, later);
+            requests.signal = signal;
             requests.leader_comes = false;
             Ok(())
         })?;

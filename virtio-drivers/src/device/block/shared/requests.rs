@@ -23,7 +23,7 @@ use super::leader::Polled;
 use super::waiters::{Entries, State, WaitersRef};
 use crate::device::tasks::{Later, Room};
 use crate::hal::Hal;
-use crate::lifecycle::QueueSignal;
+use crate::lifecycle::{Interrupts, QueueSignal};
 use crate::raw::{Payload, Tag};
 use crate::wire::block::request;
 
@@ -108,7 +108,8 @@ impl<P> Step<P> {
 pub(super) type Outcome<P> = Result<Option<P>, Failed<P>>;
 
 impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
-    /// A queue to be shared, and where its tasks wait. Without a signal (nothing interrupts) one of the tasks that wait asks to be polled again and again.
+    /// A queue to be shared, and where its tasks wait. `interrupts` are those of its disk ([`Control::interrupts`](super::super::Control::interrupts)), which needs
+    /// [`Settings::notifications`](super::super::Settings::notifications). Without (nothing interrupts), one of the tasks that wait asks to be polled again and again.
     ///
     /// # Errors
     /// - [`QueueInUse`]: requests with tickets are in flight: take their completions first. The queue comes back.
@@ -116,8 +117,9 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
     pub fn new(
         queue: RequestQueue<'s, H, P>,
         waiters: impl Into<WaitersRef<'s, P>>,
-        signal: Option<&'s QueueSignal>,
+        interrupts: Option<&Interrupts<'s>>,
     ) -> Result<Self, QueueInUse<'s, H, P>> {
+        let signal = interrupts.and_then(|interrupts| interrupts.queue_signal(queue.index()));
         if queue.tickets_out > 0 {
             return Err(QueueInUse { queue });
         }

@@ -91,7 +91,7 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Future f
 impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H, L> {
     /// Sends nothing more, and waits until nothing is in flight. Requests of tasks wait from now on, until [`resume`](Shared::resume) or [`put_up`](Shared::put_up); the wait also ends if no request can succeed any more.
     ///
-    /// *Cancellation*: requests go on waiting. One call at a time.
+    /// *Cancellation*: requests go on waiting until then. One call at a time.
     /// *Wakes*: as for requests.
     ///
     /// So a guest goes to sleep whose disk does not know [`SUSPEND`](crate::wire::features::CommonFeatures::SUSPEND). The transport stays good as long as the function keeps its configuration; else it is
@@ -130,7 +130,7 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
     ///     let (mut control, queue) = started.map_err(|_| "the disk does not start")?.split();
     ///     let interrupts = control.connect_interrupts(signals).map_err(|_| "the signals are in use")?;
     ///     to_handler(interrupts.vector(1).or_else(|| interrupts.line()));
-    ///     disk.put_up(queue).map_err(|_| "there is a queue")?; // whoever waited goes on
+    ///     disk.put_up(queue, control.interrupts()).map_err(|_| "there is a queue")?; // whoever waited goes on
     ///     Ok(control)
     /// }
     /// ```
