@@ -51,7 +51,8 @@ fn run() -> Result<(), String> {
     let wiring = prepared.attach(&mut control, &SIGNALS)?;
     println!("interrupts: {} ({:?})", wiring.kind.name(), control.vectors());
     let waiters: &'static mut Waiters<64, Load> = Box::leak(Box::default());
-    let requests = Requests::new(queue, waiters, control.interrupts()).map_err(|in_use| in_use.to_string())?;
+    let requests =
+        Requests::new(queue, waiters, control.interrupts()).map_err(|in_use| in_use.to_string())?;
     // Tasks of Embassy's may live for ever, so what they use does.
     let disk: &'static Disk = Box::leak(Box::new(Disk::new(RefCell::new(requests), DMA)));
 

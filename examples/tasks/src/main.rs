@@ -53,7 +53,8 @@ fn run() -> Result<(), String> {
     let wiring = prepared.attach(&mut control, &SIGNALS)?;
     println!("interrupts: {} ({:?})", wiring.kind.name(), control.vectors());
     let waiters: &'static mut Waiters<64, Load> = Box::leak(Box::default());
-    let requests = Requests::new(queue, waiters, control.interrupts()).map_err(|in_use| in_use.to_string())?;
+    let requests =
+        Requests::new(queue, waiters, control.interrupts()).map_err(|in_use| in_use.to_string())?;
     let disk = Disk::new(RefCell::new(requests), DMA);
 
     let (start, idle_before) = (clock::now(), idle());

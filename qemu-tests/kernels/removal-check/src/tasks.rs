@@ -43,7 +43,8 @@ pub fn read_until_removed(mut device: Device, slot: &Watched) -> Result<(), Stri
     let wiring = prepared.attach(&mut control, &SIGNALS)?;
     println!("disk at {}: layout={layout:?} interrupts={}", device.place, wiring.kind.name());
     let waiters: &'static mut Waiters<64, Load> = Box::leak(Box::default());
-    let requests = Requests::new(queue, waiters, control.interrupts()).map_err(|in_use| in_use.to_string())?;
+    let requests =
+        Requests::new(queue, waiters, control.interrupts()).map_err(|in_use| in_use.to_string())?;
     let disk = Disk::new(RefCell::new(requests), DMA);
 
     let control = Cell::new(Some(control));

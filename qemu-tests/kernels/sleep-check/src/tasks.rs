@@ -92,7 +92,8 @@ pub fn copy(bed: &Bed, transport: Transport, seed: u64) -> Result<(), String> {
     let storage: &'static mut Storage<64, Load> = Box::leak(Box::default());
     let waiters: &'static mut Waiters<64, Load> = Box::leak(Box::default());
     let (control, queue) = start(transport, storage.into())?;
-    let requests = Requests::new(queue, waiters, control.interrupts()).map_err(|in_use| in_use.to_string())?;
+    let requests =
+        Requests::new(queue, waiters, control.interrupts()).map_err(|in_use| in_use.to_string())?;
     let disk = Shared::new(spin::Mutex::new(requests), DMA);
     let live = Live { bed, disk, control: Cell::new(Some(control)), copied: Cell::new(0), seed };
 

@@ -129,9 +129,24 @@ impl<H: Hal, P: Payload> Requests<'_, H, P> {
         mem::replace(self.seats.get_mut(seat as usize)?, waker)
     }
 
-    /// Takes the wakers of everybody, as many as there is room for; says whether there were any.
-    pub(super) fn wake_everybody(&mut self, later: &mut Later<P>) -> bool {
-        let mut any = false;
+    /// Whether a visit left something for another one.
+    pub(super) const fn is_left(&self) -> bool {
+        self.alarm || self.look_again
+    }
+
+    /// Does some of it.
+    pub(super) fn go_on(&mut self, later: &mut Later<P>) {
+        if self.alarm {
+            self.wake_everybody(later);
+        } else if mem::take(&mut self.look_again) {
+            let found = self.look_for_all(later);
+            // Each of these looks finds something, or is the last one.
+            self.look_again &= found;
+        }
+    }
+
+    /// Takes the wakers of everybody, as many as there is room for.
+    fn wake_everybody(&mut self, later: &mut Later<P>) {
         while later.room() > 0 {
             let waker = self.entries.take_waker().or_else(|| self.room.take_waker());
             // A runner has nothing to be told of.
@@ -139,9 +154,7 @@ impl<H: Hal, P: Payload> Requests<'_, H, P> {
                 self.alarm = false;
                 break;
             };
-            any = true;
             later.wake(Some(waker));
         }
-        any
     }
 }

@@ -46,8 +46,6 @@ pub use requests::{QueueInUse, Requests};
 pub use seated::{Drain, Run};
 pub use waiters::{Waiters, WaitersRef};
 
-use core::mem;
-
 use super::completion::Failed;
 use super::queue::RequestQueue;
 use super::request::{RequestError, Sector};
@@ -75,21 +73,15 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
     /// Does something behind the lock, and afterwards what it left to be done.
     fn visit<R>(&self, act: impl FnOnce(&mut Requests<'s, H, P>, &mut Later<P>) -> R) -> R {
         let mut later = Later::new();
-        let (result, mut alarm, mut look_again) = self.inside.with(|requests| {
-            let result = act(requests, &mut later);
-            (result, requests.alarm, mem::take(&mut requests.look_again))
-        });
+        let (result, mut is_left) =
+            self.inside.with(|requests| (act(requests, &mut later), requests.is_left()));
         drop(later);
-        // Everybody is woken in several visits, if they are many.
-        while alarm {
+        // Everybody is woken in several visits, if they are many; and what is done that nobody waits for takes visits of its own.
+        while is_left {
             let mut later = Later::new();
-            alarm = self.inside.with(|requests| requests.alarm && requests.wake_everybody(&mut later));
-        }
-        while look_again {
-            let mut later = Later::new();
-            look_again = self.inside.with(|requests| {
-                let found = requests.look_for_all(&mut later);
-                mem::take(&mut requests.look_again) && found
+            is_left = self.inside.with(|requests| {
+                requests.go_on(&mut later);
+                requests.is_left()
             });
         }
         result
@@ -126,8 +118,8 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
     /// Work: bounded by what was in flight.
     pub fn service(&self) -> usize {
         loop {
-            let (found, in_flight) =
-                self.visit(|requests, later| (requests.look_for_all(later), requests.in_flight()));
+            let found = self.visit(Requests::look_for_all);
+            let in_flight = self.in_flight();
             if !found || in_flight == 0 {
                 return in_flight;
             }
