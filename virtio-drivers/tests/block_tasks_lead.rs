@@ -6,8 +6,8 @@ mod support;
 
 use std::sync::Arc;
 
-use support::tasks::{Pool, Running, Task, TaskBench, handlers, run_woken};
-use virtio_guest::device::block::Sector;
+use support::tasks::{Load, Mutexed, Pool, Running, Task, TaskBench, Tasks, handlers, run_woken};
+use virtio_guest::device::block::{Requests, Sector, Shared, Storage, Waiters};
 use virtio_guest::hal::Attempts;
 use virtio_model::block::Order;
 
@@ -148,4 +148,31 @@ fn who_led_on_a_queue_that_is_gone_is_not_kept_in_mind() {
     assert_eq!(Arc::strong_count(&leader.flag), 1);
     drop(leader);
     bench.finish(Running { control, tasks, handlers, signals });
+}
+
+/// Where nothing interrupts, somebody looks as long as something is in flight, and nobody when there is nothing.
+#[test]
+fn without_interrupts_a_runner_rests_until_something_is_sent() {
+    let bench = TaskBench::new(0, |builder| builder);
+    let storage: &'static mut Storage<16, Load> = Box::leak(Box::default());
+    let (control, queue) = bench.bring_up(bench.open(0), storage);
+    let waiters: &'static mut Waiters<16, Load> = Box::leak(Box::default());
+    let requests = Requests::new(queue, waiters, None).unwrap();
+    let disk: Tasks = Shared::new(Mutexed::new(requests), bench.hal.clone());
+    let pool = Pool::new(1, 512);
+    let mut runner = Task::new(disk.run());
+    runner.poll();
+    assert!(!runner.is_woken(), "there is nothing to look for");
+
+    let mut read = Task::new(disk.read(Sector(1), pool.take(0xee)));
+    read.poll();
+    assert!(runner.is_woken());
+    bench.disk.serve(&bench.device, &bench.hal.space);
+    runner.run();
+
+    assert!(read.run() && read.is_over());
+    drop((runner, read));
+    let down = control.take_down(Attempts(10)).unwrap();
+    drop(disk.take_down(&down.reset).unwrap());
+    bench.hal.assert_all_returned();
 }

@@ -349,3 +349,32 @@ fn a_configuration_change_is_told_once() {
 
     bench.finish(Running { control, tasks, handlers, signals });
 }
+
+/// Spec: §3.1.1 — no notification without DRIVER_OK, whatever tasks do while the disk is reset.
+#[test]
+fn tasks_do_not_notify_a_disk_that_is_reset() {
+    for bench in TaskBench::each() {
+        let (pool, running) = (Pool::new(3, 512), bench.start::<16>());
+        let Running { control, tasks: shared, handlers, signals } = running;
+        let mut tasks = [1, 2, 3].map(|sector| Task::new(shared.read(Sector(sector), pool.take(0xee))));
+        tasks[0].poll();
+        shared.pause();
+        tasks[1].poll();
+        let down = control.take_down(Attempts(10)).unwrap();
+
+        tasks.iter_mut().for_each(Task::poll);
+
+        let storage = shared.take_down(&down.reset).unwrap();
+        let (mut control, queue) = bench.bring_up(down.transport, storage);
+        drop(handlers);
+        let handlers = support::tasks::handlers(control.connect_interrupts(signals).unwrap());
+        shared.put_up(queue, control.interrupts()).unwrap();
+        while tasks.iter().any(|task| !task.is_over()) {
+            run_woken(&mut tasks);
+            bench.serve(&handlers);
+        }
+        assert!(tasks[0].result.as_ref().unwrap().is_err() && tasks[2].result.as_ref().unwrap().is_ok());
+        drop(tasks);
+        bench.finish(Running { control, tasks: shared, handlers, signals });
+    }
+}

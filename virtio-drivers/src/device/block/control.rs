@@ -164,7 +164,7 @@ impl<'s, T: Transport> Control<'s, T> {
     }
 
     /// Ends the disk's life: resets it, waits until it is reset, and takes its interrupt objects back. With what comes out each queue gives back what it has
-    /// ([`RequestQueue::reclaim`]), and the disk can be brought up again.
+    /// ([`RequestQueue::reclaim`]), and the disk can be brought up again. Queues that others have are not to be used from here on: [`Shared::pause`](super::Shared::pause) sees to tasks.
     ///
     /// # Errors
     /// - [`DownFailed`]: the disk does not answer. It may still use its queues' memory, and is told nothing more; its interrupts still have their objects.

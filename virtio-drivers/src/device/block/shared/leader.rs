@@ -83,9 +83,11 @@ impl<H: Hal, P: Payload> Requests<'_, H, P> {
             }
         }
         let in_flight = self.in_flight() > 0;
+        if self.leader.is_none() || takes_lead && !found {
+            self.publish();
+        }
         let Some(queue) = &mut self.queue else { return };
         let Some(leader) = self.leader else {
-            queue.publish();
             self.leader_comes = false;
             // Nobody waits for what dropped futures left behind, but whoever calls `service` is told when there is something to collect.
             self.look_again = in_flight && self.signal.is_some() && queue.rearm() == Rearmed::MoreWaiting;
@@ -96,8 +98,10 @@ impl<H: Hal, P: Payload> Requests<'_, H, P> {
             queue.suppress_notifications();
             true
         } else if takes_lead {
-            queue.publish();
             if self.signal.is_some() { queue.rearm() == Rearmed::MoreWaiting } else { in_flight }
+        } else if self.signal.is_none() && in_flight {
+            // Nothing but this wakes a leader who found nothing in flight, and slept.
+            true
         } else {
             return;
         };

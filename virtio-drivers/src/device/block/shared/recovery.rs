@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!   the device needs a reset         the guest is suspended            the device is gone
+//!   Shared::pause                                                      Shared::pause
 //!   Control::take_down ─▶ reset      Shared::drain                     Control::take_down fails
 //!   Shared::take_down(reset)         Control::take_down ─▶ reset       Shared::end(Removed)
 //!     each task: Err, its buffer     Shared::take_down(reset)            each task: Err
@@ -25,10 +26,17 @@ use crate::lifecycle::Interrupts;
 use crate::raw::{ConfirmedReset, Payload};
 
 impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H, L> {
-    /// Lets requests go out again after [`drain`](Shared::drain).
+    /// Sends nothing more, and shows the device nothing more, until [`resume`](Shared::resume), [`take_down`](Shared::take_down) or [`put_up`](Shared::put_up): what goes before a reset of the disk, so that no task
+    /// notifies a disk that knows of no queue. What is in flight goes on; requests of tasks wait.
+    pub fn pause(&self) {
+        self.visit(|requests, _| requests.paused = true);
+    }
+
+    /// Lets requests go out again after [`pause`](Shared::pause) or [`drain`](Shared::drain).
     pub fn resume(&self) {
         self.visit(|requests, later| {
             requests.paused = false;
+            requests.publish();
             later.wake(requests.sit(Seat::Drainer, None));
         });
         self.call_all();
@@ -90,23 +98,27 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
     ///     L: Lock<Inside = Requests<'static, H, MappedBuffer<H, B>>>,
     /// {
     ///     let settings = Settings { notifications: true, ..Settings::default() };
+    ///     let mut condition = control.configuration_change().await;
     ///     loop {
-    ///         match control.configuration_change().await {
-    ///             Condition::Live => continue, // resized, say
-    ///             Condition::NeedsReset | Condition::Lost => {}
-    ///             Condition::Removed => {
-    ///                 disk.end(RequestError::Removed);
-    ///                 return Err("the disk was taken out");
-    ///             }
+    ///         if condition == Condition::Live {
+    ///             condition = control.configuration_change().await; // resized, say
+    ///             continue;
     ///         }
-    ///         let down = control.take_down(Attempts(100_000)).map_err(|_| "the disk does not answer")?;
-    ///         let storage = disk.take_down(&down.reset).ok_or("another disk's queue")?;
-    ///         let (wants, patience) = (Wants::features(HANDLED), Attempts(100_000));
-    ///         let up = Block::start_with(down.transport, hal.clone(), storage, &settings, wants, patience);
+    ///         disk.pause();
+    ///         let up = control.take_down(Attempts(100_000)).ok().and_then(|down| {
+    ///             let storage = disk.take_down(&down.reset)?;
+    ///             let (wants, patience) = (Wants::features(HANDLED), Attempts(100_000));
+    ///             Block::start_with(down.transport, hal.clone(), storage, &settings, wants, patience).ok()
+    ///         });
+    ///         let Some(up) = up else {
+    ///             disk.end(RequestError::Removed);
+    ///             return Err("the disk was taken out, or does not answer");
+    ///         };
     ///         let queue;
-    ///         (control, queue) = up.map_err(|_| "the disk does not come up again")?.split();
-    ///         register(control.connect_interrupts(signals).map_err(|_| "the signals are in use")?);
+    ///         (control, queue) = up.split();
+    ///         register(control.connect_interrupts(signals).map_err(|_| "the signals are another disk's")?);
     ///         disk.put_up(queue, control.interrupts()).map_err(|_| "there is a queue")?;
+    ///         condition = control.condition(); // handlers were not there for what happened before
     ///     }
     /// }
     ///

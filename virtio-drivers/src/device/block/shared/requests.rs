@@ -186,9 +186,9 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
         outcome
     }
 
-    /// Shows the device what was sent.
+    /// Shows the device what was sent; nothing while there is a pause, for the device may be reset meanwhile.
     pub(super) fn publish(&mut self) {
-        if let Some(queue) = &mut self.queue {
+        if let Some(queue) = self.queue.as_mut().filter(|_| !self.paused) {
             queue.publish();
         }
     }
