@@ -76,9 +76,11 @@ fn as_many_queues_are_installed_as_both_sides_allow() {
 /// A device that says that it has more queues than there are is found out queue by queue; the driver starts with what it got.
 #[test]
 fn a_disk_that_lies_about_its_queues_is_used_with_those_that_it_has() {
-    let bench = with_queues(2, 65535);
+    // Each has its vector written and read back, which is much to ask of miri.
+    let claimed = if cfg!(miri) { 20 } else { 65535 };
+    let bench = with_queues(2, claimed);
     let mut starting = begin(&bench, 65535);
-    assert_eq!(starting.queues(), 65535);
+    assert_eq!(starting.queues(), claimed);
     let idle = [0, 1].map(|_| starting.install_queue::<TestHal, Load>(&bench.hal, storage()).unwrap());
     let failed = starting.install_queue::<TestHal, Load>(&bench.hal, storage()).unwrap_err();
     assert!(matches!(failed.error, StartError::Queue(_)), "{}", failed.error);

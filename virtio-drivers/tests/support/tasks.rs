@@ -225,11 +225,11 @@ impl TaskBench {
         Self { device: change(builder).build(), disk, hal: TestHal::default() }
     }
 
-    /// With and without event index, in each layout. Under miri, which is slow, two of the four.
+    /// With and without event index, in each layout. Under miri, which is slow, the first of the four.
     pub fn each() -> impl Iterator<Item = Self> {
-        let all = [EVENT_IDX, RING_PACKED, 0, EVENT_IDX | RING_PACKED];
+        let all = [EVENT_IDX | RING_PACKED, EVENT_IDX, RING_PACKED, 0];
         all.into_iter()
-            .take(if cfg!(miri) { 2 } else { 4 })
+            .take(if cfg!(miri) { 1 } else { 4 })
             .map(|features| Self::new(features, |builder| builder))
     }
 
