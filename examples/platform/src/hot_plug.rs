@@ -9,9 +9,6 @@ use virtio_guest::hal::Patience;
 use crate::clock;
 use crate::pci::{self, PciAccess};
 
-/// The class of bridges from PCI to PCI, and the word of their header with the buses before and behind them.
-const BRIDGE: u32 = 0x06_0400;
-const BUSES: u16 = 0x18;
 /// Where a function's list of capabilities begins, and how many there can be.
 const CAPABILITIES: u16 = 0x34;
 const CAPABILITIES_MAX: usize = 48;
@@ -55,12 +52,7 @@ fn read(port: PciAddress, offset: u16) -> u32 {
 impl Slot {
     /// The slot of a function; `None` if nothing can be taken out of there.
     pub fn of(function: PciAddress) -> Option<Self> {
-        let bridges = pci::functions().iter().filter(|found| found.class == BRIDGE);
-        let leads_there = |port: &PciAddress| {
-            let [_, behind, ..] = read(*port, BUSES).to_le_bytes();
-            behind == function.bus()
-        };
-        let port = bridges.map(|found| found.address).find(leads_there)?;
+        let port = pci::port_above(function)?;
         let slot = Self { port, capability: capability(port)? };
         let (has, wanted) = (slot.word(SLOT_CAPABILITIES), BUTTON | POWER_CONTROLLER | HOT_PLUG);
         let is_one = slot.word(0) & HAS_SLOT != 0 && has & wanted == wanted;

@@ -5,6 +5,7 @@
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
+use pci_types::{ConfigRegionAccess, PciAddress};
 use spin::Once;
 use virtio_guest::raw::{Apertures, PciSegment};
 use virtio_guest::transport::pci::bus::{Bus, Found};
@@ -12,6 +13,10 @@ use virtio_guest::transport::pci::bus::{Bus, Found};
 use crate::{machine, println};
 
 pub use crate::machine::PciAccess;
+
+/// The class of bridges from PCI to PCI, and the word of their header with the buses before and behind them.
+const BRIDGE: u32 = 0x06_0400;
+const BUSES: u16 = 0x18;
 
 /// Where PCI begins.
 #[derive(Debug)]
@@ -40,5 +45,15 @@ pub fn functions() -> &'static [Found] {
             );
         }
         bus.functions().collect()
+    })
+}
+
+/// The bridge, or port, that a function is behind; `None` for one on the root bus.
+pub fn port_above(function: PciAddress) -> Option<PciAddress> {
+    let bridges = functions().iter().filter(|found| found.class == BRIDGE);
+    bridges.map(|found| found.address).find(|port| {
+        // SAFETY: the walk along the buses found the bridge; reading its header has no side effects.
+        let [_, behind, ..] = unsafe { PciAccess.read(*port, BUSES) }.to_le_bytes();
+        behind == function.bus()
     })
 }

@@ -4,6 +4,7 @@
 
 use scopeguard::ScopeGuard;
 
+use super::condition::Condition;
 use super::config::{self, Config, ConfigError};
 use super::ladder::{Armed, ResetError, Rung};
 use super::negotiate::NegotiatedFeatures;
@@ -14,7 +15,6 @@ use crate::ring::Broken;
 use crate::ring::{InstalledQueue, Virtqueue};
 use crate::transport::{InterruptCause, Transport};
 use crate::wire::field::{Field, FieldValue};
-use crate::wire::status::Status;
 
 /// A live device: its queues may be used. Dropping it resets the device, with the bound fixed at bring-up; queues are then lost, with their memory.
 #[derive(Debug)]
@@ -83,13 +83,12 @@ impl<T: Transport, D: Copy> Running<T, D> {
 
     /// Whether the device asks to be reset: it met an error that nothing else cures.
     pub fn needs_reset(&self) -> bool {
-        let status = self.rung.transport.status();
-        status.contains(Status::DEVICE_NEEDS_RESET) && status != Status::REMOVED
+        self.condition() == Condition::NeedsReset
     }
 
     /// Whether the device is gone: its status reads all ones.
     pub fn is_removed(&self) -> bool {
-        self.rung.transport.status() == Status::REMOVED
+        self.condition() == Condition::Removed
     }
 
     /// Asks why the device's line is raised, and quiets it. No cause if it is another device's doing, or vectors are used.

@@ -14,9 +14,7 @@ const BARS: [u16; 6] = [0x10, 0x14, 0x18, 0x1c, 0x20, 0x24];
 /// Commands to decode addresses, and to access memory; and what of a BAR is no address.
 const COMMANDS: u32 = 0b111;
 const BAR_KIND: u32 = 0xf;
-/// The class of bridges from PCI to PCI; where their header has the buses before and behind them, and what they control.
-const BRIDGE: u32 = 0x06_0400;
-const BUSES: u16 = 0x18;
+/// Where a bridge has what it controls.
 const CONTROL: u16 = 0x3c;
 const BUS_RESET: u32 = 1 << 22;
 /// How long a reset lasts at least, and how long functions may take afterwards.
@@ -42,12 +40,7 @@ fn wait(millis: u64) {
 impl Function {
     /// `None` if there is no port above it.
     pub fn find(address: PciAddress) -> Option<Self> {
-        let bridges = pci::functions().iter().filter(|found| found.class == BRIDGE);
-        let leads_there = |port: &PciAddress| {
-            let [_, behind, ..] = read(*port, BUSES).to_le_bytes();
-            behind == address.bus()
-        };
-        let port = bridges.map(|found| found.address).find(leads_there)?;
+        let port = pci::port_above(address)?;
         Some(Self { address, port })
     }
 

@@ -19,11 +19,9 @@ mod reads;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 
-use example_platform::devices::{self, Interrupts};
-use example_platform::interrupts::{Source, idle};
-use example_platform::pci::PciAccess;
+use example_platform::devices::{self, Interrupts, Way, Wiring};
+use example_platform::interrupts::idle;
 use example_platform::{DMA, clock, command_line, println};
 use executor::Executor;
 use fastrand::Rng;
@@ -31,9 +29,8 @@ use reads::{Disk, Load, Plan, Tally, read_all};
 use virtio_guest::device::block::{
     ActivePaths, Block, Control, HANDLED, Requests, Settings, Shared, Storage, Waiters,
 };
-use virtio_guest::lifecycle::{Interrupt, Signals, Wants};
+use virtio_guest::lifecycle::{Signals, Wants};
 use virtio_guest::ring::QueueStatistics;
-use virtio_guest::transport::AnyTransport;
 use virtio_guest::wire::device_type::DeviceType;
 
 example_platform::entry!(run);
@@ -60,28 +57,18 @@ fn number(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("{text} is no number"))
 }
 
-/// Says whether there was a cause.
-fn handle(interrupt: &Interrupt<'_>) -> bool {
-    let cause = interrupt.handle();
-    cause.used_buffer || cause.configuration_change
-}
-
 /// A disk that is up.
 struct Live {
-    control: Control<'static, AnyTransport<PciAccess>>,
+    control: Control<'static, Way>,
     disk: Disk,
-    sources: Vec<Source>,
+    wiring: Wiring,
 }
 
 impl Live {
     /// Starts the disk, with interrupts of the kind that the command line asks for.
     fn start(mut device: devices::Device) -> Result<Self, String> {
         let kind = Interrupts::asked_for()?.ok_or("no interrupts= on the command line")?;
-        let mut sources = match kind {
-            Interrupts::Messages => device.connect(Some(kind))?.sources,
-            _ => Vec::new(),
-        };
-        let line = device.line();
+        let prepared = device.prepare(Some(kind), &[0])?;
         let storage: &'static mut Storage<REQUESTS, Load> = Box::leak(Box::default());
         let waiters: &'static mut Waiters<REQUESTS, Load> = Box::leak(Box::default());
         let settings = Settings { notifications: true, ..Settings::default() };
@@ -91,24 +78,10 @@ impl Live {
         let ActivePaths { ring, vectors, .. } = block.active_paths();
         println!("paths: layout={:?} event_index={} vectors={vectors:?}", ring.layout, ring.event_index);
         let (mut control, queue) = block.split();
-        let interrupts = control.connect_interrupts(&SIGNALS).map_err(|error| error.to_string())?;
-        if kind == Interrupts::Messages {
-            for (vector, source) in (0..).zip(&sources) {
-                let interrupt = interrupts.vector(vector).ok_or("the disk has too few vectors")?;
-                source.attach(move || handle(&interrupt))?;
-            }
-        } else {
-            let interrupt = interrupts.line().ok_or("the disk has no line")?;
-            let source = Source::shared_line(line.ok_or("it has no line")?, move || handle(&interrupt));
-            sources.push(source.ok_or("the machine cannot route the line")?);
-        }
+        let wiring = prepared.attach(&mut control, &SIGNALS)?;
         let requests =
-            Requests::new(queue, waiters, Some(interrupts)).map_err(|in_use| in_use.to_string())?;
-        Ok(Self { control, disk: Shared::new(spin::Mutex::new(requests), DMA), sources })
-    }
-
-    fn arrived(&self) -> u64 {
-        self.sources.iter().map(Source::arrived).sum()
+            Requests::new(queue, waiters, control.interrupts()).map_err(|in_use| in_use.to_string())?;
+        Ok(Self { control, disk: Shared::new(spin::Mutex::new(requests), DMA), wiring })
     }
 
     /// Has so many tasks do so many reads in all, and says what it took.
@@ -123,7 +96,7 @@ impl Live {
             executor.spawn(format!("task {task}"), read_all(&self.disk, plan, random.fork(), &tally));
         }
         let (before, arrived, idle_before, start) =
-            (self.disk.statistics(), self.arrived(), idle(), clock::now());
+            (self.disk.statistics(), self.wiring.arrived(), idle(), clock::now());
 
         let polls = executor.run().map_err(|error| {
             let (in_flight, left) = (self.disk.in_flight(), self.disk.service());
@@ -137,7 +110,7 @@ impl Live {
             tally.done.get(),
             tally.dropped.get(),
             chains - before.chains,
-            self.arrived() - arrived,
+            self.wiring.arrived() - arrived,
             notifications_sent - before.notifications_sent,
             idle_after.sleeps - idle_before.sleeps,
             idle_after.time.saturating_sub(idle_before.time).as_micros(),
