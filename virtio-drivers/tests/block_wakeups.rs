@@ -43,16 +43,30 @@ impl Bench {
     }
 
     fn start<'s>(&self, storage: &'s mut Storage<16>) -> Block<'s, Either, TestHal> {
+        self.start_with(storage, 4096)
+    }
+
+    fn start_with<'s>(&self, storage: &'s mut Storage<16>, request_bytes: u32) -> Block<'s, Either, TestHal> {
         let mut transport = Either::open_pci(claim(&self.device), &Mapper(self.device.clone())).unwrap();
         transport.enable_msi_x(&[message(0), message(1)]).unwrap();
-        let settings = Settings { notifications: true, drop_attempts: Attempts(10), ..Settings::default() };
+        let settings = Settings {
+            request_bytes,
+            notifications: true,
+            drop_attempts: Attempts(10),
+            ..Settings::default()
+        };
         let wants = Wants::features(BlockFeatures::all());
         Block::start_with(transport, self.hal.clone(), storage, &settings, wants, Attempts(10)).unwrap()
     }
 
-    /// Whether there was anything to do.
+    /// Completes all requests, or a single one if the disk holds them back. Says whether there was anything to do.
     fn serve(&self) -> bool {
-        self.disk.serve(&self.device, &self.hal.space) > 0
+        let mut completed = self.disk.serve(&self.device, &self.hal.space);
+        if self.disk.waiting() > 0 {
+            self.disk.release(1);
+            completed += self.disk.serve(&self.device, &self.hal.space);
+        }
+        completed > 0
     }
 }
 
@@ -149,6 +163,47 @@ fn a_completion_between_looking_and_sleeping_is_not_missed() {
                 let read = block.read_blocking(Sector(0), &mut [0; 512], until_message);
                 assert_eq!(read, Ok(()), "features {features:#x}, before access {before}, round {round}");
                 if sleeps == 0 { seen_awake += 1 } else { woken += 1 }
+            }
+            bench.device.assert_driver_was_correct();
+        }
+        assert!(seen_awake > 0 && woken > 0, "{features:#x}: {seen_awake} awake, {woken} woken");
+    }
+}
+
+/// The disk completes one of several requests at any moment, and the next one each time the call sleeps: whatever was armed before, that wakes it.
+#[test]
+fn a_call_with_several_requests_is_woken_for_each() {
+    const REQUESTS: usize = 4;
+    stand_in::install(&Planned);
+    for features in [0, EVENT_IDX, RING_PACKED, EVENT_IDX | RING_PACKED] {
+        let (mut seen_awake, mut woken) = (0, 0);
+        for before in 0..2 * ACCESSES {
+            let bench = Bench::new(features);
+            let mut storage = Storage::<16>::new();
+            let mut block = bench.start_with(&mut storage, 512);
+            bench.disk.hold();
+            // The later rounds find a queue that is armed for what is long done.
+            for round in 0..3 {
+                PLAN.set(Plan::ServeBefore(before, bench.clone()));
+                let mut served = 0;
+                let until_message = || {
+                    PLAN.set(Plan::Nothing);
+                    // What came while the call was awake ends its sleep at once.
+                    if bench.device.take_messages().is_empty() {
+                        served += 1;
+                        bench.serve();
+                        let is_woken = !bench.device.take_messages().is_empty();
+                        assert!(
+                            is_woken,
+                            "{features:#x}, before access {before}, round {round}, request {served}"
+                        );
+                    }
+                    true
+                };
+                let read = block.read_blocking(Sector(0), &mut [0; REQUESTS * 512], until_message);
+                PLAN.set(Plan::Nothing);
+                assert_eq!(read, Ok(()), "{features:#x}, before access {before}, round {round}");
+                if served < REQUESTS { seen_awake += 1 } else { woken += 1 }
             }
             bench.device.assert_driver_was_correct();
         }

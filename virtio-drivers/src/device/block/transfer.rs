@@ -57,7 +57,8 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         let bytes = call.data.bytes();
         let (mut sent, mut outstanding, mut all_sent) = (0usize, 0usize, false);
         let mut result = Ok(());
-        // A device that shows a completion and takes it back is looked at once more before the call waits, and not for ever.
+        // A device that shows a completion and takes it back is looked at once more before the call waits, and not for ever. What it lets the call take is progress: after that the queue is
+        // armed anew, for the device has passed what it was armed for.
         let mut looked_again = false;
         let mut out_of_patience = false;
         loop {
@@ -84,7 +85,9 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
             if outstanding == 0 && (all_sent || result.is_err()) {
                 return result;
             }
-            match self.queue.take_used()? {
+            let used = self.queue.take_used()?;
+            looked_again &= used.is_none();
+            match used {
                 Some(Used { payload: (Tag(request), _), written_len }) if matches!(request.owner, Owner::Call { serial: its, .. } if its == serial) =>
                 {
                     outstanding -= 1;
