@@ -18,6 +18,8 @@ use virtio_model::block::Order;
 const SIZE_MAX: u128 = 1 << 1;
 const READ_ONLY: u128 = 1 << 5;
 const FLUSH: u128 = 1 << 9;
+const EVENT_IDX: u128 = 1 << 29;
+const RING_PACKED: u128 = 1 << 34;
 /// Requests in flight with storage for 16 descriptors, three each.
 const PLACES: usize = 5;
 
@@ -135,12 +137,8 @@ fn every_refusal_gives_the_buffer_back() {
 
 #[test]
 fn a_disks_own_limits_and_buffers_of_nothing_are_refused_too() {
-    let bench = TaskBench::new(SIZE_MAX | READ_ONLY, |builder| {
-        builder.config(Disk::with_sectors(256).with_config(|config| config.size_max = 512).config().bytes())
-    });
+    let bench = TaskBench::new(READ_ONLY, |builder| builder);
     let (pool, (control, mut queue)) = (Pool::new(1, 1024), start(&bench));
-    let too_large = RequestError::TooLarge { bytes: 1024, segment_bytes_max: 512, segments_max: 1 };
-    assert_eq!(refusal(queue.submit_read(Sector(0), to_fill(&bench, &pool))), (too_large, true));
     let refused = queue.submit_write(Sector(0), filled(&bench, &pool, 1));
     assert_eq!(refusal(refused), (RequestError::ReadOnly, true));
     end(&bench, control, queue);
@@ -150,6 +148,63 @@ fn a_disks_own_limits_and_buffers_of_nothing_are_refused_too() {
     let mut disk = bench.start(&mut storage).unwrap();
     assert_eq!(refusal(disk.queue().submit_read(Sector(0), Tag(()))), (RequestError::Empty, true));
     assert_eq!(refusal(disk.queue().submit_write(Sector(0), Tag(()))), (RequestError::Empty, true));
+}
+
+/// Spec: §5.2.4 `size_max` — each part is a request of its own, sent when the one before is done; there is one ticket.
+#[test]
+fn a_buffer_that_is_too_much_for_one_request_goes_part_by_part() {
+    for features in [SIZE_MAX, SIZE_MAX | RING_PACKED, SIZE_MAX | EVENT_IDX] {
+        let bench = TaskBench::new(features, |builder| {
+            let limited = Disk::with_sectors(256).with_config(|config| config.size_max = 512);
+            builder.config(limited.config().bytes())
+        });
+        let (pool, (control, mut queue)) = (Pool::new(2, 1536), start(&bench));
+
+        let read = queue.submit_read(Sector(7), to_fill(&bench, &pool)).unwrap();
+        let write = queue.submit_write(Sector(100), filled(&bench, &pool, 9)).unwrap();
+        queue.publish();
+        let mut done = Vec::new();
+        for part in 1..=3 {
+            assert_eq!((done.len(), queue.free_requests()), (0, PLACES - 2), "before part {part}");
+            assert_eq!(bench.disk.serve(&bench.device, &bench.hal.space), 2);
+            done = completions(&mut queue);
+        }
+
+        for done in done {
+            assert_eq!(done.result, Ok(()));
+            let expected = if done.ticket == read { [7, 8, 9] } else { [9; 3] };
+            let expected: Vec<u8> = expected.into_iter().flat_map(|sector| [sector; 512]).collect();
+            assert_eq!(bytes(done), expected, "{read:?}, {write:?}");
+        }
+        assert!((100..103).all(|sector| bench.disk.sector(sector) == [9; 512]));
+        let sent: Vec<_> =
+            bench.disk.requests().iter().map(|request| (request.sector, request.data_bytes)).collect();
+        assert_eq!(sent, [(7, 512), (100, 512), (8, 512), (101, 512), (9, 512), (102, 512)]);
+        end(&bench, control, queue);
+    }
+}
+
+/// What a part comes back with ends the whole: nothing more of it is sent.
+#[test]
+fn a_part_that_fails_is_the_last_one() {
+    let bench = TaskBench::new(SIZE_MAX, |builder| {
+        let limited = Disk::with_sectors(256).with_config(|config| config.size_max = 512);
+        builder.config(limited.config().bytes())
+    });
+    let (pool, (control, mut queue)) = (Pool::new(1, 1536), start(&bench));
+    queue.submit_read(Sector(7), to_fill(&bench, &pool)).unwrap();
+    queue.publish();
+    bench.disk.serve(&bench.device, &bench.hal.space);
+    assert_eq!(completions(&mut queue).len(), 0);
+
+    bench.disk.misbehave(|lies| lies.status = Some(1));
+    bench.disk.serve(&bench.device, &bench.hal.space);
+
+    let done = completions(&mut queue).pop().unwrap();
+    assert_eq!(done.result, Err(RequestError::Device));
+    drop(done);
+    assert_eq!((pool.pages(), queue.free_requests(), bench.disk.requests().len()), (1, PLACES, 2));
+    end(&bench, control, queue);
 }
 
 /// Spec: §5.2.6.2 — a disk without the feature has no cache to be flushed.

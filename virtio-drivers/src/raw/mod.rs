@@ -25,6 +25,7 @@ mod register_access;
 mod registers;
 #[cfg(virtio_guest_stand_in)]
 pub mod stand_in;
+mod window;
 mod windowed_function;
 
 pub use areas::{AreaPlacement, QueueAddresses};
@@ -42,4 +43,5 @@ pub use pci_segment::{Apertures, PciSegment};
 pub(crate) use physical_function::BarPlace;
 pub use physical_function::{PhysicalFunction, VirtualFunction, VirtualFunctionMemory};
 pub use registers::Registers;
+pub use window::{Fit, Window};
 pub(crate) use windowed_function::{CommandRegister, STRUCTURES, StructurePlace, WindowedFunction};

@@ -3,13 +3,14 @@
 //! Spec: §5.2.6 Device Operation. A call may give up at its deadline without leaving the device a pointer into the caller's memory. What others have in flight on the same queue goes
 //! on meanwhile; what of it is done during a call is kept for [`next_completion`](RequestQueue::next_completion).
 
+use super::command::Command;
 use super::queue::RequestQueue;
-use super::report::DeviceId;
+use super::report::{DeviceId, Lifetime};
 use super::request::{RequestError, Sector};
 use super::transfer::{Call, Data};
 use crate::hal::{Hal, Patience};
 use crate::raw::Payload;
-use crate::wire::block::{DEVICE_ID_BYTES, request};
+use crate::wire::block::{DEVICE_ID_BYTES, LIFETIME_BYTES};
 
 impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
     /// Reads whole sectors.
@@ -38,9 +39,9 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         into: &mut [&mut [u8]],
         mut patience: impl Patience,
     ) -> Result<(), RequestError> {
-        let data = Data::FromDevice(into);
-        self.shape.check_range(from, data.bytes())?;
-        self.run(Call { request_type: request::IN, sector: from.0, data }, &mut patience)
+        let (command, data) = (Command::Read(from), Data::FromDevice(into));
+        self.shape.check(command, data.bytes() as u64)?;
+        self.run(Call { command, data }, &mut patience).map(|_| ())
     }
 
     /// Writes whole sectors. They are safe from a power failure only after [`flush_blocking`](RequestQueue::flush_blocking).
@@ -69,10 +70,9 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         from: &[&[u8]],
         mut patience: impl Patience,
     ) -> Result<(), RequestError> {
-        let data = Data::ToDevice(from);
-        self.shape.check_writable()?;
-        self.shape.check_range(to, data.bytes())?;
-        self.run(Call { request_type: request::OUT, sector: to.0, data }, &mut patience)
+        let (command, data) = (Command::Write(to), Data::ToDevice(from));
+        self.shape.check(command, data.bytes() as u64)?;
+        self.run(Call { command, data }, &mut patience).map(|_| ())
     }
 
     /// Makes everything written until now safe from a power failure.
@@ -87,7 +87,7 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         if !self.shape.flush {
             return Ok(());
         }
-        self.run(Call { request_type: request::FLUSH, sector: 0, data: Data::None }, &mut patience)
+        self.run(Call { command: Command::Flush, data: Data::None }, &mut patience).map(|_| ())
     }
 
     /// Asks the disk for its id string.
@@ -96,8 +96,20 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
     /// See [`RequestError`]; [`Unsupported`](RequestError::Unsupported) where the disk has none.
     pub fn device_id_blocking(&mut self, mut patience: impl Patience) -> Result<DeviceId, RequestError> {
         let mut id = [0; DEVICE_ID_BYTES];
-        let call = Call { request_type: request::GET_ID, sector: 0, data: Data::FromDevice(&mut [&mut id]) };
-        self.run(call, &mut patience)?;
+        let data = Data::FromDevice(&mut [&mut id]);
+        self.run(Call { command: Command::DeviceId, data }, &mut patience)?;
         Ok(DeviceId::new(id))
+    }
+
+    /// Asks the disk how worn it is.
+    ///
+    /// # Errors
+    /// See [`RequestError`]; [`Unsupported`](RequestError::Unsupported) where the disk does not say such things.
+    pub fn lifetime_blocking(&mut self, mut patience: impl Patience) -> Result<Lifetime, RequestError> {
+        self.shape.check(Command::Lifetime, 0)?;
+        let mut lifetime = [0; LIFETIME_BYTES];
+        let data = Data::FromDevice(&mut [&mut lifetime]);
+        self.run(Call { command: Command::Lifetime, data }, &mut patience)?;
+        Ok(Lifetime::new(&zerocopy::transmute!(lifetime)))
     }
 }

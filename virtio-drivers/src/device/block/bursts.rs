@@ -37,16 +37,20 @@
 //! }
 //! ```
 
+use super::command::{Command, SectorRange};
 use super::completion::{Completion, Failed, Ticket};
+use super::parts::{Came, Outgoing};
 use super::queue::RequestQueue;
-use super::request::{InFlight, Owner, RequestError, Sector};
-use crate::hal::{Direction, Hal};
-use crate::raw::{Payload, Segment};
-use crate::ring::{Broken, Chain, RefusedReason};
-use crate::wire::block::request;
+use super::request::{RequestError, Sector};
+use crate::hal::Hal;
+use crate::raw::{Payload, Segment, Window};
+use crate::ring::{Broken, RefusedReason};
 
 impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
     /// Hands in a read: the device is to fill all of `into`, whole sectors. It does so after the next [`publish`](RequestQueue::publish).
+    ///
+    /// A buffer that is more than the device takes in one request is filled part by part; its ticket is done with the last one. [`Settings::data_segments`](super::Settings::data_segments) has room for
+    /// buffers of several segments.
     ///
     /// Ownership: accepted, the queue has `into` until the completion; refused, it comes back in the error.
     /// Work: bounded; never waits.
@@ -54,7 +58,7 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
     /// # Errors
     /// See [`RequestError`]: [`Full`](RequestError::Full) if as many are in flight as there can be. The device was not asked.
     pub fn submit_read(&mut self, from: Sector, into: P) -> Result<Ticket, Failed<P>> {
-        self.submit(request::IN, from, Some(into))
+        self.submit(Command::Read(from), &[], Some(into))
     }
 
     /// Hands in a write of all of `from`, whole sectors.
@@ -64,7 +68,7 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
     /// # Errors
     /// See [`RequestError`]. The device was not asked.
     pub fn submit_write(&mut self, to: Sector, from: P) -> Result<Ticket, Failed<P>> {
-        self.submit(request::OUT, to, Some(from))
+        self.submit(Command::Write(to), &[], Some(from))
     }
 
     /// Hands in a flush: when it is done, all that was written and completed before is safe from a power failure. `None` if the disk has no cache to be flushed, and is not asked.
@@ -75,20 +79,50 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         if !self.shape.flush {
             return Ok(None);
         }
-        Ok(Some(self.submit(request::FLUSH, Sector(0), None)?))
+        Ok(Some(self.submit(Command::Flush, &[], None)?))
     }
 
-    /// Takes the next request that the device is done with, if there is one.
+    /// Hands in the question for the disk's id string; the completion has it as its [`Answer`](super::Answer).
+    ///
+    /// # Errors
+    /// See [`RequestError`]. The device was not asked.
+    pub fn submit_device_id(&mut self) -> Result<Ticket, RequestError> {
+        Ok(self.submit(Command::DeviceId, &[], None)?)
+    }
+
+    /// Hands in the question for how worn the disk is; the completion has it as its [`Answer`](super::Answer).
+    ///
+    /// # Errors
+    /// See [`RequestError`]: [`Unsupported`](RequestError::Unsupported) if the disk does not say such things. The device was not asked.
+    pub fn submit_lifetime(&mut self) -> Result<Ticket, RequestError> {
+        Ok(self.submit(Command::Lifetime, &[], None)?)
+    }
+
+    /// Takes the next request that the device is done with, if there is one. Shows the device the next parts of requests that go part by part, if there are any.
     ///
     /// Work: bounded by the requests in flight; never waits. Does not ask for an interrupt: [`rearm`](RequestQueue::rearm) does.
     ///
     /// # Errors
     /// - [`Broken`]: the device broke the protocol, now or earlier. Nothing comes back before a reset.
     pub fn next_completion(&mut self) -> Result<Option<Completion<P>>, Broken> {
+        let mut goes_on = false;
+        let completion = self.take_completion(&mut goes_on);
+        if goes_on {
+            self.queue.publish();
+        }
+        completion
+    }
+
+    /// The same, and says instead whether something is to be published.
+    pub(super) fn take_completion(&mut self, goes_on: &mut bool) -> Result<Option<Completion<P>>, Broken> {
         let mut completion = self.slots.unpark();
         while completion.is_none() {
             let Some(used) = self.queue.take_used()? else { return Ok(None) };
-            completion = self.complete(used);
+            match self.complete(used) {
+                Came::Done(done) => completion = Some(done),
+                Came::GoesOn => *goes_on = true,
+                Came::Left => {}
+            }
         }
         Ok(completion.inspect(|completion| {
             self.slots.put(completion.ticket.slot);
@@ -96,88 +130,86 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         }))
     }
 
-    fn submit(&mut self, request_type: u32, sector: Sector, payload: Option<P>) -> Result<Ticket, Failed<P>> {
+    pub(super) fn submit(
+        &mut self,
+        command: Command,
+        ranges: &[SectorRange],
+        payload: Option<P>,
+    ) -> Result<Ticket, Failed<P>> {
         self.tickets = self.tickets.wrapping_add(1);
-        self.submit_as(self.tickets, request_type, sector, payload)
+        self.submit_as(self.tickets, command, ranges, payload)
     }
 
     /// Hands in a request, with a number of the caller's own choice on its ticket.
     pub(super) fn submit_as(
         &mut self,
         serial: u32,
-        request_type: u32,
-        sector: Sector,
+        command: Command,
+        ranges: &[SectorRange],
         payload: Option<P>,
     ) -> Result<Ticket, Failed<P>> {
-        match self.admit(request_type, sector, payload.as_ref()) {
-            Ok(expected_bytes) => self.send(serial, request_type, sector, expected_bytes, payload),
-            Err(error) => Err(Failed { error, payload }),
-        }
-    }
-
-    /// Judges a request before a slot is taken for it; says how many bytes the device is to write for success.
-    fn admit(&self, request_type: u32, sector: Sector, payload: Option<&P>) -> Result<u32, RequestError> {
-        if let Some(broken) = self.queue.broken() {
-            return Err(broken.into());
-        }
-        let Some(payload) = payload else { return Ok(0) };
-        let direction =
-            if request_type == request::OUT { Direction::DeviceReadable } else { Direction::DeviceWritable };
-        let (mut bytes, mut longest, mut is_wrong) = (0u64, 0, false);
-        payload.visit_segments(&mut |segment: &Segment| {
-            bytes = bytes.saturating_add(segment.len.into());
-            longest = longest.max(segment.len);
-            is_wrong |= segment.direction != direction;
-        });
-        if is_wrong {
-            return Err(RequestError::WrongDirection);
-        }
-        if request_type == request::OUT {
-            self.shape.check_writable()?;
-        }
-        let len = usize::try_from(bytes).unwrap_or(usize::MAX);
-        self.shape.check_range(sector, len)?;
-        let limits = &self.limits;
-        let too_many = payload.segment_count() > usize::from(limits.data_segments());
-        if too_many || usize::try_from(longest).is_ok_and(|longest| longest > limits.segment_bytes) {
-            return Err(RequestError::TooLarge {
-                bytes: longest,
-                segment_bytes_max: limits.segment_bytes,
-                segments_max: limits.data_segments(),
-            });
-        }
-        let read = if direction == Direction::DeviceWritable { bytes } else { return Ok(0) };
-        let read = u32::try_from(read).map_err(|_| RequestError::Refused(RefusedReason::TooLong))?;
-        self.expected_bytes(read).map_err(RequestError::Refused)
-    }
-
-    fn send(
-        &mut self,
-        serial: u32,
-        request_type: u32,
-        sector: Sector,
-        expected_bytes: u32,
-        payload: Option<P>,
-    ) -> Result<Ticket, Failed<P>> {
-        let Some(slot) = self.slots.take() else {
-            return Err(Failed { error: RequestError::Full, payload });
+        let admitted = self.admit(command, ranges, payload.as_ref());
+        let bytes = match admitted {
+            Ok(bytes) => bytes,
+            Err(error) => return Err(Failed { error, payload }),
         };
-        let (header, status) = match self.prepare(slot, request_type, sector.0) {
-            Ok(portions) => portions,
-            Err(reason) => {
-                self.slots.put(slot);
-                return Err(Failed { error: RequestError::Refused(reason), payload });
+        let mut window = payload.map(Window::new);
+        let part_bytes = window.as_mut().map_or(0, |window| self.next_part(command, window));
+        let is_enough = part_bytes == bytes || part_bytes > 0 && command.can_be_split();
+        let sent = match self.slots.take().filter(|_| is_enough) {
+            Some(slot) => {
+                let outgoing = Outgoing { slot, serial, command, ranges: ranges.len(), window };
+                let sent = match self.write_ranges(slot, command, ranges) {
+                    Ok(()) => self.send_part(outgoing, part_bytes),
+                    Err(reason) => Err((reason, outgoing.window)),
+                };
+                sent.map(|()| slot).map_err(|(reason, window)| {
+                    self.slots.put(slot);
+                    let is_full = reason == RefusedReason::Full;
+                    (if is_full { RequestError::Full } else { RequestError::Refused(reason) }, window)
+                })
             }
+            None if is_enough => Err((RequestError::Full, window)),
+            None => Err((self.too_large(), window)),
         };
-        let request = InFlight { slot, expected_bytes, owner: Owner::Ticket { serial } };
-        let chain = Chain { readable: &[header], writable: &[status] };
-        match self.make_available(chain, request, payload) {
-            Ok(()) => {
+        match sent {
+            Ok(slot) => {
                 self.tickets_out += 1;
                 Ok(Ticket { slot, serial })
             }
-            Err((RefusedReason::Full, payload)) => Err(Failed { error: RequestError::Full, payload }),
-            Err((reason, payload)) => Err(Failed { error: RequestError::Refused(reason), payload }),
+            Err((error, window)) => Err(Failed { error, payload: window.map(Window::into_payload) }),
+        }
+    }
+
+    /// Judges a request before a slot is taken for it; says how many bytes its buffer has.
+    fn admit(
+        &self,
+        command: Command,
+        ranges: &[SectorRange],
+        payload: Option<&P>,
+    ) -> Result<u64, RequestError> {
+        if let Some(broken) = self.queue.broken() {
+            return Err(broken.into());
+        }
+        let (mut bytes, mut is_wrong) = (0u64, false);
+        if let Some(payload) = payload {
+            payload.visit_segments(&mut |segment: &Segment| {
+                bytes = bytes.saturating_add(segment.len.into());
+                is_wrong |= segment.direction != command.direction();
+            });
+        }
+        if is_wrong {
+            return Err(RequestError::WrongDirection);
+        }
+        self.shape.check(command, bytes)?;
+        self.check_ranges(command, ranges)?;
+        Ok(bytes)
+    }
+
+    const fn too_large(&self) -> RequestError {
+        RequestError::TooLarge {
+            segment_bytes_max: self.limits.segment_bytes,
+            segments_max: self.limits.data_segments(),
         }
     }
 }

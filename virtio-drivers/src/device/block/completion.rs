@@ -4,7 +4,8 @@
 
 use core::fmt;
 
-use super::request::RequestError;
+use super::report::{DeviceId, Lifetime};
+use super::request::{RequestError, Sector};
 
 /// Which request this is. Unlike every other one of the same queue (2³² of them, then numbers come again).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,8 +28,23 @@ pub struct Completion<P> {
     pub ticket: Ticket,
     /// What was handed in with it. `None` for a request that carries nothing.
     pub payload: Option<P>,
+    /// What the device answered besides, if the request was answered with something.
+    pub answer: Option<Answer>,
     /// What became of it. A read that succeeded has filled all of the payload.
     pub result: Result<(), RequestError>,
+}
+
+/// What a device answers, apart from what is written into the buffer of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The disk's id string.
+    DeviceId(DeviceId),
+    /// How worn it is.
+    Lifetime(Lifetime),
+    /// Where an append was written: its first sector.
+    Appended(Sector),
+    /// How many bytes of the buffer a report of zones takes: see [`Shape::zones_in`](super::Shape::zones_in).
+    Report(usize),
 }
 
 /// A request that was not sent, or did not succeed: why, and what was handed in with it.
@@ -50,8 +66,9 @@ impl<P> From<Failed<P>> for RequestError {
 // What is carried is the kernel's, and need not be printable.
 impl<P> fmt::Debug for Completion<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ticket, result, .. } = self;
-        f.debug_struct("Completion").field("ticket", ticket).field("result", result).finish_non_exhaustive()
+        let Self { ticket, answer, result, .. } = self;
+        let mut fields = f.debug_struct("Completion");
+        fields.field("ticket", ticket).field("answer", answer).field("result", result).finish_non_exhaustive()
     }
 }
 

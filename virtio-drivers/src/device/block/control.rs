@@ -5,6 +5,7 @@
 use core::future::poll_fn;
 use core::task::Poll;
 
+use super::characteristics::{CacheMode, Characteristics, Geometry, Topology, refresh};
 use super::queue::{IdleQueue, RequestQueue};
 use super::shape::Shape;
 use crate::hal::{Hal, Patience};
@@ -24,7 +25,7 @@ pub struct Control<'s, T: Transport> {
     pub(super) device: Running<T, BlockFeatures>,
     pub(super) interrupts: Option<Interrupts<'s>>,
     pub(super) shape: Shape,
-    pub(super) block_bytes: Option<u32>,
+    pub(super) characteristics: Characteristics,
 }
 
 /// A disk that was taken down.
@@ -59,19 +60,59 @@ impl<'s, T: Transport> Control<'s, T> {
         self.shape
     }
 
-    /// Reads the disk's size again: disks can be resized while they run, and say so by an interrupt. For each queue: [`RequestQueue::set_shape`].
+    /// Reads again what may change while the disk runs, its size above all: it says so by an interrupt. For each queue: [`RequestQueue::set_shape`].
     ///
     /// # Errors
-    /// See [`ConfigError`]; the size known before still counts.
+    /// See [`ConfigError`]; what was known before still counts.
     pub fn refresh_shape(&mut self) -> Result<Shape, ConfigError> {
-        self.shape.capacity_sectors = self.device.config().read(config::CAPACITY)?;
+        refresh(&self.device.config(), self.features(), &mut self.shape)?;
         Ok(self.shape)
     }
 
     /// The disk's block size in bytes, if it says one that makes sense (a power of two from 512 on). Positions count 512 bytes all the same; but a device may
     /// answer requests that are no multiple of this with [`RequestError::Device`](super::RequestError::Device), as QEMU does.
     pub const fn block_bytes(&self) -> Option<u32> {
-        self.block_bytes
+        self.characteristics.block_bytes
+    }
+
+    /// Cylinders, heads and sectors, if the disk says them.
+    pub const fn geometry(&self) -> Option<Geometry> {
+        self.characteristics.geometry
+    }
+
+    /// Which transfers suit the disk, if it says so.
+    pub const fn topology(&self) -> Option<Topology> {
+        self.characteristics.topology
+    }
+
+    /// What the disk's cache does. A disk that cannot be asked (no [`CONFIG_WCE`](BlockFeatures::CONFIG_WCE)) is taken for one that keeps what is written if it can be flushed, else for one that writes it through.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    ///
+    /// Spec: §5.2.5.1 Driver Requirements: Device Initialization.
+    pub fn cache_mode(&self) -> Result<CacheMode, ConfigError> {
+        let is_write_back = if self.features().contains(BlockFeatures::CONFIG_WCE) {
+            self.device.config().read(config::WRITEBACK)? != 0
+        } else {
+            self.shape.flush
+        };
+        Ok(if is_write_back { CacheMode::WriteBack } else { CacheMode::WriteThrough })
+    }
+
+    /// Has the disk's cache keep what is written, or write it through; says what it does now. A disk without [`CONFIG_WCE`](BlockFeatures::CONFIG_WCE) goes on as before.
+    ///
+    /// What was written until now is safe from a power failure only after another flush, and of a write that is in flight meanwhile nobody knows.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    ///
+    /// Spec: §5.2.6.2 Driver Requirements: Device Operation.
+    pub fn set_cache_mode(&mut self, mode: CacheMode) -> Result<CacheMode, ConfigError> {
+        if self.features().contains(BlockFeatures::CONFIG_WCE) {
+            self.device.write_config(config::WRITEBACK, u8::from(mode == CacheMode::WriteBack))?;
+        }
+        self.cache_mode()
     }
 
     /// What was agreed of the device's own features.

@@ -6,10 +6,12 @@ use core::fmt;
 
 use scopeguard::ScopeGuard;
 
+use super::command::{SectorRange, Unmap, ZoneAction};
 use super::control::Control;
 use super::queue::RequestQueue;
-use super::report::{ActivePaths, DeviceId};
+use super::report::{ActivePaths, DeviceId, Lifetime};
 use super::request::{RequestError, Sector};
+use super::zones::Zone;
 use crate::hal::{Hal, Patience};
 use crate::lifecycle::{Condition, ConfigError, Interrupts, SignalsInUse, SignalsRef};
 use crate::raw::{Payload, Tag};
@@ -185,6 +187,98 @@ impl<'s, T: Transport, H: Hal, P: Payload> Block<'s, T, H, P> {
     /// See [`RequestError`].
     pub fn flush_blocking(&mut self, patience: impl Patience) -> Result<(), RequestError> {
         self.call(|queue| queue.flush_blocking(patience))
+    }
+
+    /// Says that nobody needs what is in a range any more; see [`RequestQueue::discard_blocking`].
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub fn discard_blocking(
+        &mut self,
+        range: SectorRange,
+        patience: impl Patience,
+    ) -> Result<(), RequestError> {
+        self.call(|queue| queue.discard_blocking(range, patience))
+    }
+
+    /// Makes a range read as zeros; see [`RequestQueue::write_zeroes_blocking`].
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub fn write_zeroes_blocking(
+        &mut self,
+        range: SectorRange,
+        unmap: Unmap,
+        patience: impl Patience,
+    ) -> Result<(), RequestError> {
+        self.call(|queue| queue.write_zeroes_blocking(range, unmap, patience))
+    }
+
+    /// Erases a range for good; see [`RequestQueue::secure_erase_blocking`].
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub fn secure_erase_blocking(
+        &mut self,
+        range: SectorRange,
+        patience: impl Patience,
+    ) -> Result<(), RequestError> {
+        self.call(|queue| queue.secure_erase_blocking(range, patience))
+    }
+
+    /// Asks the disk how worn it is; see [`RequestQueue::lifetime_blocking`].
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub fn lifetime_blocking(&mut self, patience: impl Patience) -> Result<Lifetime, RequestError> {
+        self.call(|queue| queue.lifetime_blocking(patience))
+    }
+
+    /// Reads what zones there are; see [`RequestQueue::report_zones_blocking`].
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub fn report_zones_blocking(
+        &mut self,
+        from: Sector,
+        into: &mut [Zone],
+        patience: impl Patience,
+    ) -> Result<usize, RequestError> {
+        self.call(|queue| queue.report_zones_blocking(from, into, patience))
+    }
+
+    /// Does something with a whole zone; see [`RequestQueue::zone_blocking`].
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub fn zone_blocking(
+        &mut self,
+        action: ZoneAction,
+        zone: Sector,
+        patience: impl Patience,
+    ) -> Result<(), RequestError> {
+        self.call(|queue| queue.zone_blocking(action, zone, patience))
+    }
+
+    /// Resets all zones; see [`RequestQueue::reset_all_zones_blocking`].
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub fn reset_all_zones_blocking(&mut self, patience: impl Patience) -> Result<(), RequestError> {
+        self.call(|queue| queue.reset_all_zones_blocking(patience))
+    }
+
+    /// Writes at a zone's write pointer; see [`RequestQueue::append_blocking`].
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub fn append_blocking(
+        &mut self,
+        zone: Sector,
+        from: &[u8],
+        patience: impl Patience,
+    ) -> Result<Sector, RequestError> {
+        self.call(|queue| queue.append_blocking(zone, from, patience))
     }
 
     /// Asks the disk for its id string.

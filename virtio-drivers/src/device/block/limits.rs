@@ -3,9 +3,10 @@
 //! Spec: §5.2.4 Device configuration layout (`size_max`, `seg_max`), §2.7.5.3.1 (no chain longer than the queue).
 
 use crate::hal::Attempts;
+use crate::raw::Fit;
 use crate::wire::block::SECTOR_BYTES;
 
-/// Most data segments in one request. More than one are needed only where the device limits their size.
+/// Most data segments in a request of a blocking call. More than one are needed only where the device limits their size.
 pub(super) const DATA_SEGMENTS_MAX: u16 = 16;
 
 /// Segments of a request besides its data: header and status.
@@ -19,6 +20,9 @@ pub struct Settings {
     /// Bytes of DMA memory through which each request's data is copied; rounded down to whole sectors, at least one.
     /// Longer transfers take several requests, which are in flight together.
     pub request_bytes: u32,
+    /// Segments of data that a request has room for whose buffer it owns, as far as device and queue allow; at least one. A buffer with more, or with longer ones than the device takes, is sent part by part,
+    /// one after the other.
+    pub data_segments: u16,
     /// Most descriptors of the request queue, even if storage and device allow more.
     pub queue_size_max: u16,
     /// Whether the disk is to interrupt while a call waits: for a [`Patience`](crate::hal::Patience) that sleeps. Without, calls look at the ring again and again, and no vector is used. (Nothing
@@ -29,11 +33,12 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// One queue, 4096 bytes per request, as many descriptors as there is storage for, no notifications, 100,000 attempts.
+    /// One queue, 4096 bytes per request, one segment of data, as many descriptors as there is storage for, no notifications, 100,000 attempts.
     fn default() -> Self {
         Self {
             queues_max: 1,
             request_bytes: 4096,
+            data_segments: 1,
             queue_size_max: u16::MAX,
             notifications: false,
             drop_attempts: Attempts(100_000),
@@ -48,31 +53,54 @@ pub(super) struct Limits {
     pub(super) request_bytes: usize,
     /// Bytes in one segment.
     pub(super) segment_bytes: usize,
-    /// Descriptors of a request with that much data, header and status included.
+    /// Descriptors that a request may have, header and status included.
     pub(super) segments: u16,
+    /// Where requests are cut, in bytes: at whole blocks, if one fits.
+    pub(super) granule: u32,
 }
 
 impl Limits {
     /// Limits that all parties can live with; `None` if not even one sector fits into a request.
     ///
-    /// A `seg_max` of 0 would allow no data at all; it counts as 1, as everywhere else.
+    /// A `seg_max` of 0 would allow no data at all; it counts as 1, as everywhere else. `block_bytes` are best not cut apart: whole sectors.
     pub(super) fn new(
         settings: &Settings,
         size_max: Option<u32>,
         seg_max: Option<u32>,
         queue_size: u16,
+        block_bytes: u32,
     ) -> Option<Self> {
-        let segments = queue_size.checked_sub(OTHER_SEGMENTS)?.min(DATA_SEGMENTS_MAX);
-        let segments =
-            usize::from(segments).min(usize::try_from(seg_max.map_or(u32::MAX, |max| max.max(1))).ok()?);
+        let segments_max = queue_size.checked_sub(OTHER_SEGMENTS)?;
+        let segments_max =
+            segments_max.min(u16::try_from(seg_max.unwrap_or(u32::MAX).max(1)).unwrap_or(u16::MAX));
         let segment_bytes = usize::try_from(size_max.unwrap_or(u32::MAX)).ok()?;
         let wanted = usize::try_from(settings.request_bytes).ok()?.max(SECTOR_BYTES);
-        let request_bytes = wanted.min(segments.saturating_mul(segment_bytes)) / SECTOR_BYTES * SECTOR_BYTES;
+        let copied_segments = usize::from(segments_max.min(DATA_SEGMENTS_MAX));
+        let fitting = wanted.min(copied_segments.saturating_mul(segment_bytes));
+        let block = usize::try_from(block_bytes).ok()?;
+        let granule = if fitting >= block { block.max(SECTOR_BYTES) } else { SECTOR_BYTES };
+        let request_bytes = fitting / granule * granule;
         if request_bytes == 0 {
             return None;
         }
-        let data_segments = u16::try_from(request_bytes.div_ceil(segment_bytes)).ok()?;
-        Some(Self { request_bytes, segment_bytes, segments: data_segments + OTHER_SEGMENTS })
+        let copied_segments = u16::try_from(request_bytes.div_ceil(segment_bytes)).ok()?;
+        let data_segments = settings.data_segments.min(segments_max).max(copied_segments);
+        Some(Self {
+            request_bytes,
+            segment_bytes,
+            segments: data_segments.saturating_add(OTHER_SEGMENTS),
+            granule: u32::try_from(granule).ok()?,
+        })
+    }
+
+    /// What of an owned buffer fits into one request.
+    pub(super) fn fit(&self) -> Fit {
+        Fit {
+            segments_max: self.data_segments().into(),
+            segment_bytes_max: u32::try_from(self.segment_bytes).unwrap_or(u32::MAX),
+            granule: self.granule,
+            bytes_max: u64::MAX,
+        }
     }
 
     /// Most segments of data in a request: as many as each slot has descriptors for.
@@ -86,12 +114,13 @@ mod tests {
     use super::*;
 
     fn limits(size_max: Option<u32>, seg_max: Option<u32>, queue_size: u16) -> Option<Limits> {
-        Limits::new(&Settings::default(), size_max, seg_max, queue_size)
+        Limits::new(&Settings::default(), size_max, seg_max, queue_size, 512)
     }
 
     #[test]
     fn without_limits_a_request_is_one_data_segment() {
-        let expected = Limits { request_bytes: 4096, segment_bytes: u32::MAX as usize, segments: 3 };
+        let expected =
+            Limits { request_bytes: 4096, segment_bytes: u32::MAX as usize, segments: 3, granule: 512 };
 
         assert_eq!(limits(None, None, 16), Some(expected));
     }
@@ -113,6 +142,33 @@ mod tests {
     fn no_chain_is_longer_than_the_queue() {
         let small = limits(Some(512), None, 4).unwrap();
         assert_eq!((small.request_bytes, small.segments), (1024, 4));
+    }
+
+    /// A block that is larger than what fits is cut all the same: some devices take it.
+    #[test]
+    fn requests_are_cut_at_whole_blocks_if_one_fits() {
+        let cut = |request_bytes, block_bytes| {
+            let settings = Settings { request_bytes, ..Settings::default() };
+            let limits = Limits::new(&settings, None, None, 16, block_bytes).unwrap();
+            (limits.request_bytes, limits.granule)
+        };
+        assert_eq!(cut(10_000, 4096), (8192, 4096));
+        assert_eq!(cut(4095, 4096), (3584, 512));
+        assert_eq!(cut(10_000, 1), (9728, 512));
+    }
+
+    /// Room that is asked for, within what device and queue allow.
+    #[test]
+    fn owned_buffers_have_the_segments_that_were_asked_for() {
+        let room = |data_segments, seg_max, queue_size| {
+            let settings = Settings { data_segments, ..Settings::default() };
+            Limits::new(&settings, None, seg_max, queue_size, 512).unwrap().data_segments()
+        };
+        assert_eq!(room(0, None, 16), 1);
+        assert_eq!(room(5, None, 16), 5);
+        assert_eq!(room(50, None, 16), 14);
+        assert_eq!(room(50, Some(7), 128), 7);
+        assert_eq!(room(50, Some(0), 128), 1);
     }
 
     #[test]

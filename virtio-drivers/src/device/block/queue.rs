@@ -7,15 +7,16 @@ use core::fmt;
 
 use zerocopy::IntoBytes;
 
+use super::command::{APPENDED_BYTES, Command};
 use super::completion::{Completion, Ticket};
 use super::limits::Limits;
-use super::request::{InFlight, Owner, RequestError, outcome};
+use super::request::{InFlight, Owner, RequestError, Sector, outcome};
 use super::shape::Shape;
 use super::slots::{Load, RequestSlots, Slots};
 use crate::hal::Hal;
-use crate::raw::{ConfirmedReset, OutOfBounds, Payload, Tag};
+use crate::raw::{ConfirmedReset, OutOfBounds, Payload, Tag, Window};
 use crate::ring::{
-    self, Broken, Chain, InstalledQueue, Portion, QueueStatistics, Rearmed, RefusedReason, Returned, Used,
+    self, Broken, Chain, InstalledQueue, Portion, QueueStatistics, Rearmed, RefusedReason, Returned,
     Virtqueue,
 };
 use crate::wire::block::{REQUEST_HEADER_BYTES, RequestHeader, request_status};
@@ -118,52 +119,48 @@ impl<'s, H: Hal, P: Payload> RequestQueue<'s, H, P> {
     pub(super) fn prepare(
         &mut self,
         slot: u16,
-        request_type: u32,
-        sector: u64,
+        command: Command,
     ) -> Result<(Portion, Portion), RefusedReason> {
+        let (request_type, Sector(sector)) = (command.request_type(), command.sector());
         let header =
             RequestHeader { request_type: request_type.into(), reserved: 0.into(), sector: sector.into() };
         let (header_at, status_at) = (RequestSlots::<P>::header(slot), RequestSlots::<P>::status(slot));
         self.write(header_at, header.as_bytes())?;
         self.write(status_at, &[request_status::NOT_WRITTEN])?;
-        Ok((portion(header_at, REQUEST_HEADER_BYTES)?, portion(status_at, 1)?))
+        let status = match command {
+            // The answer is just before it.
+            Command::Append(_) => portion(RequestSlots::<P>::appended(slot), APPENDED_BYTES + 1)?,
+            _ => portion(status_at, 1)?,
+        };
+        Ok((portion(header_at, REQUEST_HEADER_BYTES)?, status))
     }
 
-    /// Makes a prepared request available. Its slot is free again if it is refused.
+    /// Makes a prepared request available. If it is refused, its slot is still the caller's.
     pub(super) fn make_available(
         &mut self,
         chain: Chain<'_>,
         request: InFlight,
-        payload: Option<P>,
-    ) -> Result<(), (RefusedReason, Option<P>)> {
-        self.queue.make_available(chain, (Tag(request), payload)).map_err(|refused| {
-            self.slots.put(request.slot);
-            (refused.reason, refused.payload.1)
-        })
+        payload: Option<Window<P>>,
+    ) -> Result<(), (RefusedReason, Option<Window<P>>)> {
+        let made = self.queue.make_available(chain, (Tag(request), payload));
+        made.map_err(|refused| (refused.reason, refused.payload.1))
     }
 
-    /// Bytes that a device must have written for success, where it reads `bytes` for its driver. What devices of before version 1 say that they wrote is often wrong, and
+    /// Bytes that a device must have written for success, status included, where its data has room for `room` bytes. What devices of before version 1 say that they wrote is often wrong, and
     /// better ignored (§2.7.8.1): the status tells.
-    pub(super) fn expected_bytes(&self, bytes: u32) -> Result<u32, RefusedReason> {
-        if self.shape.lengths_count { bytes.checked_add(1).ok_or(RefusedReason::TooLong) } else { Ok(0) }
+    pub(super) fn expected_bytes(&self, command: Command, room: u32) -> Result<u32, RefusedReason> {
+        match command.answer_bytes(room) {
+            0 => Ok(0),
+            _ if !self.shape.lengths_count => Ok(0),
+            bytes => bytes.checked_add(1).ok_or(RefusedReason::TooLong),
+        }
     }
 
     /// What became of a request that came back.
     pub(super) fn judge(&self, request: &InFlight, written_len: u32) -> Result<(), RequestError> {
         let mut status = [request_status::NOT_WRITTEN];
         self.read(RequestSlots::<P>::status(request.slot), &mut status)?;
-        outcome(status[0], written_len, request.expected_bytes)
-    }
-
-    /// A request that came back, as whoever has its ticket is told of it. `None`, and its slot free again, if it is what a blocking call left behind.
-    pub(super) fn complete(&mut self, used: Used<Load<P>>) -> Option<Completion<P>> {
-        let Used { payload: (Tag(request), payload), written_len } = used;
-        let Owner::Ticket { serial } = request.owner else {
-            self.slots.put(request.slot);
-            return None;
-        };
-        let result = self.judge(&request, written_len);
-        Some(Completion { ticket: Ticket { slot: request.slot, serial }, payload, result })
+        outcome(status[0], written_len, request.expected_bytes, self.shape.zoned.is_some())
     }
 
     pub(super) fn write(&mut self, offset: usize, from: &[u8]) -> Result<(), RefusedReason> {
@@ -211,8 +208,8 @@ impl<P> Iterator for Reclaimed<'_, P> {
         self.slots.unpark().or_else(|| {
             self.returned.find_map(|(Tag(InFlight { slot, owner, .. }), payload)| {
                 let Owner::Ticket { serial } = owner else { return None };
-                let ticket = Ticket { slot, serial };
-                Some(Completion { ticket, payload, result: Err(RequestError::Reset) })
+                let (ticket, payload) = (Ticket { slot, serial }, payload.map(Window::into_payload));
+                Some(Completion { ticket, payload, answer: None, result: Err(RequestError::Reset) })
             })
         })
     }

@@ -2,6 +2,7 @@
 //!
 //! Spec: §5.2.6 Device Operation.
 
+use super::command::Command;
 use crate::ring::{Broken, RefusedReason};
 use crate::wire::block::request_status;
 
@@ -31,16 +32,52 @@ pub enum RequestError {
         /// The disk's.
         capacity_sectors: u64,
     },
+    /// So many sectors are more than one request may be of: an append, or a range of a burst; or a range takes more requests than one call sends. The device was not asked.
+    #[error("{sectors} sectors, and there may be {sectors_max} at most")]
+    TooManySectors {
+        /// How many there are.
+        sectors: u64,
+        /// Most that there may be.
+        sectors_max: u64,
+    },
+    /// The buffer is too small for what is to be read. The device was not asked.
+    #[error("{bytes} bytes are too few: at least {bytes_min} are needed")]
+    TooSmall {
+        /// Its length in bytes.
+        bytes: usize,
+        /// What is needed at least.
+        bytes_min: usize,
+    },
+    /// So many ranges are more than one request may have. The device was not asked.
+    #[error("{ranges} ranges, and a request may have {ranges_max} at most")]
+    TooManyRanges {
+        /// How many there are.
+        ranges: usize,
+        /// Most that there may be.
+        ranges_max: usize,
+    },
+    /// What is written to this disk has to begin and end at multiples of so many bytes. The device was not asked.
+    #[error("what is written has to begin and end at multiples of {granularity} bytes")]
+    NotGranular {
+        /// That many bytes.
+        granularity: u32,
+    },
+    /// No zone starts there. The device was not asked.
+    #[error("no zone starts at sector {sector}: zones have {zone_sectors} sectors")]
+    NotAZone {
+        /// Where.
+        sector: u64,
+        /// Sectors of a zone.
+        zone_sectors: u32,
+    },
     /// The disk is read-only. The device was not asked.
     #[error("the disk is read-only")]
     ReadOnly,
-    /// The buffer has more bytes than one request may carry: the device's limits allow so many segments of so many bytes. The device was not asked.
+    /// The buffer does not fit into one request, and this request cannot be split, or its segments are so short that not one block fits. The device was not asked.
     #[error(
-        "the buffer has segments of {bytes} bytes, and the device takes {segments_max} of {segment_bytes_max} bytes at most"
+        "the buffer does not fit into {segments_max} segments of {segment_bytes_max} bytes, nor does a part of it"
     )]
     TooLarge {
-        /// The length of its longest segment, in bytes.
-        bytes: u32,
         /// Most bytes in a segment.
         segment_bytes_max: usize,
         /// Most segments of data.
@@ -61,9 +98,24 @@ pub enum RequestError {
     /// The device failed to do it (status IOERR).
     #[error("the device reports an input/output error")]
     Device,
-    /// The device does not know this kind of request (status UNSUPP).
+    /// The device does not know this kind of request: it said so (status UNSUPP), or the feature that it needs was not agreed on, and the device was not asked.
     #[error("the device does not support the request")]
     Unsupported,
+    /// Not for this zone, or not in the state that it is in.
+    #[error("the request is not for this zone, or not for the state that it is in")]
+    ZoneInvalidCommand,
+    /// The write does not begin at its zone's write pointer.
+    #[error("the write does not begin at its zone's write pointer")]
+    ZoneUnalignedWritePointer,
+    /// More zones would be open than can be.
+    #[error("more zones would be open than can be")]
+    ZoneOpenResource,
+    /// More zones would be active than can be.
+    #[error("more zones would be active than can be")]
+    ZoneActiveResource,
+    /// The device reports success, and answered with what makes no sense.
+    #[error("the device's answer makes no sense")]
+    BadAnswer,
     /// The device answered with a status that means nothing.
     #[error("the device answered with unknown status {status}")]
     UnknownStatus {
@@ -103,6 +155,8 @@ pub enum RequestError {
 pub(super) struct InFlight {
     /// Its slot.
     pub(super) slot: u16,
+    /// What it asks for.
+    pub(super) command: Command,
     /// Bytes that the device must have written for success, status included.
     pub(super) expected_bytes: u32,
     /// Whose it is.
@@ -127,8 +181,13 @@ pub(super) enum Owner {
     },
 }
 
-/// What a status byte and a written length mean.
-pub(super) fn outcome(status: u8, written_bytes: u32, expected_bytes: u32) -> Result<(), RequestError> {
+/// What a status byte and a written length mean. Some only mean something where there are zones.
+pub(super) fn outcome(
+    status: u8,
+    written_bytes: u32,
+    expected_bytes: u32,
+    is_zoned: bool,
+) -> Result<(), RequestError> {
     match status {
         request_status::OK if written_bytes < expected_bytes => {
             Err(RequestError::Short { written_bytes, expected_bytes })
@@ -136,6 +195,12 @@ pub(super) fn outcome(status: u8, written_bytes: u32, expected_bytes: u32) -> Re
         request_status::OK => Ok(()),
         request_status::IOERR => Err(RequestError::Device),
         request_status::UNSUPP => Err(RequestError::Unsupported),
+        request_status::ZONE_INVALID_COMMAND if is_zoned => Err(RequestError::ZoneInvalidCommand),
+        request_status::ZONE_UNALIGNED_WRITE_POINTER if is_zoned => {
+            Err(RequestError::ZoneUnalignedWritePointer)
+        }
+        request_status::ZONE_OPEN_RESOURCE if is_zoned => Err(RequestError::ZoneOpenResource),
+        request_status::ZONE_ACTIVE_RESOURCE if is_zoned => Err(RequestError::ZoneActiveResource),
         request_status::NOT_WRITTEN => Err(RequestError::NoStatus),
         status => Err(RequestError::UnknownStatus { status }),
     }

@@ -4,13 +4,14 @@
 //!
 //! ```text
 //!   queue memory   │ control 0 │ control 1 │ … │ data 0 … │ data 1 … │ …
-//!   control        │ header (16) │ status (1) │ unused (15) │
+//!   control        │ header (16) │ sector of an append (8) │ status (1) │ unused (7) │
 //! ```
 
+use super::command::APPENDED_BYTES;
 use super::completion::Completion;
 use super::limits::Limits;
 use super::request::InFlight;
-use crate::raw::Tag;
+use crate::raw::{Tag, Window};
 use crate::ring;
 use crate::wire::block::REQUEST_HEADER_BYTES;
 
@@ -18,7 +19,7 @@ use crate::wire::block::REQUEST_HEADER_BYTES;
 const CONTROL_BYTES: usize = 32;
 
 /// What the driver's books keep for a request in flight: its own notes, and what the caller handed in.
-pub(super) type Load<P> = (Tag<InFlight>, Option<P>);
+pub(super) type Load<P> = (Tag<InFlight>, Option<Window<P>>);
 
 /// What a block driver keeps in memory of its own, for one request queue: lent by the caller for as long as the driver lives.
 ///
@@ -183,9 +184,14 @@ impl<'s, P> RequestSlots<'s, P> {
         usize::from(slot) * CONTROL_BYTES
     }
 
+    /// Where the sector of an append is answered, just before its status.
+    pub(super) fn appended(slot: u16) -> usize {
+        Self::header(slot) + REQUEST_HEADER_BYTES
+    }
+
     /// Where its status byte is.
     pub(super) fn status(slot: u16) -> usize {
-        Self::header(slot) + REQUEST_HEADER_BYTES
+        Self::appended(slot) + APPENDED_BYTES
     }
 
     /// Where its data is.

@@ -31,11 +31,11 @@
 
 use core::fmt;
 
+use super::characteristics::{Description, is_host_managed};
 use super::control::Control;
 use super::driver::{Block, Live};
 use super::limits::{Limits, Settings};
 use super::queue::IdleQueue;
-use super::shape::Shape;
 use super::slots::{RequestSlots, Slots};
 use crate::hal::{Hal, Patience};
 use crate::lifecycle::{
@@ -44,16 +44,18 @@ use crate::lifecycle::{
 use crate::raw::{ConfirmedReset, Payload, Tag};
 use crate::ring::QueueSettings;
 use crate::transport::Transport;
-use crate::wire::block::{BlockFeatures, SECTOR_BYTES, config};
+use crate::wire::block::BlockFeatures;
 use crate::wire::device_type::DeviceType;
 use crate::wire::features::CommonFeatures;
 
 /// What a driver has to know about its disk, whatever its caller wants.
 const NEEDED: BlockFeatures = BlockFeatures::SIZE_MAX.union(BlockFeatures::SEG_MAX).union(BlockFeatures::RO);
 
-/// What this driver handles, and asks for unless told otherwise.
-pub const HANDLED: BlockFeatures =
-    NEEDED.union(BlockFeatures::BLK_SIZE).union(BlockFeatures::FLUSH).union(BlockFeatures::MQ);
+/// What this driver handles, and asks for unless told otherwise: everything that there is.
+///
+/// Without [`FLUSH`](BlockFeatures::FLUSH) and [`CONFIG_WCE`](BlockFeatures::CONFIG_WCE) a disk that offers to be flushed writes its cache through instead (§5.2.6.2). A disk whose zones have to be written in order is not asked
+/// for [`DISCARD`](BlockFeatures::DISCARD).
+pub const HANDLED: BlockFeatures = BlockFeatures::all();
 
 /// Why a disk could not be brought up. The device was reset, if it is one that this driver may touch, and lets itself be
 /// reset.
@@ -173,10 +175,7 @@ impl<'s, T: Transport, H: Hal, P: Payload> Block<'s, T, H, P> {
 pub struct Starting<T: Transport> {
     device: Installing<T, BlockFeatures>,
     settings: Settings,
-    shape: Shape,
-    block_bytes: Option<u32>,
-    size_max: Option<u32>,
-    seg_max: Option<u32>,
+    description: Description,
     queues: u16,
     installed: u16,
 }
@@ -199,37 +198,20 @@ impl<T: Transport> Starting<T> {
         if device_type != DeviceType::BLOCK {
             return Err(StartError::NotABlockDevice(device_type));
         }
-        let mut device = Negotiating::begin(transport, patience)?
-            .with_drop_attempts(settings.drop_attempts)
-            .negotiate(wants.within(HANDLED).with(NEEDED))?;
-        let features = device.features();
-        let agreed = features.device;
-        let (capacity_sectors, size_max, seg_max, block_bytes, queues) =
-            device.config().read_together(|fields| {
-                let if_agreed =
-                    |feature, field| agreed.contains(feature).then(|| fields.get(field)).transpose();
-                let capacity = fields.get(config::CAPACITY)?;
-                let size_max = if_agreed(BlockFeatures::SIZE_MAX, config::SIZE_MAX)?;
-                let seg_max = if_agreed(BlockFeatures::SEG_MAX, config::SEG_MAX)?;
-                let block_bytes = if_agreed(BlockFeatures::BLK_SIZE, config::BLK_SIZE)?;
-                let has_queues = agreed.contains(BlockFeatures::MQ);
-                let queues = if has_queues { fields.get(config::NUM_QUEUES)? } else { 1 };
-                Ok((capacity, size_max, seg_max, block_bytes, queues))
-            })?;
-        let shape = Shape {
-            capacity_sectors,
-            read_only: agreed.contains(BlockFeatures::RO),
-            flush: agreed.contains(BlockFeatures::FLUSH),
-            lengths_count: features.common.contains(CommonFeatures::VERSION_1),
-        };
-        let block_bytes =
-            block_bytes.filter(|bytes| bytes.is_power_of_two() && *bytes as usize >= SECTOR_BYTES);
+        let device = Negotiating::begin(transport, patience)?.with_drop_attempts(settings.drop_attempts);
+        let mut handled = HANDLED;
+        let offered = BlockFeatures::from_bits_truncate(device.offered().bits());
+        if offered.contains(BlockFeatures::ZONED) && is_host_managed(&device.config()) {
+            handled.remove(BlockFeatures::DISCARD);
+        }
+        let mut device = device.negotiate(wants.within(handled).with(NEEDED))?;
+        let description = Description::read(&device.config(), device.features())?;
         // Neither side can mean that there is none.
-        let queues = queues.min(settings.queues_max).max(1);
+        let queues = description.queues.min(settings.queues_max).max(1);
         if settings.notifications {
             device.route_vectors(queues);
         }
-        Ok(Self { device, settings: *settings, shape, block_bytes, size_max, seg_max, queues, installed: 0 })
+        Ok(Self { device, settings: *settings, description, queues, installed: 0 })
     }
 
     /// How many request queues can be installed: as many as the device has and the settings allow.
@@ -258,7 +240,8 @@ impl<T: Transport> Starting<T> {
         hal: &H,
         storage: Slots<'s, P>,
     ) -> Result<Installed<'s, H, P>, StartFailed<'s, P>> {
-        let Self { settings, shape, size_max, seg_max, queues, installed: index, .. } = *self;
+        let Self { settings, description, queues, installed: index, .. } = *self;
+        let Description { shape, characteristics, size_max, seg_max, .. } = description;
         let refused = |error, storage| Err(StartFailed { error, storage });
         if index >= queues {
             return refused(StartError::NoMoreQueues { queues }, storage);
@@ -269,7 +252,9 @@ impl<T: Transport> Starting<T> {
             Ok(size) => size,
             Err(error) => return refused(error.into(), storage),
         };
-        let Some(limits) = Limits::new(&settings, size_max, seg_max, queue_size) else {
+        let granularity = shape.zoned.map_or(0, |zoned| zoned.write_granularity);
+        let block_bytes = characteristics.block_bytes.unwrap_or(0).max(granularity);
+        let Some(limits) = Limits::new(&settings, size_max, seg_max, queue_size, block_bytes) else {
             return refused(StartError::LimitsTooSmall { queue_size }, storage);
         };
         let Slots { ring, free, parked } = storage;
@@ -296,8 +281,8 @@ impl<T: Transport> Starting<T> {
 
     /// Tells the disk that its driver is ready. Queues may be used from here on: [`Control::activate`] each.
     pub fn start<'s>(self) -> Control<'s, T> {
-        let Self { device, shape, block_bytes, .. } = self;
-        Control { device: device.start(), interrupts: None, shape, block_bytes }
+        let Self { device, description: Description { shape, characteristics, .. }, .. } = self;
+        Control { device: device.start(), interrupts: None, shape, characteristics }
     }
 
     /// Gives up: resets the disk, so that queues installed until now can give their memory back ([`IdleQueue::reclaim`]).

@@ -11,6 +11,7 @@
 //!
 //! Dropping a disk in any of these states resets it.
 
+use super::characteristics::Characteristics;
 use super::control::{Control, Down, DownFailed};
 use super::shape::Shape;
 use crate::hal::Patience;
@@ -42,7 +43,7 @@ pub type Suspending<'s, T> = Asleep<'s, lifecycle::Suspending<T, BlockFeatures>>
 pub(super) struct Beside<'s> {
     interrupts: Option<Interrupts<'s>>,
     shape: Shape,
-    block_bytes: Option<u32>,
+    characteristics: Characteristics,
 }
 
 /// A disk that is not suspended: why, and the disk.
@@ -74,8 +75,8 @@ pub struct NotConfirmed<D> {
 impl<'s, T: Transport> Control<'s, T> {
     /// The device, and the rest.
     pub(super) fn take_apart(self) -> (Running<T, BlockFeatures>, Beside<'s>) {
-        let Self { device, interrupts, shape, block_bytes } = self;
-        (device, Beside { interrupts, shape, block_bytes })
+        let Self { device, interrupts, shape, characteristics } = self;
+        (device, Beside { interrupts, shape, characteristics })
     }
 
     /// Suspends the disk, and waits until it says that it is. Its queues are to be parked before, and those that were never activated, too.
@@ -124,8 +125,8 @@ impl<'s, T: Transport> Control<'s, T> {
 impl<'s> Beside<'s> {
     /// The control half, with this device.
     fn around<T: Transport>(self, device: Running<T, BlockFeatures>) -> Control<'s, T> {
-        let Self { interrupts, shape, block_bytes } = self;
-        Control { device, interrupts, shape, block_bytes }
+        let Self { interrupts, shape, characteristics } = self;
+        Control { device, interrupts, shape, characteristics }
     }
 
     /// What is left after a reset, once the interrupts are closed; or the way back if there was no reset.

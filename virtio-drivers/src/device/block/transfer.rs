@@ -4,9 +4,12 @@
 
 use core::ops::Range;
 
+use super::command::{APPENDED_BYTES, Command};
 use super::limits::{DATA_SEGMENTS_MAX, OTHER_SEGMENTS};
+use super::parts::Came;
 use super::queue::{RequestQueue, portion};
 use super::request::{InFlight, Owner, RequestError};
+use super::slots::RequestSlots;
 use crate::hal::{Hal, Patience};
 use crate::raw::{Payload, Tag};
 use crate::ring::{Chain, Portion, Rearmed, RefusedReason, Used};
@@ -22,11 +25,19 @@ pub(super) enum Data<'d, 'b> {
     FromDevice(&'d mut [&'b mut [u8]]),
 }
 
-/// One call: a request type, a position, the caller's bytes.
+/// One call: what it asks for, and the caller's bytes.
 pub(super) struct Call<'d, 'b> {
-    pub(super) request_type: u32,
-    pub(super) sector: u64,
+    pub(super) command: Command,
     pub(super) data: Data<'d, 'b>,
+}
+
+/// What a device answered besides data: as it stands after the last request of a call.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Answered {
+    /// Bytes of data that it wrote, as it says; no more than there is room for.
+    pub(super) bytes: usize,
+    /// Where an append was written.
+    pub(super) appended: u64,
 }
 
 impl Data<'_, '_> {
@@ -48,7 +59,7 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         &mut self,
         mut call: Call<'_, '_>,
         patience: &mut dyn Patience,
-    ) -> Result<(), RequestError> {
+    ) -> Result<Answered, RequestError> {
         if let Some(broken) = self.queue.broken() {
             return Err(broken.into());
         }
@@ -56,13 +67,14 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         let serial = self.calls;
         let bytes = call.data.bytes();
         let (mut sent, mut outstanding, mut all_sent) = (0usize, 0usize, false);
-        let mut result = Ok(());
+        let mut result = Ok(Answered::default());
+        let goes_alone = self.shape.goes_alone(call.command);
         // A device that shows a completion and takes it back is looked at once more before the call waits, and not for ever. What it lets the call take is progress: after that the queue is
         // armed anew, for the device has passed what it was armed for.
         let mut looked_again = false;
         let mut out_of_patience = false;
         loop {
-            while !all_sent && result.is_ok() && !out_of_patience {
+            while !all_sent && result.is_ok() && !out_of_patience && (outstanding == 0 || !goes_alone) {
                 let Some(slot) = self.slots.take() else {
                     // All may be in the hands of those who have not looked after their completions yet.
                     if self.queue.in_flight() == 0 {
@@ -70,7 +82,8 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
                     }
                     break;
                 };
-                let len = (bytes - sent).min(self.limits.request_bytes);
+                let len =
+                    (bytes - sent).min(self.limits.request_bytes).min(self.bytes_in_zone(call.command, sent));
                 if let Err(refused) = self.send_portion(slot, serial, &call, sent, len) {
                     if refused != RefusedReason::Full || self.queue.in_flight() == 0 {
                         result = Err(RequestError::Refused(refused));
@@ -91,11 +104,12 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
                 Some(Used { payload: (Tag(request), _), written_len }) if matches!(request.owner, Owner::Call { serial: its, .. } if its == serial) =>
                 {
                     outstanding -= 1;
-                    result = result.and(self.finish(&request, written_len, &mut call.data));
+                    result = result.and_then(|_| self.finish(&request, written_len, &mut call.data));
                     self.slots.put(request.slot);
                 }
+                // What of it goes on is published with the next round.
                 Some(other) => {
-                    if let Some(completion) = self.complete(other) {
+                    if let Came::Done(completion) = self.complete(other) {
                         self.slots.park(completion);
                     }
                 }
@@ -113,6 +127,11 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         }
     }
 
+    fn bytes_in_zone(&self, command: Command, sent: usize) -> usize {
+        let at = command.further((sent / SECTOR_BYTES) as u64).sector();
+        usize::try_from(self.shape.bytes_in_zone(at)).unwrap_or(usize::MAX)
+    }
+
     /// Writes one request and makes it available.
     fn send_portion(
         &mut self,
@@ -122,8 +141,8 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         offset: usize,
         len: usize,
     ) -> Result<(), RefusedReason> {
-        let sector = call.sector + (offset / SECTOR_BYTES) as u64;
-        let filled = self.fill(slot, sector, call, offset, len);
+        let command = call.command.further((offset / SECTOR_BYTES) as u64);
+        let filled = self.fill(slot, command, call, offset, len);
         let (header, status, expected_bytes) = filled.inspect_err(|_| self.slots.put(slot))?;
         let (header, status) = ([header], [status]);
         let is_read = matches!(call.data, Data::FromDevice(_));
@@ -135,34 +154,32 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         } else {
             Chain { readable: portions.as_slice(), writable: &status }
         };
-        let request = InFlight { slot, expected_bytes, owner: Owner::Call { serial, offset, len } };
-        self.make_available(chain, request, None).map_err(|(reason, _)| reason)
+        let request = InFlight { slot, command, expected_bytes, owner: Owner::Call { serial, offset, len } };
+        self.make_available(chain, request, None).map_err(|(reason, _)| {
+            self.slots.put(slot);
+            reason
+        })
     }
 
     /// Writes a request's header and status, and copies what is to be written to the disk.
     fn fill(
         &mut self,
         slot: u16,
-        sector: u64,
+        command: Command,
         call: &Call<'_, '_>,
         offset: usize,
         len: usize,
     ) -> Result<(Portion, Portion, u32), RefusedReason> {
-        let (header, status) = self.prepare(slot, call.request_type, sector)?;
-        let expected_bytes = match &call.data {
-            Data::FromDevice(_) => {
-                self.expected_bytes(u32::try_from(len).map_err(|_| RefusedReason::TooLong)?)?
+        let (header, status) = self.prepare(slot, command)?;
+        let room = u32::try_from(len).map_err(|_| RefusedReason::TooLong)?;
+        let expected_bytes = self.expected_bytes(command, room)?;
+        if let Data::ToDevice(pieces) = &call.data {
+            let (mut at, mut window) = (self.slots.data(slot), Window { skip: offset, left: len });
+            for piece in pieces.iter().filter_map(|piece| piece.get(window.within(piece.len()))) {
+                self.write(at, piece)?;
+                at += piece.len();
             }
-            Data::None => 0,
-            Data::ToDevice(pieces) => {
-                let (mut at, mut window) = (self.slots.data(slot), Window { skip: offset, left: len });
-                for piece in pieces.iter().filter_map(|piece| piece.get(window.within(piece.len()))) {
-                    self.write(at, piece)?;
-                    at += piece.len();
-                }
-                0
-            }
-        };
+        }
         Ok((header, status, expected_bytes))
     }
 
@@ -192,16 +209,27 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         request: &InFlight,
         written_len: u32,
         data: &mut Data<'_, '_>,
-    ) -> Result<(), RequestError> {
+    ) -> Result<Answered, RequestError> {
         self.judge(request, written_len)?;
-        if let (Data::FromDevice(pieces), Owner::Call { offset, len, .. }) = (data, request.owner) {
+        let Owner::Call { offset, len, .. } = request.owner else { return Ok(Answered::default()) };
+        if let Data::FromDevice(pieces) = data {
             let (mut at, mut window) = (self.slots.data(request.slot), Window { skip: offset, left: len });
             for piece in pieces.iter_mut().filter_map(|piece| piece.get_mut(window.within(piece.len()))) {
                 self.read(at, piece)?;
                 at += piece.len();
             }
         }
-        Ok(())
+        let written = usize::try_from(written_len).unwrap_or(usize::MAX).saturating_sub(1);
+        Ok(Answered { bytes: written.min(len), appended: self.appended(request)? })
+    }
+
+    /// Where an append was written, as the device says; 0 for every other request.
+    pub(super) fn appended(&self, request: &InFlight) -> Result<u64, RequestError> {
+        let mut sector = [0; APPENDED_BYTES];
+        if matches!(request.command, Command::Append(_)) {
+            self.read(RequestSlots::<P>::appended(request.slot), &mut sector)?;
+        }
+        Ok(u64::from_le_bytes(sector))
     }
 }
 

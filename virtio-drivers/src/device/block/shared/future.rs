@@ -6,10 +6,11 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
+use super::super::command::Command;
 use super::super::completion::Failed;
-use super::super::request::{RequestError, Sector};
 use super::Shared;
-use super::requests::{Order, Outcome, Requests, Step};
+use super::requests::Requests;
+use super::step::{Order, Outcome, Step};
 use crate::hal::{Hal, Lock};
 use crate::raw::Payload;
 
@@ -20,22 +21,28 @@ use crate::raw::Payload;
 /// It is not to be forgotten ([`core::mem::forget`]) before it is over: others may wait for it to look. Nothing worse comes of it.
 #[must_use = "a request is sent when it is polled"]
 #[derive(Debug)]
-pub struct Transfer<'q, 's, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> {
+pub struct Transfer<'q, 's, H: Hal, P: Payload, L: Lock<Inside = Requests<'s, H, P>>>(Sent<'q, 's, H, P, L>);
+
+/// Any request on its way, with its answer.
+#[must_use = "a request is sent when it is polled"]
+#[derive(Debug)]
+pub(super) struct Sent<'q, 's, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> {
     shared: &'q Shared<H, L>,
     step: Step<P>,
 }
 
 // Nothing in here is pinned: what the device sees was mapped where it is.
-impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Unpin for Transfer<'_, 's, H, P, L> {}
+impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Unpin for Sent<'_, 's, H, P, L> {}
 
 impl<'q, 's, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Transfer<'q, 's, H, P, L> {
-    pub(super) const fn new(
-        shared: &'q Shared<H, L>,
-        request_type: u32,
-        sector: Sector,
-        payload: Option<P>,
-    ) -> Self {
-        Self { shared, step: Step::Wanted(Order { request_type, sector, payload }) }
+    pub(super) const fn new(shared: &'q Shared<H, L>, command: Command, payload: P) -> Self {
+        Self(Sent::new(shared, Order { command, range: None, payload: Some(payload) }))
+    }
+}
+
+impl<'q, 's, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Sent<'q, 's, H, P, L> {
+    pub(super) const fn new(shared: &'q Shared<H, L>, order: Order<P>) -> Self {
+        Self { shared, step: Step::Wanted(order) }
     }
 }
 
@@ -43,25 +50,26 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Future f
     /// What was handed in: it comes back. In the error, too, unless the queue still has it.
     type Output = Result<Option<P>, Failed<P>>;
 
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self(sent) = self.get_mut();
+        Pin::new(sent).poll(context).map_ok(|done| done.payload)
+    }
+}
+
+impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Future for Sent<'_, 's, H, P, L> {
+    type Output = Outcome<P>;
+
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome<P>> {
         let Self { shared, step } = self.get_mut();
         shared.visit(|requests, later| requests.poll(step, context.waker(), later))
     }
 }
 
-impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Drop for Transfer<'_, 's, H, P, L> {
+impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Drop for Sent<'_, 's, H, P, L> {
     fn drop(&mut self) {
         if matches!(self.step, Step::Waiting(..) | Step::InFlight(_)) {
             let step = &mut self.step;
             self.shared.visit(|requests, later| requests.abandon(step, later));
         }
-    }
-}
-
-/// A flush, or a transfer whose payload is of no interest.
-pub(super) fn without_payload<P>(outcome: Outcome<P>) -> Result<(), RequestError> {
-    match outcome {
-        Ok(_) => Ok(()),
-        Err(failed) => Err(failed.error),
     }
 }

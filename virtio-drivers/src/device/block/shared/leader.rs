@@ -15,7 +15,8 @@
 use core::mem;
 use core::task::Waker;
 
-use super::requests::{Place, Requests, Seat};
+use super::requests::Requests;
+use super::step::{Place, Seat};
 use crate::device::tasks::Later;
 use crate::hal::Hal;
 use crate::raw::Payload;

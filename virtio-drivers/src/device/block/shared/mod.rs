@@ -34,11 +34,13 @@
 //! }
 //! ```
 
+mod commands;
 mod future;
 mod leader;
 mod recovery;
 mod requests;
 mod seated;
+mod step;
 mod waiters;
 
 pub use future::Transfer;
@@ -46,14 +48,17 @@ pub use requests::{QueueInUse, Requests};
 pub use seated::{Drain, Run};
 pub use waiters::{Waiters, WaitersRef};
 
-use super::completion::Failed;
+use future::Sent;
+use step::{Done, Order};
+
+use super::command::Command;
+use super::completion::{Answer, Failed};
 use super::queue::RequestQueue;
 use super::request::{RequestError, Sector};
 use crate::device::tasks::Later;
-use crate::hal::{Direction, DmaBuffer, Hal, Lock};
+use crate::hal::{DmaBuffer, Hal, Lock};
 use crate::raw::{MappedBuffer, Payload};
 use crate::ring::QueueStatistics;
-use crate::wire::block::request;
 
 /// A queue that many tasks use, by shared reference, behind a lock of the kernel's choice ([`Lock`]).
 ///
@@ -92,7 +97,7 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
     /// # Errors
     /// See [`RequestError`]; what was handed in comes back, unless the queue still has it.
     pub const fn read_mapped(&self, from: Sector, into: P) -> Transfer<'_, 's, H, P, L> {
-        Transfer::new(self, request::IN, from, Some(into))
+        Transfer::new(self, Command::Read(from), into)
     }
 
     /// Writes whole sectors from a buffer that is mapped already, all of it.
@@ -100,15 +105,7 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
     /// # Errors
     /// See [`RequestError`]; what was handed in comes back, unless the queue still has it.
     pub const fn write_mapped(&self, to: Sector, from: P) -> Transfer<'_, 's, H, P, L> {
-        Transfer::new(self, request::OUT, to, Some(from))
-    }
-
-    /// Makes everything safe from a power failure whose write was done before. A disk that has no cache to be flushed is not asked.
-    ///
-    /// # Errors
-    /// See [`RequestError`].
-    pub async fn flush(&self) -> Result<(), RequestError> {
-        future::without_payload(Transfer::new(self, request::FLUSH, Sector(0), None).await)
+        Transfer::new(self, Command::Write(to), from)
     }
 
     /// Takes what the device is done with, wakes those it is for, and asks for an interrupt: what the tasks themselves do when they are polled. Says how many requests are in flight.
@@ -145,7 +142,7 @@ impl<'s, H: Hal + 's, B: DmaBuffer, L: Lock<Inside = Requests<'s, H, MappedBuffe
     /// # Errors
     /// See [`RequestError`]; the buffer comes back, unless the queue still has it.
     pub async fn read(&self, from: Sector, into: B) -> Result<B, Failed<B>> {
-        self.transfer(request::IN, from, into, Direction::DeviceWritable).await
+        self.transfer(Command::Read(from), into).await.map(|(buffer, _)| buffer)
     }
 
     /// Writes whole sectors from a buffer, all of it. They are safe from a power failure only after [`flush`](Shared::flush).
@@ -155,22 +152,42 @@ impl<'s, H: Hal + 's, B: DmaBuffer, L: Lock<Inside = Requests<'s, H, MappedBuffe
     /// # Errors
     /// See [`RequestError`]; the buffer comes back, unless the queue still has it.
     pub async fn write(&self, to: Sector, from: B) -> Result<B, Failed<B>> {
-        self.transfer(request::OUT, to, from, Direction::DeviceReadable).await
+        self.transfer(Command::Write(to), from).await.map(|(buffer, _)| buffer)
     }
 
-    async fn transfer(
-        &self,
-        request_type: u32,
-        sector: Sector,
-        buffer: B,
-        direction: Direction,
-    ) -> Result<B, Failed<B>> {
-        let mapped = MappedBuffer::map(&self.hal, buffer, direction)
+    /// Appends all of a buffer to a zone; says where it was written. It is not split.
+    ///
+    /// *Cancellation*: as for [`write`](Shared::write).
+    ///
+    /// # Errors
+    /// See [`RequestError`]; the buffer comes back, unless the queue still has it.
+    pub async fn append(&self, zone: Sector, from: B) -> Result<(Sector, B), Failed<B>> {
+        match self.transfer(Command::Append(zone), from).await? {
+            (buffer, Some(Answer::Appended(sector))) => Ok((sector, buffer)),
+            (buffer, _) => Err(Failed { error: RequestError::BadAnswer, payload: Some(buffer) }),
+        }
+    }
+
+    /// Reads what zones there are into a buffer, from the one that `from` is in: see [`RequestQueue::submit_report_zones`]. Says how many bytes the report takes; [`Shape::zones_in`](super::Shape::zones_in) reads them.
+    ///
+    /// *Cancellation*: as for [`read`](Shared::read).
+    ///
+    /// # Errors
+    /// See [`RequestError`]; the buffer comes back, unless the queue still has it.
+    pub async fn report_zones(&self, from: Sector, into: B) -> Result<(usize, B), Failed<B>> {
+        match self.transfer(Command::ReportZones(from), into).await? {
+            (buffer, Some(Answer::Report(bytes))) => Ok((bytes, buffer)),
+            (buffer, _) => Err(Failed { error: RequestError::BadAnswer, payload: Some(buffer) }),
+        }
+    }
+
+    async fn transfer(&self, command: Command, buffer: B) -> Result<(B, Option<Answer>), Failed<B>> {
+        let mapped = MappedBuffer::map(&self.hal, buffer, command.direction())
             .map_err(|refused| Failed { error: RequestError::NotMapped, payload: Some(refused.buffer) })?;
-        match Transfer::new(self, request_type, sector, Some(mapped)).await {
-            Ok(Some(mapped)) => Ok(mapped.unmap()),
+        match Sent::new(self, Order { command, range: None, payload: Some(mapped) }).await {
+            Ok(Done { payload: Some(mapped), answer }) => Ok((mapped.unmap(), answer)),
             // What goes in comes back, so this is for the compiler.
-            Ok(None) => Err(Failed { error: RequestError::Reset, payload: None }),
+            Ok(_) => Err(Failed { error: RequestError::Reset, payload: None }),
             Err(Failed { error, payload }) => {
                 Err(Failed { error, payload: payload.map(MappedBuffer::unmap) })
             }

@@ -20,7 +20,8 @@ use super::super::request::RequestError;
 use super::super::slots::Slots;
 use super::Shared;
 use super::leader::Polled;
-use super::requests::{QueueInUse, Requests, Seat};
+use super::requests::{QueueInUse, Requests};
+use super::step::{Pause, Seat};
 use crate::hal::{Hal, Lock};
 use crate::lifecycle::Interrupts;
 use crate::raw::{ConfirmedReset, Payload};
@@ -29,13 +30,13 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
     /// Sends nothing more, and shows the device nothing more, until [`resume`](Shared::resume), [`take_down`](Shared::take_down) or [`put_up`](Shared::put_up): what goes before a reset of the disk, so that no task
     /// notifies a disk that knows of no queue. What is in flight goes on; requests of tasks wait.
     pub fn pause(&self) {
-        self.visit(|requests, _| requests.paused = true);
+        self.visit(|requests, _| requests.pause = Pause::Nothing);
     }
 
     /// Lets requests go out again after [`pause`](Shared::pause) or [`drain`](Shared::drain).
     pub fn resume(&self) {
         self.visit(|requests, later| {
-            requests.paused = false;
+            requests.pause = Pause::None;
             requests.publish();
             later.wake(requests.sit(Seat::Drainer, None));
         });
@@ -146,7 +147,7 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
         }
         self.visit(|requests, later| {
             requests.trouble = None;
-            requests.paused = false;
+            requests.pause = Pause::None;
             later.wake(requests.sit(Seat::Drainer, None));
         });
         Some(reclaimed.into_slots())
@@ -168,7 +169,7 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
             }
             let signal = interrupts.and_then(|interrupts| interrupts.queue_signal(queue.index()));
             requests.queue = Some(queue);
-            requests.paused = false;
+            requests.pause = Pause::None;
             requests.trouble = None;
             // Whoever looked for the others did so on the queue before; on this one nobody has asked for an interrupt.
             requests.lead(None, later);

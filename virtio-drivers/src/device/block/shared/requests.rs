@@ -16,16 +16,17 @@ use core::fmt;
 use core::mem;
 use core::task::{Poll, Waker};
 
+use super::super::command::Command;
 use super::super::completion::{Completion, Failed};
 use super::super::queue::RequestQueue;
-use super::super::request::{RequestError, Sector};
+use super::super::request::RequestError;
 use super::leader::Polled;
+use super::step::{Done, Order, Outcome, Pause, Place, Seat, Step};
 use super::waiters::{Entries, State, WaitersRef};
 use crate::device::tasks::{Later, Room};
 use crate::hal::Hal;
 use crate::lifecycle::{Interrupts, QueueSignal};
 use crate::raw::{Payload, Tag};
-use crate::wire::block::request;
 
 /// What a kernel puts behind its [`Lock`](crate::hal::Lock), for a [`Shared`](super::Shared) queue.
 pub struct Requests<'s, H: Hal, P: Payload = Tag<()>> {
@@ -38,8 +39,8 @@ pub struct Requests<'s, H: Hal, P: Payload = Tag<()>> {
     pub(super) leader_comes: bool,
     /// Who waits for something else than a request.
     pub(super) seats: [Option<Waker>; 2],
-    /// Nothing goes out.
-    pub(super) paused: bool,
+    /// What may go out.
+    pub(super) pause: Pause,
     /// Why no request succeeds any more.
     pub(super) trouble: Option<RequestError>,
     /// Whether everybody is to be woken.
@@ -55,57 +56,6 @@ pub struct QueueInUse<'s, H: Hal, P: Payload> {
     /// The queue.
     pub queue: RequestQueue<'s, H, P>,
 }
-
-/// Where somebody waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// For a request in flight.
-    Entry(usize),
-    /// For a place.
-    Room(u64),
-    /// For something else.
-    Seat(Seat),
-}
-
-/// Who waits for something else than a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seat {
-    /// Until nothing is in flight.
-    Drainer,
-    /// For ever: it looks for all.
-    Runner,
-}
-
-/// A request that a task wants.
-#[derive(Debug)]
-pub(super) struct Order<P> {
-    pub(super) request_type: u32,
-    pub(super) sector: Sector,
-    pub(super) payload: Option<P>,
-}
-
-/// How far a task's request is.
-#[derive(Debug)]
-pub(super) enum Step<P> {
-    Wanted(Order<P>),
-    Waiting(u64, Order<P>),
-    InFlight(usize),
-    Over,
-}
-
-impl<P> Step<P> {
-    /// Where its task waits.
-    const fn place(&self) -> Option<Place> {
-        match self {
-            Self::InFlight(index) => Some(Place::Entry(*index)),
-            Self::Waiting(number, _) => Some(Place::Room(*number)),
-            Self::Wanted(_) | Self::Over => None,
-        }
-    }
-}
-
-/// What becomes of a request.
-pub(super) type Outcome<P> = Result<Option<P>, Failed<P>>;
 
 impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
     /// A queue to be shared, and where its tasks wait. `interrupts` are those of its disk ([`Control::interrupts`](super::super::Control::interrupts)), which needs
@@ -132,7 +82,7 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
             leader: None,
             leader_comes: false,
             seats: [None, None],
-            paused: false,
+            pause: Pause::None,
             trouble: None,
             alarm: false,
             look_again: false,
@@ -186,19 +136,19 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
         outcome
     }
 
-    /// Shows the device what was sent; nothing while there is a pause, for the device may be reset meanwhile.
+    /// Shows the device what was sent, unless there is a pause that forbids it.
     pub(super) fn publish(&mut self) {
-        if let Some(queue) = self.queue.as_mut().filter(|_| !self.paused) {
+        if let Some(queue) = self.queue.as_mut().filter(|_| self.pause != Pause::Nothing) {
             queue.publish();
         }
     }
 
     /// Takes what the device is done with, a burst at most, and says whether there was anything.
     pub(super) fn look(&mut self, later: &mut Later<P>) -> bool {
-        let mut found = false;
+        let (mut found, mut goes_on) = (false, false);
         for _ in 0..Later::<P>::COMPLETIONS_MAX {
             let Some(queue) = &mut self.queue else { break };
-            match queue.next_completion() {
+            match queue.take_completion(&mut goes_on) {
                 Ok(Some(completion)) => {
                     found = true;
                     let unwanted = self.deliver(completion, later);
@@ -214,6 +164,10 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
                 }
             }
         }
+        if goes_on {
+            self.publish();
+            found = true;
+        }
         let nothing_in_flight = self.in_flight() == 0;
         if nothing_in_flight {
             later.wake(self.sit(Seat::Drainer, None));
@@ -223,11 +177,14 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
 
     /// Gives a completion to its task. What it carried comes back if nobody waits for it.
     pub(super) fn deliver(&mut self, completion: Completion<P>, later: &mut Later<P>) -> Option<P> {
-        let Completion { ticket, payload, result } = completion;
+        let Completion { ticket, payload, answer, result } = completion;
         let index = ticket.serial as usize;
         match self.entries.get(index) {
             Some(entry) if matches!(entry.state, State::InFlight) => {
-                entry.state = State::Done(payload, result);
+                entry.state = State::Done(match result {
+                    Ok(()) => Ok(Done { payload, answer }),
+                    Err(error) => Err(Failed { error, payload }),
+                });
                 later.wake(entry.waker.take());
                 None
             }
@@ -248,7 +205,7 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
     /// How many requests could go out.
     fn places(&self) -> usize {
         match &self.queue {
-            Some(queue) if !self.paused => queue.free_requests().min(self.entries.free()),
+            Some(queue) if self.pause == Pause::None => queue.free_requests().min(self.entries.free()),
             _ => 0,
         }
     }
@@ -277,12 +234,12 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
         let (Some(queue), Some(index)) = (&mut self.queue, self.entries.next()) else {
             return self.wait(order, step, waker);
         };
-        if order.request_type == request::FLUSH && !queue.shape.flush {
+        if order.command == Command::Flush && !queue.shape.flush {
             // There is no cache to be flushed.
-            return Poll::Ready(Ok(order.payload));
+            return Poll::Ready(Ok(Done { payload: order.payload, answer: None }));
         }
         let serial = u32::try_from(index).unwrap_or(u32::MAX);
-        match queue.submit_as(serial, order.request_type, order.sector, order.payload.take()) {
+        match queue.submit_as(serial, order.command, order.range.as_slice(), order.payload.take()) {
             Ok(_) => {
                 if !self.leader_comes {
                     queue.publish();
@@ -324,8 +281,7 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
         let Some(entry) = self.entries.get(index) else { return Poll::Pending };
         match (&entry.state, self.trouble) {
             (State::Done(..), _) => match self.entries.vacate(index) {
-                Some((State::Done(payload, Ok(())), _)) => Poll::Ready(Ok(payload)),
-                Some((State::Done(payload, Err(error)), _)) => Poll::Ready(Err(Failed { error, payload })),
+                Some((State::Done(outcome), _)) => Poll::Ready(outcome),
                 _ => Poll::Pending,
             },
             (_, Some(error)) => {
@@ -353,8 +309,8 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
                     later.forget(entry.waker.take());
                     if matches!(entry.state, State::InFlight) {
                         entry.state = State::Abandoned;
-                    } else if let Some((State::Done(payload, _), _)) = self.entries.vacate(index) {
-                        later.discard(payload);
+                    } else if let Some((State::Done(outcome), _)) = self.entries.vacate(index) {
+                        later.discard(outcome.map_or_else(|failed| failed.payload, |done| done.payload));
                     }
                 }
             }

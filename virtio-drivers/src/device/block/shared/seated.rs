@@ -9,7 +9,8 @@ use core::task::{Context, Poll};
 
 use super::Shared;
 use super::leader::Polled;
-use super::requests::{Place, Requests, Seat};
+use super::requests::Requests;
+use super::step::{Pause, Place, Seat};
 use crate::hal::{Hal, Lock};
 use crate::raw::Payload;
 
@@ -66,9 +67,11 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Future f
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let begins = !self.0.was_polled;
         self.0.poll(context, |requests| {
-            requests.paused |= begins;
+            if begins && requests.pause == Pause::None {
+                requests.pause = Pause::NoRequests;
+            }
             // Somebody may have let requests go out again meanwhile.
-            requests.in_flight() == 0 || requests.trouble.is_some() || !requests.paused
+            requests.in_flight() == 0 || requests.trouble.is_some() || requests.pause == Pause::None
         })
     }
 }

@@ -4,7 +4,7 @@
 
 use core::task::Waker;
 
-use super::super::request::RequestError;
+use super::step::Outcome;
 use crate::device::tasks::Guest;
 
 /// What the tasks that share a queue keep: lent for as long as they do.
@@ -62,7 +62,7 @@ pub(super) enum State<P> {
     /// The device has it, and nobody waits any more.
     Abandoned,
     /// It has come back, and its task has not looked yet.
-    Done(Option<P>, Result<(), RequestError>),
+    Done(Outcome<P>),
 }
 
 impl<P> Entry<P> {

@@ -2,10 +2,18 @@
 //!
 //! Spec: §5.2 Block Device. All positions and lengths count sectors of 512 bytes, whatever `blk_size` says.
 
-use zerocopy::little_endian::{U32, U64};
+use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+mod ranges;
+mod zoned;
+
+pub mod config;
+
 use super::features::{Dependency, DeviceFeatures};
+
+pub use ranges::{RANGE_BYTES, RangeFlags, WireRange};
+pub use zoned::{WireZone, ZONE_BYTES, ZoneReportHeader, zone_model, zone_state, zone_type};
 
 /// Bytes of a sector: the unit of every position and length.
 pub const SECTOR_BYTES: usize = 512;
@@ -66,24 +74,6 @@ impl DeviceFeatures for BlockFeatures {
     const DEPENDENCIES: &'static [Dependency<Self>] = &[Dependency::all(Self::CONFIG_WCE, Self::FLUSH)];
 }
 
-/// Fields of the configuration space.
-///
-/// Spec: §5.2.4 Device configuration layout.
-pub mod config {
-    use crate::wire::field::Field;
-
-    /// Sectors of 512 bytes.
-    pub const CAPACITY: Field<u64> = Field::at(0);
-    /// Largest segment, in bytes (with `SIZE_MAX`).
-    pub const SIZE_MAX: Field<u32> = Field::at(0x08);
-    /// Most data segments of a request (with `SEG_MAX`).
-    pub const SEG_MAX: Field<u32> = Field::at(0x0c);
-    /// Block size that suits the device best, in bytes (with `BLK_SIZE`).
-    pub const BLK_SIZE: Field<u32> = Field::at(0x14);
-    /// Request queues (with `MQ`).
-    pub const NUM_QUEUES: Field<u16> = Field::at(0x22);
-}
-
 /// Numbers of the request types.
 ///
 /// Spec: §5.2.6 Device Operation.
@@ -100,6 +90,39 @@ pub mod request {
     /// Read the device id string.
     #[doc(alias = "VIRTIO_BLK_T_GET_ID")]
     pub const GET_ID: u32 = 8;
+    /// Read how worn the device is.
+    #[doc(alias = "VIRTIO_BLK_T_GET_LIFETIME")]
+    pub const GET_LIFETIME: u32 = 10;
+    /// Discard ranges: their contents mean nothing any more.
+    #[doc(alias = "VIRTIO_BLK_T_DISCARD")]
+    pub const DISCARD: u32 = 11;
+    /// Make ranges read as zeros.
+    #[doc(alias = "VIRTIO_BLK_T_WRITE_ZEROES")]
+    pub const WRITE_ZEROES: u32 = 13;
+    /// Erase ranges for good.
+    #[doc(alias = "VIRTIO_BLK_T_SECURE_ERASE")]
+    pub const SECURE_ERASE: u32 = 14;
+    /// Write at a zone's write pointer, wherever that is.
+    #[doc(alias = "VIRTIO_BLK_T_ZONE_APPEND")]
+    pub const ZONE_APPEND: u32 = 15;
+    /// Read what zones there are.
+    #[doc(alias = "VIRTIO_BLK_T_ZONE_REPORT")]
+    pub const ZONE_REPORT: u32 = 16;
+    /// Open a zone.
+    #[doc(alias = "VIRTIO_BLK_T_ZONE_OPEN")]
+    pub const ZONE_OPEN: u32 = 18;
+    /// Close a zone.
+    #[doc(alias = "VIRTIO_BLK_T_ZONE_CLOSE")]
+    pub const ZONE_CLOSE: u32 = 20;
+    /// Finish a zone: it counts as full.
+    #[doc(alias = "VIRTIO_BLK_T_ZONE_FINISH")]
+    pub const ZONE_FINISH: u32 = 22;
+    /// Reset a zone: it is empty.
+    #[doc(alias = "VIRTIO_BLK_T_ZONE_RESET")]
+    pub const ZONE_RESET: u32 = 24;
+    /// Reset all zones.
+    #[doc(alias = "VIRTIO_BLK_T_ZONE_RESET_ALL")]
+    pub const ZONE_RESET_ALL: u32 = 26;
 }
 
 /// What every request starts with.
@@ -122,6 +145,24 @@ pub const REQUEST_HEADER_BYTES: usize = size_of::<RequestHeader>();
 #[doc(alias = "VIRTIO_BLK_ID_BYTES")]
 pub const DEVICE_ID_BYTES: usize = 20;
 
+/// How worn a device is, as it says.
+///
+/// Spec: §5.2.6 Device Operation.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+#[doc(alias = "virtio_blk_lifetime")]
+pub struct WireLifetime {
+    /// How much of the reserved blocks is consumed: 1 is less than 80 %, 2 is 80 %, 3 is 90 %.
+    pub pre_eol_info: U16,
+    /// Cells of one bit, in tenths of their life that are begun: 1 to 10, or 11 when it is over.
+    pub device_lifetime_est_typ_a: U16,
+    /// The same for cells of several bits.
+    pub device_lifetime_est_typ_b: U16,
+}
+
+/// Bytes of a [`WireLifetime`].
+pub const LIFETIME_BYTES: usize = size_of::<WireLifetime>();
+
 /// Values of the status byte that ends every request.
 pub mod request_status {
     /// Done.
@@ -133,6 +174,18 @@ pub mod request_status {
     /// The device does not know the request.
     #[doc(alias = "VIRTIO_BLK_S_UNSUPP")]
     pub const UNSUPP: u8 = 2;
+    /// Not for this zone, or not now.
+    #[doc(alias = "VIRTIO_BLK_S_ZONE_INVALID_CMD")]
+    pub const ZONE_INVALID_COMMAND: u8 = 3;
+    /// A write that does not begin at its zone's write pointer, or ends where none may.
+    #[doc(alias = "VIRTIO_BLK_S_ZONE_UNALIGNED_WP")]
+    pub const ZONE_UNALIGNED_WRITE_POINTER: u8 = 4;
+    /// Too many zones would be open.
+    #[doc(alias = "VIRTIO_BLK_S_ZONE_OPEN_RESOURCE")]
+    pub const ZONE_OPEN_RESOURCE: u8 = 5;
+    /// Too many zones would be active.
+    #[doc(alias = "VIRTIO_BLK_S_ZONE_ACTIVE_RESOURCE")]
+    pub const ZONE_ACTIVE_RESOURCE: u8 = 6;
     /// No status: what the driver writes there before the device does, so that silence is not taken for success.
     pub const NOT_WRITTEN: u8 = 0xff;
 }
