@@ -22,7 +22,9 @@
 //! - [`MmioDevice`]: a device behind MMIO registers, of version 2 or 1: `new`, `legacy`, `read`, `write`; its test's side is the
 //!   [`PciDevice`] that it is made of.
 //! - [`Disk`]: `with_sectors`, `serve`, `hold`, `release`, `complete_in`, `requests`,
-//!   `misbehave`, and `with_queue` for lies about the ring.
+//!   `misbehave`, and `with_queue` for lies about the ring. It can have more than sectors: `with_discard`, `with_write_zeroes`,
+//!   `with_secure_erase`, `with_lifetime`, `with_cache_switch`, `with_zones`; `stable_contents` is what a power failure would leave,
+//!   `fail_nth` and `fail_sector` have requests fail, `resize` and `change_zone` change it while it works.
 //! - [`DeviceQueue`]: a [`SplitQueue`] or a [`PackedQueue`], as negotiated. `pop` gives a checked
 //!   [`Chain`]; `push_used`, `publish_used` and `needs_interrupt`, or `complete`, return it, and
 //!   `complete_batch` several at once with `IN_ORDER`.

@@ -79,7 +79,7 @@ impl Sleeper {
     pub fn start_without<const N: usize>(&self, without: CommonFeatures) -> (Live, [TagQueue; N]) {
         let settings = QueueSettings { size_max: 16, indirect_segments: 0, memory_bytes: 4096 };
         let negotiating = Negotiating::begin(self.open(), Attempts(10)).expect("it resets");
-        let wants = Wants::none().without(without);
+        let wants = Wants::features(BlockFeatures::FLUSH | BlockFeatures::CONFIG_WCE).without(without);
         let mut installing = negotiating.with_drop_attempts(Attempts(5)).negotiate(wants).expect("agreed");
         let installed = std::array::from_fn::<_, N, _>(|index| {
             let index = u16::try_from(index).unwrap();

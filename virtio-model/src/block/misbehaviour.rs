@@ -45,6 +45,8 @@ pub struct DiskMisbehaviour {
     pub skips_status: bool,
     /// Requests are completed with this status byte, whatever happened.
     pub status: Option<u8>,
+    /// What answers a request that succeeds, instead of its data: the sectors, the id, the lifetime, a zone report, the sector of an append.
+    pub answer: Option<Vec<u8>>,
     /// The length in the used element.
     pub written: WrittenLen,
     /// The id in the used element; a packed ring has room for the low 16 bits.

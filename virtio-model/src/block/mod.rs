@@ -2,20 +2,37 @@
 //!
 //! Spec: §5.2 Block Device. A test makes a [`Disk`], builds a PCI function for it with
 //! [`Disk::builder`] (or [`PciDevice::block`]), and calls [`Disk::serve`] whenever the device
-//! should work, from any thread. It reads, writes, flushes and tells its id, and judges the form
+//! should work, from any thread. It reads, writes, flushes and tells its id, and what else it was made to do (`kinds`), and judges the form
 //! of every request; what is wrong becomes a driver error of the PCI function.
+//!
+//! ```text
+//!   service: take --> request, judge, ranges, zones/judge --> waiting
+//!            complete --> failures? --> answer: contents, zones, cache --> used
+//! ```
 
+mod answer;
+mod cache;
 mod config;
+mod failures;
+mod judge;
+mod kinds;
 mod misbehaviour;
+mod numbers;
+mod ranges;
 mod request;
 mod service;
 mod state;
 #[cfg(test)]
 mod tests;
+mod watch;
+mod zones;
 
-pub use config::{CONFIG_BYTES, DiskConfig};
+pub use config::{CONFIG_BYTES, DiskConfig, Geometry, RangeLimits, Topology, ZonedConfig};
 pub use misbehaviour::{DiskMisbehaviour, Order, WrittenLen};
-pub use request::{ID_BYTES, Request, SECTOR_BYTES, request_type, status};
+pub use numbers::{request_type, status, zone_state, zone_type, zoned_model};
+pub use ranges::{DISCARDED, ERASED, RANGE_BYTES, SectorRange};
+pub use request::{ID_BYTES, LIFETIME_BYTES, Request, SECTOR_BYTES};
+pub use zones::{DESCRIPTOR_BYTES, REPORT_HEADER_BYTES, UNWRITTEN, Zone, ZoneSetup};
 
 use crate::memory::AddressSpace;
 use crate::pci::{Builder, PciDevice};
@@ -79,23 +96,29 @@ impl Disk {
     }
 
     /// The features that a plain driver can live with: `SEG_MAX`, `BLK_SIZE`, `FLUSH`, `RO` if
-    /// read-only, `INDIRECT_DESC`, `EVENT_IDX`, `VERSION_1`. It can work with `RING_PACKED` and
-    /// `IN_ORDER` as well: add them to the builder.
+    /// read-only, `INDIRECT_DESC`, `EVENT_IDX`, `VERSION_1`; and those of what it was made with. It can work with
+    /// `RING_PACKED` and `IN_ORDER` as well: add them to the builder.
     pub fn features(&self) -> u128 {
         let always =
             [feature::SEG_MAX, feature::BLK_SIZE, feature::FLUSH, INDIRECT_DESC, EVENT_IDX, VERSION_1];
-        let features = always.into_iter().fold(0, |set, bit| set | 1 << bit);
-        if self.lock().read_only { features | 1 << feature::RO } else { features }
+        let state = self.lock();
+        let features = always.into_iter().fold(state.features, |set, bit| set | 1 << bit);
+        if state.read_only { features | 1 << feature::RO } else { features }
     }
 
     /// Starts to build a PCI function for the disk, with one queue of 16.
     pub fn builder(&self) -> Builder {
-        PciDevice::builder()
+        let builder = PciDevice::builder()
             .device_id(PCI_DEVICE_ID)
             .class(CLASS_MASS_STORAGE)
             .features(self.features())
             .config(self.config().bytes())
-            .queue_sizes(&[16])
+            .config_fields(config::fields())
+            .queue_sizes(&[16]);
+        if self.config().zoned.model != zoned_model::HOST_MANAGED {
+            return builder;
+        }
+        builder.insist_on(1 << feature::ZONED).forbid(1 << feature::DISCARD)
     }
 
     /// Takes all available requests, then completes those not held back; tells how many.
@@ -103,7 +126,10 @@ impl Disk {
     /// Does nothing while the driver is not ready or the function is no bus master.
     pub fn serve(&self, device: &PciDevice, memory: &AddressSpace) -> usize {
         let mut state = self.lock();
-        (0..device.queue_count()).map(|index| state.serve_queue(device, memory, index)).sum()
+        for index in 0..device.queue_count() {
+            state.take(device, memory, index);
+        }
+        (0..device.queue_count()).map(|index| state.complete(device, memory, index)).sum()
     }
 
     /// Gives access to the ring of a queue, for lies; `None` while there is no ring. The lies of
@@ -190,7 +216,11 @@ impl Disk {
     /// # Panics
     /// If the bytes do not fit.
     pub fn fill(&self, index: usize, bytes: &[u8]) {
-        self.lock().contents[index * SECTOR_BYTES..][..bytes.len()].copy_from_slice(bytes);
+        let mut state = self.lock();
+        let state = &mut *state;
+        state.contents[index * SECTOR_BYTES..][..bytes.len()].copy_from_slice(bytes);
+        let end = index + bytes.len().div_ceil(SECTOR_BYTES);
+        state.cache.write(&state.contents, index as u64..end as u64, true);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

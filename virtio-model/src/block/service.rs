@@ -5,9 +5,12 @@
 //! no more requests, and one that is suspended leaves everything as it is. What the driver did wrong goes
 //! to the device; a broken ring makes the device ask for a reset and is not looked at again.
 
+use super::cache::CacheMode;
+use super::judge::Rules;
 use super::misbehaviour::Order;
-use super::request::{ID_BYTES, Limits, Request, SECTOR_BYTES, request_type, status};
-use super::state::{State, feature};
+use super::numbers::status;
+use super::request::Request;
+use super::state::State;
 use crate::chain::Chain;
 use crate::error::ModelError;
 use crate::memory::AddressSpace;
@@ -20,8 +23,22 @@ use std::collections::VecDeque;
 pub(super) struct Running {
     epoch: u64,
     pub(super) ring: DeviceQueue,
-    pub(super) waiting: VecDeque<(Chain, Request)>,
+    pub(super) waiting: VecDeque<Waiting>,
     broken: bool,
+}
+
+/// A request that was taken, and what held at that moment.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) chain: Chain,
+    pub(super) request: Request,
+    /// The status that it gets, since its form is not in order.
+    pub(super) refusal: Option<u8>,
+    /// Its number, among all that were taken.
+    pub(super) number: u64,
+    /// How many writes were complete.
+    pub(super) completed_before: u64,
+    mode: CacheMode,
 }
 
 impl State {
@@ -61,30 +78,45 @@ impl State {
         self.running[slot].as_mut()
     }
 
-    /// Serves one queue; tells how many requests were completed.
-    pub(super) fn serve_queue(&mut self, device: &PciDevice, memory: &AddressSpace, index: u16) -> usize {
-        let features = device.negotiated_features();
+    /// Takes what is available in one queue.
+    pub(super) fn take(&mut self, device: &PciDevice, memory: &AddressSpace, index: u16) {
+        self.work(device, memory, index, |state, running| {
+            if device.is_suspending() {
+                return Ok(());
+            }
+            state.take_requests(device, memory, index, running)
+        });
+    }
+
+    /// Completes what waits in one queue; tells how many requests that were.
+    pub(super) fn complete(&mut self, device: &PciDevice, memory: &AddressSpace, index: u16) -> usize {
+        let mut completed = 0;
+        self.work(device, memory, index, |state, running| {
+            state.complete_requests(device, memory, index, running, &mut completed)
+        });
+        completed
+    }
+
+    /// Works on a queue that is in order; what the driver did wrong makes the device ask for a reset.
+    fn work(
+        &mut self,
+        device: &PciDevice,
+        memory: &AddressSpace,
+        index: u16,
+        act: impl FnOnce(&mut Self, &mut Running) -> Result<(), ModelError>,
+    ) {
         if self.adopt(device, memory, index).is_none_or(|running| running.broken) {
-            return 0;
+            return;
         }
         let Some(mut running) = self.running[usize::from(index)].take() else {
-            return 0;
+            return;
         };
-        let mut completed = 0;
-        let taken = if device.is_suspending() {
-            Ok(())
-        } else {
-            self.take_requests(device, memory, index, features, &mut running)
-        };
-        let outcome =
-            taken.and_then(|()| self.complete(device, memory, index, features, &mut running, &mut completed));
-        if let Err(error) = outcome {
+        if let Err(error) = act(self, &mut running) {
             device.report_driver_error(format!("queue {index}: {error}"));
             device.set_needs_reset();
             running.broken = true;
         }
         self.running[usize::from(index)] = Some(running);
-        completed
     }
 
     /// Moves every available request to the waiting line.
@@ -93,27 +125,35 @@ impl State {
         device: &PciDevice,
         memory: &AddressSpace,
         index: u16,
-        features: u128,
         running: &mut Running,
     ) -> Result<(), ModelError> {
         if self.suppresses_notifications {
             running.ring.disable_notifications()?;
         }
-        let negotiated = |bit: u32| features & (1 << bit) != 0;
-        let limits = Limits {
-            capacity_sectors: self.config.capacity_sectors.min(self.sectors()),
-            // A disk that allows no data segment at all would be no disk: 0 is meant as 1.
-            seg_max: negotiated(feature::SEG_MAX).then_some(self.config.seg_max.max(1)),
-            size_max: negotiated(feature::SIZE_MAX).then_some(self.config.size_max),
-        };
+        let mode = CacheMode::of(device);
         loop {
             while let Some(chain) = running.ring.pop()? {
-                let request = Request::parse(memory, index, &chain, limits)?;
+                let rules = Rules {
+                    features: device.negotiated_features(),
+                    capacity_sectors: self.config.capacity_sectors.min(self.sectors()),
+                    config: &self.config,
+                    zones: self.zones.as_ref(),
+                };
+                let (request, refusal) = Request::parse(memory, index, &chain, &rules)?;
                 if let Some(complaint) = &request.complaint {
                     device.report_driver_error(format!("request {}: {complaint}", chain.head));
                 }
                 self.log.push(request.clone());
-                running.waiting.push_back((chain, request));
+                let number = self.failures.count();
+                let completed_before = self.cache.completed;
+                running.waiting.push_back(Waiting {
+                    chain,
+                    request,
+                    refusal,
+                    number,
+                    completed_before,
+                    mode,
+                });
             }
             if self.suppresses_notifications || !running.ring.enable_notifications()? {
                 return Ok(());
@@ -122,23 +162,22 @@ impl State {
     }
 
     /// Completes the waiting requests that are not held back, in one burst.
-    fn complete(
+    fn complete_requests(
         &mut self,
         device: &PciDevice,
         memory: &AddressSpace,
         index: u16,
-        features: u128,
         running: &mut Running,
         completed: &mut usize,
     ) -> Result<(), ModelError> {
         while !running.waiting.is_empty() && self.may_complete() {
             let order = if running.ring.is_in_order() { Order::Fifo } else { self.order };
-            let Some((chain, request)) = order.next(&mut running.waiting) else {
+            let Some(waiting) = order.next(&mut running.waiting) else {
                 break;
             };
-            let written = self.perform(memory, features, &chain, &request)?;
+            let written = self.perform(device, memory, &waiting)?;
             let len = self.lies.written.apply(written);
-            let slot = running.ring.push_used(chain.head, len)?;
+            let slot = running.ring.push_used(waiting.chain.head, len)?;
             if let Some(id) = self.lies.used_id {
                 running.ring.put_used_id(slot, id, len)?;
             }
@@ -156,69 +195,29 @@ impl State {
     /// Does what a request asks for; tells how many bytes were written from the first one on.
     fn perform(
         &mut self,
+        device: &PciDevice,
         memory: &AddressSpace,
-        features: u128,
-        chain: &Chain,
-        request: &Request,
+        waiting: &Waiting,
     ) -> Result<u32, ModelError> {
+        let chain = &waiting.chain;
+        let is_stable = waiting.mode.is_stable_at_once(device);
+        let answer = self.answer(memory, device.negotiated_features(), waiting, is_stable)?;
+        let (honest_status, data) = match answer {
+            Ok(data) => (status::OK, self.lies.answer.clone().unwrap_or(data)),
+            Err(status) => (status, Vec::new()),
+        };
         let writable = chain.writable_bytes();
-        let (honest_status, data) = self.answer(memory, features, chain, request)?;
-        let written = chain.write_all(memory, &data)?;
-        if writable == 0 || self.lies.skips_status {
+        let Some(status_at) = writable.checked_sub(1) else {
+            return Ok(0);
+        };
+        let room = usize::try_from(status_at).unwrap_or(usize::MAX);
+        let written = chain.write_all(memory, &data[..data.len().min(room)])?;
+        if self.lies.skips_status {
             return Ok(written);
         }
-        let status_at = writable - 1;
         let status = self.lies.status.unwrap_or(honest_status);
         let status_len = chain.write_at(memory, status_at, &[status])?;
         let is_contiguous = u64::from(written) == status_at;
         Ok(if is_contiguous { written + status_len } else { written })
-    }
-
-    /// The status and the data that answer a request.
-    fn answer(
-        &mut self,
-        memory: &AddressSpace,
-        features: u128,
-        chain: &Chain,
-        request: &Request,
-    ) -> Result<(u8, Vec<u8>), ModelError> {
-        let known = matches!(
-            request.request_type,
-            request_type::IN | request_type::OUT | request_type::FLUSH | request_type::GET_ID
-        );
-        if !known {
-            return Ok((status::UNSUPP, Vec::new()));
-        }
-        if request.complaint.is_some() {
-            return Ok((status::IOERR, Vec::new()));
-        }
-        let start = usize::try_from(request.sector).unwrap_or(usize::MAX).saturating_mul(SECTOR_BYTES);
-        let len = usize::try_from(request.data_bytes).unwrap_or(usize::MAX);
-        let range = start..start.saturating_add(len);
-        Ok(match request.request_type {
-            request_type::IN => match self.contents.get(range) {
-                Some(data) => (status::OK, data.to_vec()),
-                None => (status::IOERR, Vec::new()),
-            },
-            request_type::OUT if self.read_only => (status::IOERR, Vec::new()),
-            request_type::OUT => match self.contents.get_mut(range) {
-                Some(target) => {
-                    let readable = chain.read_all(memory)?;
-                    target.copy_from_slice(&readable[readable.len() - len..]);
-                    (status::OK, Vec::new())
-                }
-                None => (status::IOERR, Vec::new()),
-            },
-            request_type::FLUSH if features & (1 << feature::FLUSH) == 0 => (status::UNSUPP, Vec::new()),
-            request_type::FLUSH => {
-                self.flushes += 1;
-                (status::OK, Vec::new())
-            }
-            _ => {
-                let mut id = self.id.clone();
-                id.resize(ID_BYTES, 0);
-                (status::OK, id)
-            }
-        })
     }
 }

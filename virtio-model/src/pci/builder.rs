@@ -7,6 +7,7 @@ use super::PciDevice;
 use super::bar::Bar;
 use super::capability::{Capability, STANDARD_BAR, Structure};
 use super::config_space::ConfigSpace;
+use super::device_config::ConfigField;
 use super::legacy::LEGACY_BAR;
 use super::queue::QueueRegisters;
 use super::state::State;
@@ -38,8 +39,11 @@ pub struct Builder {
     ids: (u16, u16),
     class: u32,
     features: u128,
+    insisted_on: u128,
+    forbidden: u128,
     queue_sizes: Vec<u16>,
     config: Vec<u8>,
+    config_fields: Vec<ConfigField>,
     bars: [Option<Bar>; 6],
     capabilities: Option<Vec<Capability>>,
     interfaces: Interfaces,
@@ -57,8 +61,11 @@ impl Default for Builder {
             ids: (0x1af4, 0x1040),
             class: 0x00ff_0000,
             features: 1 << 32,
+            insisted_on: 0,
+            forbidden: 0,
             queue_sizes: vec![16],
             config: Vec::new(),
+            config_fields: Vec::new(),
             bars,
             capabilities: None,
             interfaces: Interfaces::Modern,
@@ -106,6 +113,20 @@ impl Builder {
         self
     }
 
+    /// Has the device refuse `FEATURES_OK` without these features, as far as it offers them.
+    #[must_use]
+    pub fn insist_on(mut self, features: u128) -> Self {
+        self.insisted_on = features;
+        self
+    }
+
+    /// Makes it an error of the driver to accept these features, though they are offered.
+    #[must_use]
+    pub fn forbid(mut self, features: u128) -> Self {
+        self.forbidden = features;
+        self
+    }
+
     /// Sets the number of queues and the largest size of each; 0 is a queue that is not there.
     #[must_use]
     pub fn queue_sizes(mut self, sizes: &[u16]) -> Self {
@@ -117,6 +138,13 @@ impl Builder {
     #[must_use]
     pub fn config(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.config = bytes.into();
+        self
+    }
+
+    /// Sets what is known of the fields in the device-specific configuration; with none, all of it can be read and written.
+    #[must_use]
+    pub fn config_fields(mut self, fields: Vec<ConfigField>) -> Self {
+        self.config_fields = fields;
         self
     }
 
@@ -214,7 +242,8 @@ impl Builder {
         space.put(0x3d, &[self.pin]);
         let mut state = State::new(space, structures);
         state.offered = self.features;
-        state.device_config = self.config;
+        (state.insisted_on, state.forbidden) = (self.insisted_on, self.forbidden);
+        (state.device_config, state.config_fields) = (self.config, self.config_fields);
         (state.has_ports, state.is_legacy) = (has_ports, is_legacy);
         state.is_transitional = self.interfaces == Interfaces::Transitional;
         if let Some(msi_x) = &mut state.msi_x {

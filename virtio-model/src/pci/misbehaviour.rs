@@ -37,6 +37,8 @@ pub struct Misbehaviour {
     pub features_after_ok: Option<u128>,
     /// Any feature selector but 0 is taken for 1 (QEMU's MMIO devices do that).
     pub knows_two_feature_words: bool,
+    /// What the driver writes to the device-specific configuration is lost.
+    pub ignores_config_writes: bool,
     /// The configuration generation is a new one at every read.
     pub generation_never_rests: bool,
     /// The device is gone: every read gives all ones, every write is lost.

@@ -18,6 +18,7 @@ mod bus;
 mod capability;
 pub(crate) mod common;
 mod config_space;
+mod device_config;
 mod legacy;
 mod misbehaviour;
 mod msi_x;
@@ -35,6 +36,7 @@ pub use bridge::Bridge;
 pub use builder::Builder;
 pub use bus::{Bus, Function, Placed, Space};
 pub use capability::{Capability, MSI_X, STANDARD_BAR, VENDOR_SPECIFIC, cfg_type};
+pub use device_config::{ConfigField, FieldRule};
 pub use misbehaviour::{Completion, Misbehaviour};
 pub use queue::QueueRegisters;
 pub use sr_iov::SrIovDevice;
@@ -186,6 +188,11 @@ impl PciDevice {
     /// How many resets were completed.
     pub fn resets(&self) -> usize {
         self.lock().resets
+    }
+
+    /// The features that the device offers.
+    pub fn offered_features(&self) -> u128 {
+        self.lock().offered
     }
 
     /// The features that both sides agreed on; 0 before `FEATURES_OK`.

@@ -1,9 +1,10 @@
-//! Everything a device holds behind its lock, and its configuration.
+//! Everything a device holds behind its lock.
 //!
-//! Spec: §2.5 Device Configuration Space. The rest of what can be done to it is in the files beside this one, by what it is done through.
+//! Spec: §2 Basic Facilities of a Virtio Device. What can be done to it is in the files beside this one, by what it is done through.
 
 use super::capability::Structure;
 use super::config_space::ConfigSpace;
+use super::device_config::ConfigField;
 use super::misbehaviour::Misbehaviour;
 use super::msi_x::MsiX;
 use super::queue::{NO_VECTOR, QueueRegisters};
@@ -26,6 +27,10 @@ pub(crate) struct State {
     /// Of a transitional device: whether its driver uses the ports, if it has used anything since the last reset.
     pub(super) interface_in_use: Option<bool>,
     pub(crate) offered: u128,
+    /// Features without which the device does not work, if it offers them.
+    pub(crate) insisted_on: u128,
+    /// Features that a driver must not accept, though they are offered.
+    pub(crate) forbidden: u128,
     pub(crate) accepted: u128,
     pub(crate) device_feature_select: u32,
     pub(crate) driver_feature_select: u32,
@@ -40,6 +45,8 @@ pub(crate) struct State {
     pub(crate) queue_select: u16,
     pub(crate) queues: Vec<QueueRegisters>,
     pub(crate) device_config: Vec<u8>,
+    /// What is known of the fields in it; none, and all of it is the driver's to read and to write.
+    pub(crate) config_fields: Vec<ConfigField>,
     pub(crate) generation: u8,
     pub(crate) scheduled_config: Option<(u32, Vec<u8>)>,
     pub(crate) config_writes: Vec<(u64, u8, u32)>,
@@ -72,6 +79,8 @@ impl State {
             is_transitional: false,
             interface_in_use: None,
             offered: 0,
+            insisted_on: 0,
+            forbidden: 0,
             accepted: 0,
             device_feature_select: 0,
             driver_feature_select: 0,
@@ -85,6 +94,7 @@ impl State {
             queue_select: 0,
             queues: Vec::new(),
             device_config: Vec::new(),
+            config_fields: Vec::new(),
             generation: 0,
             scheduled_config: None,
             config_writes: Vec::new(),
@@ -112,50 +122,5 @@ impl State {
             }
         }
         self.lies.all_ones
-    }
-
-    pub(crate) fn device_config_read(&mut self, within: u64, width: u8) -> u32 {
-        let value = self.device_config_bytes(within, width).map(|bytes| {
-            let mut word = [0; 4];
-            word[..bytes.len()].copy_from_slice(bytes);
-            u32::from_le_bytes(word)
-        });
-        if let Some((reads_left, bytes)) = &mut self.scheduled_config {
-            *reads_left = reads_left.saturating_sub(1);
-            if *reads_left == 0 {
-                let bytes = std::mem::take(bytes);
-                self.scheduled_config = None;
-                self.set_device_config(bytes);
-            }
-        }
-        value.unwrap_or(0)
-    }
-
-    pub(crate) fn device_config_write(&mut self, within: u64, width: u8, value: u32) {
-        if !self.negotiation_is_over() {
-            self.complain("device configuration written before FEATURES_OK");
-        }
-        if self.suspension_was_asked_for() {
-            self.complain("device configuration written after SUSPEND");
-            return;
-        }
-        self.config_writes.push((within, width, value));
-        if let Some(bytes) = self.device_config_bytes(within, width) {
-            bytes.copy_from_slice(&value.to_le_bytes()[..usize::from(width)]);
-        }
-    }
-
-    fn device_config_bytes(&mut self, within: u64, width: u8) -> Option<&mut [u8]> {
-        let start = usize::try_from(within).ok()?;
-        let end = start.checked_add(usize::from(width))?;
-        if end > self.device_config.len() {
-            self.complain(format!("access at {within:#x} past the device configuration"));
-        }
-        self.device_config.get_mut(start..end)
-    }
-
-    pub(crate) fn set_device_config(&mut self, bytes: Vec<u8>) {
-        self.device_config = bytes;
-        self.generation = self.generation.wrapping_add(1);
     }
 }

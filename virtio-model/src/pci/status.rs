@@ -227,6 +227,11 @@ impl State {
         if self.offered & version_1 != 0 && !is_modern {
             self.complain("VERSION_1 was offered and not accepted");
         }
-        beyond == 0 && is_modern && !self.lies.drops_features_ok
+        let forbidden = self.accepted & self.forbidden;
+        if forbidden != 0 {
+            self.complain(format!("features {forbidden:#x} accepted, which this device does not bear"));
+        }
+        let is_missing = self.insisted_on & self.offered & !self.accepted != 0;
+        beyond == 0 && is_modern && !is_missing && !self.lies.drops_features_ok
     }
 }

@@ -1,6 +1,11 @@
 //! Promises of the disk, against a driver made of bare register and memory stores.
 
+mod cache;
+mod changes;
 mod layouts;
+mod ranges;
+mod zone_states;
+mod zone_writes;
 
 use super::{Disk, Order, Request, SECTOR_BYTES, WrittenLen, request_type, status};
 use crate::memory::AddressSpace;
@@ -15,7 +20,7 @@ const USED: u64 = 0x1200;
 /// Each slot has its header, its status and its data here.
 const SLOTS: u64 = 0x1400;
 const SLOT_BYTES: u64 = 0x400;
-const STATUS_IN_SLOT: u64 = 0x10;
+const STATUS_IN_SLOT: u64 = 0x20;
 const DATA_IN_SLOT: u64 = 0x100;
 const UNTOUCHED: u8 = 0xee;
 const MEMORY_BYTES: usize = 0x1400;
@@ -49,7 +54,7 @@ impl Bench {
         assert_eq!(device.bar_read(STANDARD_BAR, 0x14, 1), 0);
         write(0x14, 1, 1);
         write(0x14, 1, 3);
-        write(0x0c, 4, 1 << 9);
+        write(0x0c, 4, 1 << 9 | u32::try_from(features & u128::from(u32::MAX)).unwrap());
         write(0x08, 4, 1);
         write(0x0c, 4, 1 | u32::try_from(features >> 32).unwrap());
         write(0x14, 1, 0x0b);
@@ -73,14 +78,32 @@ impl Bench {
         let put = |index: u16, addr, len, flags, next| {
             Descriptor { addr, len, flags, next }.store(&self.memory, TABLE, index).unwrap();
         };
-        let data_flags = if kind == request_type::OUT { NEXT } else { NEXT | WRITE };
+        let is_out = matches!(kind, request_type::OUT | 11..=15);
+        let data_flags = if is_out { NEXT } else { NEXT | WRITE };
+        // An append brings its sector in front of its status.
+        let status_len = if kind == request_type::ZONE_APPEND { 9 } else { 1 };
         put(head, base, 16, NEXT, if data_len == 0 { head + 2 } else { head + 1 });
         put(head + 1, base + DATA_IN_SLOT, data_len, data_flags, head + 2);
-        put(head + 2, base + STATUS_IN_SLOT, 1, WRITE, 0);
+        put(head + 2, base + STATUS_IN_SLOT + 1 - status_len, status_len.try_into().unwrap(), WRITE, 0);
         let entry = AVAIL + 4 + 2 * u64::from(self.made_available % 16);
         self.memory.store_u16(entry, head, Relaxed).unwrap();
         self.made_available += 1;
         self.memory.store_u16(AVAIL + 2, self.made_available, Release).unwrap();
+    }
+
+    /// Sends a request from slot 0, has it served, and tells its status and what is wrong with it.
+    fn ask(&mut self, kind: u32, sector: u64, data: &[u8], data_len: u32) -> (u8, Option<String>) {
+        self.memory.write(SLOTS + DATA_IN_SLOT, data).unwrap();
+        self.submit(0, kind, sector, data_len);
+        assert_eq!(self.serve(), 1);
+        (self.status(0), self.disk.requests().pop().unwrap().complaint)
+    }
+
+    /// The same, of a request that is in order.
+    fn ask_well(&mut self, kind: u32, sector: u64, data: &[u8], data_len: u32) -> u8 {
+        let (status, complaint) = self.ask(kind, sector, data, data_len);
+        assert_eq!(complaint, None);
+        status
     }
 
     fn serve(&self) -> usize {
@@ -234,6 +257,7 @@ fn requests_are_logged_as_they_came() {
         request_type: request_type::IN,
         sector: 1,
         data_bytes: 512,
+        ranges: Vec::new(),
         readable_lens: vec![16],
         writable_lens: vec![512, 1],
         indirect: false,

@@ -1,0 +1,139 @@
+//! The device-specific configuration, and what is known of its fields.
+//!
+//! Spec: §2.5 Device Configuration Space. Without [`ConfigField`]s all of it can be read and written; with them the device is strict about who
+//! reads what, and when, and about writes.
+
+use super::state::State;
+use std::ops::Range;
+
+/// A field that is there with a feature only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigField {
+    /// Its place in the configuration.
+    pub bytes: Range<usize>,
+    /// The feature, by number. A driver that reads the field though this is not offered is wrong.
+    pub feature: u32,
+    /// What else holds for it.
+    pub rule: FieldRule,
+}
+
+/// What holds for a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldRule {
+    /// Nothing more.
+    Optional,
+    /// It reads 0 once features are agreed on without its own.
+    ZeroUnlessAgreed,
+    /// The driver reads it once features are agreed on, and may write 0 and 1 if its own is among them. It is 0 unless the other one is, too.
+    Switch {
+        /// The other feature.
+        with: u32,
+    },
+}
+
+impl State {
+    pub(crate) fn device_config_read(&mut self, within: u64, width: u8) -> u32 {
+        self.check_read(within, width);
+        let hidden = self.hidden_bytes();
+        let value = self.device_config_bytes(within, width).map(|bytes| {
+            let mut word = [0; 4];
+            for (at, (shown, byte)) in (within..).zip(word.iter_mut().zip(bytes)) {
+                let is_hidden =
+                    hidden.iter().any(|range| range.contains(&usize::try_from(at).unwrap_or(usize::MAX)));
+                *shown = if is_hidden { 0 } else { *byte };
+            }
+            u32::from_le_bytes(word)
+        });
+        if let Some((reads_left, bytes)) = &mut self.scheduled_config {
+            *reads_left = reads_left.saturating_sub(1);
+            if *reads_left == 0 {
+                let bytes = std::mem::take(bytes);
+                self.scheduled_config = None;
+                self.set_device_config(bytes);
+            }
+        }
+        value.unwrap_or(0)
+    }
+
+    pub(crate) fn device_config_write(&mut self, within: u64, width: u8, value: u32) {
+        if !self.negotiation_is_over() {
+            self.complain("device configuration written before FEATURES_OK");
+        }
+        if self.suspension_was_asked_for() {
+            self.complain("device configuration written after SUSPEND");
+            return;
+        }
+        self.config_writes.push((within, width, value));
+        if !self.may_write(within, width, value) || self.lies.ignores_config_writes {
+            return;
+        }
+        if let Some(bytes) = self.device_config_bytes(within, width) {
+            bytes.copy_from_slice(&value.to_le_bytes()[..usize::from(width)]);
+        }
+    }
+
+    /// The fields that an access reaches.
+    fn fields_at(&self, within: u64, width: u8) -> Vec<ConfigField> {
+        let start = usize::try_from(within).unwrap_or(usize::MAX);
+        let end = start.saturating_add(width.into());
+        let mut fields = self.config_fields.clone();
+        fields.retain(|field| field.bytes.start < end && start < field.bytes.end);
+        fields
+    }
+
+    /// Spec: §2.5.1 Driver Requirements: Device Configuration Space.
+    fn check_read(&mut self, within: u64, width: u8) {
+        for ConfigField { bytes, feature, rule } in self.fields_at(within, width) {
+            if self.offered & 1 << feature == 0 {
+                self.complain(format!(
+                    "configuration {bytes:#x?} read, though feature {feature} is not offered"
+                ));
+            }
+            if matches!(rule, FieldRule::Switch { .. }) && !self.is_legacy && !self.negotiation_is_over() {
+                self.complain(format!("configuration {bytes:#x?} read before FEATURES_OK"));
+            }
+        }
+    }
+
+    /// What reads 0, since features are agreed on without it.
+    fn hidden_bytes(&self) -> Vec<Range<usize>> {
+        let is_hidden = |field: &&ConfigField| match field.rule {
+            FieldRule::Optional => false,
+            FieldRule::ZeroUnlessAgreed => !self.negotiated(field.feature),
+            FieldRule::Switch { with } => self.negotiated(field.feature) && !self.negotiated(with),
+        };
+        let fields = self.config_fields.iter().filter(|_| self.negotiation_is_over());
+        fields.filter(is_hidden).map(|field| field.bytes.clone()).collect()
+    }
+
+    /// Whether a write changes anything; one that a driver must not make is an error of it.
+    fn may_write(&mut self, within: u64, width: u8, value: u32) -> bool {
+        if self.config_fields.is_empty() {
+            return true;
+        }
+        let fields = self.fields_at(within, width);
+        let is_switch = fields.first().is_some_and(|field| {
+            let is_all_of_it = field.bytes.start as u64 == within && field.bytes.len() == usize::from(width);
+            let is_agreed = self.negotiated(field.feature);
+            matches!(field.rule, FieldRule::Switch { .. }) && is_all_of_it && is_agreed && value <= 1
+        });
+        if !is_switch {
+            self.complain(format!("{value:#x} written to {width} bytes at {within:#x} of the configuration"));
+        }
+        is_switch
+    }
+
+    fn device_config_bytes(&mut self, within: u64, width: u8) -> Option<&mut [u8]> {
+        let start = usize::try_from(within).ok()?;
+        let end = start.checked_add(usize::from(width))?;
+        if end > self.device_config.len() {
+            self.complain(format!("access at {within:#x} past the device configuration"));
+        }
+        self.device_config.get_mut(start..end)
+    }
+
+    pub(crate) fn set_device_config(&mut self, bytes: Vec<u8>) {
+        self.device_config = bytes;
+        self.generation = self.generation.wrapping_add(1);
+    }
+}
