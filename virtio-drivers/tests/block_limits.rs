@@ -41,8 +41,9 @@ fn limits_and_sizes_that_make_no_sense_are_survived() {
         outcome
     };
     assert_eq!(start(&|config| config.seg_max = Some(0)), Ok(None), "counts as 1");
+    assert_eq!(start(&|config| config.size_max = Some(0)), Ok(None), "counts as none");
     assert_eq!(
-        start(&|config| config.size_max = Some(0)),
+        start(&|config| config.size_max = Some(1)),
         Err(StartError::LimitsTooSmall { queue_size: 16 })
     );
     for (said, meant) in

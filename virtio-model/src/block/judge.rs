@@ -123,7 +123,8 @@ impl Rules<'_> {
             return Err(Complaint::io(format!("{count} data segments, more than seg_max")));
         }
         let longest = segments.into_iter().max().unwrap_or(0);
-        if self.is_agreed(feature::SIZE_MAX) && longest > u64::from(self.config.size_max) {
+        let is_limited = self.is_agreed(feature::SIZE_MAX) && self.config.size_max > 0;
+        if is_limited && longest > u64::from(self.config.size_max) {
             return Err(Complaint::io(format!("a data segment of {longest} bytes, more than size_max")));
         }
         Ok(())

@@ -62,7 +62,8 @@ pub(super) struct Limits {
 impl Limits {
     /// Limits that all parties can live with; `None` if not even one sector fits into a request.
     ///
-    /// A `seg_max` of 0 would allow no data at all; it counts as 1, as everywhere else. `block_bytes` are best not cut apart: whole sectors.
+    /// A `seg_max` of 0 would allow no data at all; it counts as 1, as everywhere else. A `size_max` of 0 counts as none: QEMU's storage daemon offers `SIZE_MAX` and says 0.
+    /// `block_bytes` are best not cut apart: whole sectors.
     pub(super) fn new(
         settings: &Settings,
         size_max: Option<u32>,
@@ -73,6 +74,7 @@ impl Limits {
         let segments_max = queue_size.checked_sub(OTHER_SEGMENTS)?;
         let segments_max =
             segments_max.min(u16::try_from(seg_max.unwrap_or(u32::MAX).max(1)).unwrap_or(u16::MAX));
+        let size_max = size_max.filter(|bytes| *bytes > 0);
         let segment_bytes = usize::try_from(size_max.unwrap_or(u32::MAX)).ok()?;
         let wanted = usize::try_from(settings.request_bytes).ok()?.max(SECTOR_BYTES);
         let copied_segments = usize::from(segments_max.min(DATA_SEGMENTS_MAX));
@@ -177,8 +179,13 @@ mod tests {
     }
 
     #[test]
+    fn a_size_max_of_zero_is_no_limit() {
+        assert_eq!(limits(Some(0), None, 16), limits(None, None, 16));
+    }
+
+    #[test]
     fn limits_below_one_sector_are_refused() {
-        assert_eq!(limits(Some(0), None, 16), None);
+        assert_eq!(limits(Some(1), None, 16), None);
         assert_eq!(limits(Some(511), Some(1), 16), None);
         assert_eq!(limits(None, None, 2), None);
         assert_eq!(limits(None, None, 1), None);
