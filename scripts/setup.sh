@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes this machine ready: installs what is missing, and says so before it does.
 # Usage: scripts/setup.sh demo [ARCH]|fuzz|test|bench|mutants     (demo: toolchain, C linker, mtools, QEMU for one architecture; fuzz:
-#        toolchains, C++ compiler, cargo-fuzz; test: all of these, QEMU for all three, a disassembler, and miri; bench: toolchain,
+#        toolchains, C++ compiler, cargo-fuzz; test: all of these, QEMU for all three, its storage daemon, a disassembler, and miri; bench: toolchain,
 #        C linker, valgrind; mutants: toolchain, C linker, cargo-mutants)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,7 +17,10 @@ qemu_package() {
   case $1 in x86_64) echo qemu-system-x86 ;; aarch64) echo qemu-system-arm ;; riscv64) echo qemu-system-riscv ;; *) usage ;; esac
 }
 for architecture in "${architectures[@]}"; do qemu_package "$architecture" >/dev/null; done
+# And its storage daemon, which tests have serve disks.
+daemon_package=qemu-utils
 needs_qemu() { [ "$purpose" != fuzz ]; }
+needs_daemon() { [ "$purpose" = test ]; }
 needs_fuzzer() { [ "$purpose" != demo ]; }
 
 say() { echo "setup: $*"; }
@@ -30,7 +33,8 @@ as_root() {
   fi
 }
 
-qemu_version() { "qemu-system-$1" --version 2>/dev/null | sed -n 's/.*version \([0-9]*\).*/\1/p' | head -1; }
+# Of a program of QEMU's.
+qemu_version() { "$1" --version 2>/dev/null | sed -n 's/.*version \([0-9]*\).*/\1/p' | head -1; }
 
 qemu_is_new_enough() { local found; found=$(qemu_version "$1"); [ -n "$found" ] && [ "$found" -ge "$qemu_needed" ]; }
 
@@ -93,17 +97,18 @@ install_miri() {
 
 # What a person without apt, or without the right to use it, is told.
 by_hand() {
-  local architecture qemu_packages=
+  local architecture qemu_packages='' daemon='' image_tools=''
   for architecture in "${architectures[@]}"; do qemu_packages+="${qemu_packages:+ }$(qemu_package "$architecture")"; done
-  fail "$1" "Needed: ${architectures[*]/#/qemu-system-} $qemu_needed or newer, mtools, and a C linker (cc); for the fuzzers a C++ compiler (c++)." \
+  ! needs_daemon || { daemon=' qemu-storage-daemon' qemu_packages+=" $daemon_package" image_tools=' qemu-img'; }
+  fail "$1" "Needed: ${architectures[*]/#/qemu-system-}$daemon $qemu_needed or newer, mtools, and a C linker (cc); for the fuzzers a C++ compiler (c++)." \
     "Next step: install them with your system's package manager, for example" \
     "  Debian 12:      add bookworm-backports to apt's sources, then (as root)" \
     "                  apt-get install -t bookworm-backports $qemu_packages && apt-get install mtools g++ libc6-dev" \
     "  Debian 13, Ubuntu 25.10 and newer:" \
     "                  apt-get install $qemu_packages mtools g++ libc6-dev" \
     "  older Ubuntu:   build QEMU $qemu_needed from source (its packages are older); apt-get install mtools g++ libc6-dev" \
-    "  Fedora:         dnf install ${architectures[*]/#/qemu-system-} mtools gcc-c++" \
-    "  Arch:           pacman -S ${architectures[*]/#/qemu-system-} mtools gcc" \
+    "  Fedora:         dnf install ${architectures[*]/#/qemu-system-}$image_tools mtools gcc-c++" \
+    "  Arch:           pacman -S ${architectures[*]/#/qemu-system-}$image_tools mtools gcc" \
     "then run 'make setup' again."
 }
 
@@ -134,9 +139,10 @@ install_packages() {
   local architecture qemu=()
   if needs_qemu; then
     for architecture in "${architectures[@]}"; do
-      qemu_is_new_enough "$architecture" || qemu+=("$(qemu_package "$architecture")")
+      qemu_is_new_enough "qemu-system-$architecture" || qemu+=("$(qemu_package "$architecture")")
     done
   fi
+  ! needs_daemon || qemu_is_new_enough qemu-storage-daemon || qemu+=("$daemon_package")
   packages+=(${qemu[@]+"${qemu[@]}"})
   ! needs_qemu || command -v mformat >/dev/null || packages+=(mtools)
   ! needs_fuzzer || command -v c++ >/dev/null || packages+=(g++)
@@ -165,8 +171,11 @@ install_packages() {
   fi
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${from[@]}" "${packages[@]}" >/dev/null \
     || by_hand "apt-get install failed."
-  for architecture in $(needs_qemu && echo "${architectures[@]}"); do
-    qemu_is_new_enough "$architecture" || by_hand "QEMU $(qemu_version "$architecture") is what this system's packages have; that is too old."
+  local program programs=()
+  ! needs_qemu || programs+=("${architectures[@]/#/qemu-system-}")
+  ! needs_daemon || programs+=(qemu-storage-daemon)
+  for program in ${programs[@]+"${programs[@]}"}; do
+    qemu_is_new_enough "$program" || by_hand "$program $(qemu_version "$program") is what this system's packages have; that is too old."
   done
 }
 
@@ -185,5 +194,6 @@ install_packages
 ! needs_fuzzer || { install_nightly; install_cargo_fuzz; }
 [ "$purpose" != test ] || { install_disassembler; install_miri; }
 ! needs_qemu || ready=("$("qemu-system-${architectures[0]}" --version | head -1) for ${architectures[*]}")
+! needs_daemon || ready+=("$(qemu-storage-daemon --version | head -1)")
 ! needs_fuzzer || ready+=("$(cargo fuzz --version)")
 say "ready: $(printf '%s, ' "${ready[@]}")$(rustc --version)"

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::daemon::StorageDaemon;
 use crate::disk::{DiskDevice, on_off, option_value};
 use crate::image::Image;
 use crate::kernel;
@@ -131,8 +132,14 @@ impl Qemu {
         self.limit
     }
 
-    /// The arguments, with QMP on a socket.
-    pub(crate) fn arguments(&self, qmp: &Path) -> Vec<String> {
+    /// What serves the disks that QEMU itself does not serve, with sockets in this folder.
+    pub(crate) fn storage_daemons(&self, folder: &Path) -> Vec<StorageDaemon> {
+        let disks = (0..).zip(&self.disks).filter(|(_, (_, device))| device.storage_daemon);
+        disks.map(|(index, (path, device))| StorageDaemon::start(folder, index, path, device)).collect()
+    }
+
+    /// The arguments, with QMP, and storage daemons, on sockets in this folder.
+    pub(crate) fn arguments(&self, folder: &Path) -> Vec<String> {
         let (accelerator, processor) = match (self.accelerator, self.machine.architecture()) {
             (Accelerator::Tcg, Architecture::X86_64) => ("tcg", "qemu64"),
             (Accelerator::Tcg, Architecture::Aarch64) => ("tcg", "cortex-a72"),
@@ -156,7 +163,10 @@ impl Qemu {
         arguments.extend(["-m".into(), self.memory_mib.to_string()]);
         arguments.extend(["-smp".into(), self.processors.to_string()]);
         arguments.extend(self.more.iter().cloned());
-        arguments.extend(["-qmp".into(), format!("unix:{},server=on,wait=off", option_value(qmp))]);
+        arguments.extend([
+            "-qmp".into(),
+            format!("unix:{},server=on,wait=off", option_value(&folder.join("qmp"))),
+        ]);
         if self.disks.iter().any(|(_, device)| device.behind_bridge) {
             arguments.extend(["-device".into(), self.machine.bridge().into()]);
         }
@@ -174,16 +184,23 @@ impl Qemu {
         if !self.command_line.is_empty() {
             arguments.extend(["-append".into(), self.command_line.clone()]);
         }
-        for (index, (path, device)) in self.disks.iter().enumerate() {
-            let drive = format!("disk{index}");
-            let read_only = on_off(device.read_only);
-            let backend = device.drive(path);
-            arguments.extend([
-                "-drive".into(),
-                format!("id={drive},if=none,{backend},readonly={read_only}"),
-                "-device".into(),
-                device.properties(self.machine, &drive),
-            ]);
+        if self.disks.iter().any(|(_, device)| device.storage_daemon) {
+            // They work in the guest's memory, which is a file for that.
+            let memory = format!("memory-backend-memfd,id=memory,size={}M,share=on", self.memory_mib);
+            arguments.extend(["-object".into(), memory, "-machine".into(), "memory-backend=memory".into()]);
+        }
+        for (index, (path, device)) in (0..).zip(&self.disks) {
+            let backend = format!("disk{index}");
+            if device.storage_daemon {
+                let socket = option_value(&StorageDaemon::socket(folder, index));
+                arguments.extend(["-chardev".into(), format!("socket,id={backend},path={socket}")]);
+            } else {
+                let (drive, throttle) = (device.drive(path), device.throttle());
+                let read_only = on_off(device.read_only);
+                let drive = format!("id={backend},if=none,{drive}{throttle},readonly={read_only}");
+                arguments.extend(["-drive".into(), drive]);
+            }
+            arguments.extend(["-device".into(), device.properties(self.machine, &backend)]);
         }
         arguments
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::drive::Fault;
 use crate::machine::{Connection, Machine};
 
 pub(crate) fn on_off(on: bool) -> &'static str {
@@ -34,10 +35,16 @@ pub struct DiskDevice {
     pub bus: Option<&'static str>,
     /// What QMP calls it.
     pub id: Option<&'static str>,
-    /// The drive fails when it is to be flushed.
-    pub flush_fails: bool,
+    /// It is served by a process of its own, QEMU's storage daemon, in the guest's memory (vhost-user).
+    pub storage_daemon: bool,
+    /// What the drive fails at.
+    pub faults: Vec<Fault>,
+    /// Writes can be stopped in the drive ([`Qmp::stop_next_write`](crate::Qmp::stop_next_write)).
+    pub breakpoints: bool,
     /// The drive is slow: it does so many requests in a second, once it did a few at once.
     pub requests_per_second: Option<u32>,
+    /// What is discarded may be given back to the host's file system.
+    pub unmap: bool,
     /// Requests for sectors beside each other may be done as one.
     pub request_merging: bool,
     /// Entries of its MSI-X table (PCI only).
@@ -46,6 +53,24 @@ pub struct DiskDevice {
     pub queues: Option<u16>,
     /// Descriptors of each queue.
     pub queue_size: Option<u16>,
+    /// Offer `DISCARD`.
+    pub discard: bool,
+    /// Offer `WRITE_ZEROES`.
+    pub write_zeroes: bool,
+    /// Most sectors that one request discards.
+    pub max_discard_sectors: Option<u32>,
+    /// Most sectors that one request fills with zeros.
+    pub max_write_zeroes_sectors: Option<u32>,
+    /// The cache is a write-back one at first, or is not; if it is not said, it is.
+    pub write_cache: Option<bool>,
+    /// Offer `CONFIG_WCE`.
+    pub config_wce: bool,
+    /// The logical and the physical block's bytes, in this order.
+    pub block_bytes: Option<(u32, u32)>,
+    /// The least and the best bytes of a transfer, in this order.
+    pub transfer_bytes: Option<(u32, u32)>,
+    /// Cylinders, heads, and sectors of a track.
+    pub geometry: Option<(u16, u8, u8)>,
     /// Doorbells wake a thread of QEMU's, unseen by traces.
     pub ioeventfd: bool,
     /// The drive is read-only.
@@ -68,11 +93,23 @@ impl Default for DiskDevice {
             behind_bridge: false,
             bus: None,
             id: None,
-            flush_fails: false,
+            storage_daemon: false,
+            faults: Vec::new(),
+            breakpoints: false,
             requests_per_second: None,
+            unmap: true,
             request_merging: true,
             queues: None,
             queue_size: None,
+            discard: true,
+            write_zeroes: true,
+            max_discard_sectors: None,
+            max_write_zeroes_sectors: None,
+            write_cache: None,
+            config_wce: true,
+            block_bytes: None,
+            transfer_bytes: None,
+            geometry: None,
             ioeventfd: true,
             read_only: false,
             serial: None,
@@ -86,60 +123,94 @@ impl DiskDevice {
         self.connection.unwrap_or(machine.default_connection())
     }
 
-    pub(crate) fn properties(&self, machine: Machine, drive: &str) -> String {
-        let device = match self.connection_on(machine) {
-            Connection::Pci => "virtio-blk-pci,disable-legacy=on",
-            Connection::PciTransitional => "virtio-blk-pci,disable-legacy=off,disable-modern=off",
-            Connection::PciLegacy => "virtio-blk-pci,disable-legacy=off,disable-modern=on",
-            Connection::Mmio | Connection::MmioLegacy => "virtio-blk-device",
-        };
+    /// The device's properties; `backend` is what the drive, or the connection to the storage daemon, is called.
+    ///
+    /// # Panics
+    /// If something is asked for that a device which another process serves does not have.
+    pub(crate) fn properties(&self, machine: Machine, backend: &str) -> String {
         let mut properties = format!(
-            "{device},drive={drive},event_idx={},indirect_desc={},packed={},in_order={},iommu_platform={}",
+            "{},event_idx={},indirect_desc={},packed={},in_order={},iommu_platform={},config-wce={},discard={},write-zeroes={}",
+            self.driver(machine),
             on_off(self.event_idx),
             on_off(self.indirect_desc),
             on_off(self.packed),
             on_off(self.in_order),
-            on_off(self.iommu_platform)
+            on_off(self.iommu_platform),
+            on_off(self.config_wce),
+            on_off(self.discard),
+            on_off(self.write_zeroes),
         );
-        if self.in_order || !self.request_merging {
-            properties += ",request-merging=off";
-        }
-        if let Some(bus) = self.bus.or(self.behind_bridge.then_some("bridge")) {
-            properties += &format!(",bus={bus}");
-        }
-        if let Some(id) = self.id {
-            properties += &format!(",id={id}");
-        }
-        if !self.ioeventfd && !self.connection_on(machine).is_mmio() {
-            properties += ",ioeventfd=off";
-        }
-        if let Some(vectors) = self.vectors {
-            properties += &format!(",vectors={vectors}");
-        }
-        if let Some(queues) = self.queues {
-            properties += &format!(",num-queues={queues}");
-        }
-        if let Some(size) = self.queue_size {
-            properties += &format!(",queue-size={size}");
-        }
-        if let Some(serial) = &self.serial {
-            properties += &format!(",serial={serial}");
+        let mut add = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                properties += &format!(",{name}={value}");
+            }
+        };
+        add("bus", self.bus.or(self.behind_bridge.then_some("bridge")).map(Into::into));
+        add("id", self.id.map(Into::into));
+        let is_pci = !self.connection_on(machine).is_mmio();
+        add("ioeventfd", (!self.ioeventfd && is_pci).then(|| "off".into()));
+        add("vectors", self.vectors.map(|vectors| vectors.to_string()));
+        add("num-queues", self.queues.map(|queues| queues.to_string()));
+        add("queue-size", self.queue_size.map(|size| size.to_string()));
+        if self.storage_daemon {
+            assert!(
+                self.drive_properties().is_empty(),
+                "vhost-user-blk has no {:?}",
+                self.drive_properties()
+            );
+            add("chardev", Some(backend.into()));
+        } else {
+            add("drive", Some(backend.into()));
+            for (name, value) in self.drive_properties() {
+                add(name, Some(value));
+            }
         }
         properties
     }
 
-    /// The drive behind it, with the options for it.
-    pub(crate) fn drive(&self, path: &Path) -> String {
-        let file = option_value(path);
-        if self.flush_fails {
-            return format!(
-                "driver=raw,file.driver=blkdebug,file.image.driver=file,file.image.filename={file},\
-                 file.inject-error.0.event=flush_to_disk,file.inject-error.0.errno=5"
-            );
-        }
-        // Through io_uring requests complete in order; QEMU 10.0.2 loses some that do not (see the guide's page on testing).
-        let order = if self.in_order { ",aio=io_uring" } else { "" };
-        let speed = self.requests_per_second.map(|most| format!(",throttling.iops-total={most}"));
-        format!("format=raw,file={file}{order}{}", speed.unwrap_or_default())
+    /// What QEMU calls a device that is connected in this way.
+    fn driver(&self, machine: Machine) -> String {
+        let interfaces = match self.connection_on(machine) {
+            Connection::Pci => "disable-legacy=on",
+            Connection::PciTransitional => "disable-legacy=off,disable-modern=off",
+            Connection::PciLegacy => "disable-legacy=off,disable-modern=on",
+            Connection::Mmio | Connection::MmioLegacy if self.storage_daemon => {
+                return "vhost-user-blk".into();
+            }
+            Connection::Mmio | Connection::MmioLegacy => return "virtio-blk-device".into(),
+        };
+        let name = if self.storage_daemon { "vhost-user-blk-pci" } else { "virtio-blk-pci" };
+        format!("{name},{interfaces}")
+    }
+
+    /// Properties that only a device with a drive has, as far as they are set.
+    fn drive_properties(&self) -> Vec<(&'static str, String)> {
+        let number = |name, value: Option<u32>| value.map(|value| (name, value.to_string()));
+        let (logical, physical) = self.block_bytes.unzip();
+        let (least, best) = self.transfer_bytes.unzip();
+        let (cylinders, heads, track) = match self.geometry {
+            Some((cylinders, heads, track)) => {
+                (Some(cylinders.into()), Some(heads.into()), Some(track.into()))
+            }
+            None => (None, None, None),
+        };
+        let merging = self.request_merging && !self.in_order;
+        [
+            (!merging).then(|| ("request-merging", "off".into())),
+            self.serial.clone().map(|serial| ("serial", serial)),
+            self.write_cache.map(|on| ("write-cache", on_off(on).into())),
+            number("max-discard-sectors", self.max_discard_sectors),
+            number("max-write-zeroes-sectors", self.max_write_zeroes_sectors),
+            number("logical_block_size", logical),
+            number("physical_block_size", physical),
+            number("min_io_size", least),
+            number("opt_io_size", best),
+            number("cyls", cylinders),
+            number("heads", heads),
+            number("secs", track),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 }

@@ -15,7 +15,9 @@
 //! ```
 
 mod command;
+mod daemon;
 mod disk;
+mod drive;
 mod image;
 mod machine;
 #[path = "../kernels/pattern.rs"]
@@ -26,6 +28,7 @@ mod version;
 
 pub use command::{Accelerator, Qemu};
 pub use disk::DiskDevice;
+pub use drive::{Asked, Fault};
 pub use image::Image;
 pub use machine::{Architecture, Connection, Machine};
 pub use qmp::Qmp;

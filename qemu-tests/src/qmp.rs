@@ -3,12 +3,16 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::process::Child;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// How long QEMU may take to answer.
+/// How long QEMU may take to answer,
 const LIMIT: Duration = Duration::from_secs(10);
+/// and, when it starts, until it answers for the first time.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(20);
 
 /// A connection to a machine.
 #[derive(Debug)]
@@ -30,6 +34,19 @@ impl Qmp {
         Ok(qmp)
     }
 
+    /// Connects to a process that was started with this socket, once it answers there.
+    pub(crate) fn of_process(process: &mut Child, socket: &Path, command: &str) -> Result<Self, String> {
+        let start = Instant::now();
+        loop {
+            let is_over = process.try_wait().expect("it was started").is_some();
+            match Self::connect(socket, command) {
+                Ok(qmp) => return Ok(qmp),
+                Err(problem) if is_over || start.elapsed() > CONNECTION_LIMIT => return Err(problem),
+                Err(_) => thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+
     /// Executes a command and returns its result.
     ///
     /// # Panics
@@ -47,6 +64,34 @@ impl Qmp {
                 return answer["return"].take();
             }
         }
+    }
+
+    /// Asks for the end of the process. Whether it comes, its status tells.
+    pub(crate) fn quit(&mut self) {
+        let _ = writeln!(self.stream.get_mut(), "{}", json!({ "execute": "quit" }));
+    }
+
+    /// Stops the next write to a drive that has [`breakpoints`](crate::DiskDevice::breakpoints), until it is let go on by this name.
+    ///
+    /// # Panics
+    /// As [`execute`](Self::execute).
+    pub fn stop_next_write(&mut self, drive: &str, name: &str) {
+        self.debug(drive, &format!("break write_aio {name}"));
+    }
+
+    /// Lets a write go on that was stopped.
+    ///
+    /// # Panics
+    /// As [`execute`](Self::execute).
+    pub fn let_go_on(&mut self, drive: &str, name: &str) {
+        self.debug(drive, &format!("resume {name}"));
+    }
+
+    /// Has a drive execute a command of `qemu-io`, which says something only if it cannot.
+    fn debug(&mut self, drive: &str, command: &str) {
+        let line = format!("qemu-io {drive} \"{command}\"");
+        let said = self.execute("human-monitor-command", &json!({ "command-line": line }));
+        assert_eq!(said, "", "{line}\n{}", self.command);
     }
 
     /// Waits for an event about the device with this id, unless it came already.

@@ -1,15 +1,17 @@
 //! A running virtual machine.
 
 use std::io::{BufRead, BufReader, Read};
+use std::mem;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tempfile::TempDir;
 
 use crate::command::Qemu;
+use crate::daemon::StorageDaemon;
 use crate::qmp::Qmp;
 use crate::version::check_qemu;
 
@@ -22,8 +24,6 @@ pub enum Ended {
     Failure,
 }
 
-/// How long QEMU may take until it answers on its control socket.
-const CONNECTION_LIMIT: Duration = Duration::from_secs(10);
 /// As many lines of a guest's output as a failure shows.
 const SHOWN_LINES_MAX: usize = 400;
 
@@ -35,6 +35,7 @@ pub struct Running {
     output: Vec<String>,
     command: String,
     deadline: Instant,
+    storage_daemons: Vec<StorageDaemon>,
     folder: TempDir,
 }
 
@@ -43,9 +44,16 @@ impl Running {
         let version = check_qemu(qemu.emulator()).unwrap_or_else(|problem| panic!("{problem}"));
         // In /tmp, for the path of a socket may not be long.
         let folder = tempfile::tempdir_in("/tmp").expect("a temporary folder");
-        let arguments = qemu.arguments(&folder.path().join("qmp"));
-        let quoted: Vec<String> = arguments.iter().map(|argument| format!("'{argument}'")).collect();
-        let command = format!("(QEMU {version}) {} {}", qemu.emulator(), quoted.join(" "));
+        let storage_daemons = qemu.storage_daemons(folder.path());
+        let arguments = qemu.arguments(folder.path());
+        let mut command = format!("(QEMU {version}) {}", command_line(qemu.emulator(), &arguments));
+        for daemon in &storage_daemons {
+            command += &format!(
+                "
+beside {}",
+                daemon.command()
+            );
+        }
         let mut child = tied_to_this_process(qemu.emulator())
             .args(arguments)
             .stdin(Stdio::null())
@@ -62,6 +70,7 @@ impl Running {
             output: Vec::new(),
             command,
             deadline: Instant::now() + qemu.time_limit(),
+            storage_daemons,
             folder,
         }
     }
@@ -72,18 +81,19 @@ impl Running {
     /// With QEMU's command line and what it printed, if there is no connection.
     pub fn qmp(&mut self) -> Qmp {
         let socket = self.folder.path().join("qmp");
-        let start = Instant::now();
-        loop {
+        Qmp::of_process(&mut self.child, &socket, &self.command).unwrap_or_else(|problem| {
             let is_over = self.child.try_wait().expect("QEMU was started").is_some();
-            match Qmp::connect(&socket, &self.command) {
-                Ok(qmp) => return qmp,
-                Err(problem) if is_over || start.elapsed() > CONNECTION_LIMIT => {
-                    self.output.extend(self.lines.iter().take_while(|_| is_over));
-                    self.fail(&problem)
-                }
-                Err(_) => thread::sleep(Duration::from_millis(10)),
-            }
-        }
+            self.output.extend(self.lines.iter().take_while(|_| is_over));
+            self.fail(&problem)
+        })
+    }
+
+    /// The connection to the process that serves the first disk that QEMU itself does not serve. The disk is named as in QEMU, `disk` and its number.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn storage_daemon(&mut self) -> &mut Qmp {
+        self.storage_daemons.first_mut().expect("a disk with a storage daemon").qmp()
     }
 
     /// Follows the guest until it prints a line that starts like this.
@@ -122,6 +132,9 @@ impl Running {
             Ok(ended) => self.fail(&format!("it ended with {ended:?}")),
             Err(how) => self.fail(&how),
         }
+        for daemon in mem::take(&mut self.storage_daemons) {
+            daemon.stop().unwrap_or_else(|problem| self.fail(&problem));
+        }
         if !self.output.iter().any(|printed| printed.starts_with(line)) {
             self.fail(&format!("it did not print {line:?}"));
         }
@@ -147,7 +160,7 @@ impl Drop for Running {
 }
 
 /// A command that ends with this process, however that ends: through `setpriv`, where there is one (Linux).
-fn tied_to_this_process(program: &str) -> Command {
+pub(crate) fn tied_to_this_process(program: &str) -> Command {
     static SETPRIV_WORKS: LazyLock<bool> = LazyLock::new(|| {
         let probe = Command::new("setpriv").args(["--pdeathsig", "KILL", "true"]).status();
         probe.is_ok_and(|status| status.success())
@@ -159,6 +172,12 @@ fn tied_to_this_process(program: &str) -> Command {
     } else {
         Command::new(program)
     }
+}
+
+/// As a person would type it.
+pub(crate) fn command_line(program: &str, arguments: &[String]) -> String {
+    let quoted: Vec<String> = arguments.iter().map(|argument| format!("'{argument}'")).collect();
+    format!("{program} {}", quoted.join(" "))
 }
 
 fn forward(stream: impl Read + Send + 'static, prefix: &'static str, sender: mpsc::Sender<String>) {

@@ -1,6 +1,8 @@
 //! What the block example shows a person, on the serial line and on the image.
 
-use qemu_tests::{Accelerator, Connection, DiskDevice, Ended, Image, Machine, Qemu, random_seed};
+use qemu_tests::{
+    Accelerator, Asked, Connection, DiskDevice, Ended, Fault, Image, Machine, Qemu, random_seed,
+};
 use std::path::Path;
 use std::time::Duration;
 
@@ -117,7 +119,7 @@ fn the_example_flushes_and_says_when_that_fails() {
     let image = Image::fat(&[("A.TXT", "text")]);
 
     Qemu::new(Machine::Q35, "example-block")
-        .disk(&image, DiskDevice { flush_fails: true, ..DiskDevice::default() })
+        .disk(&image, DiskDevice { faults: vec![Fault::always(Asked::Flush)], ..DiskDevice::default() })
         .run_to_failure("error: the disk failed: the device reports an input/output error");
 }
 

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use qemu_tests::{DiskDevice, Ended, Image, Machine, Qemu, random_seed};
+use qemu_tests::{Asked, DiskDevice, Ended, Fault, Image, Machine, Qemu, random_seed};
 
 /// A machine of each architecture, with messages.
 const MACHINES: [Machine; 3] = [Machine::Q35, Machine::Aarch64Virt, Machine::Riscv64VirtAia];
@@ -136,7 +136,7 @@ fn a_task_sees_that_the_disk_was_resized() {
 fn a_flush_that_fails_is_the_end_of_the_tasks() {
     for name in EXECUTORS {
         let image = Image::random(SECTORS, random_seed());
-        let device = DiskDevice { flush_fails: true, ..DiskDevice::default() };
+        let device = DiskDevice { faults: vec![Fault::always(Asked::Flush)], ..DiskDevice::default() };
 
         let qemu = example(Machine::Q35, name).disk(&image, device);
 
