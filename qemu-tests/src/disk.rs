@@ -45,7 +45,7 @@ pub struct DiskDevice {
     pub requests_per_second: Option<u32>,
     /// What is discarded may be given back to the host's file system.
     pub unmap: bool,
-    /// Requests for sectors beside each other may be done as one.
+    /// Requests for sectors beside each other may be done as one; a storage daemon does not do that.
     pub request_merging: bool,
     /// Entries of its MSI-X table (PCI only).
     pub vectors: Option<u16>,
@@ -161,6 +161,8 @@ impl DiskDevice {
             add("chardev", Some(backend.into()));
         } else {
             add("drive", Some(backend.into()));
+            let merging = self.request_merging && !self.in_order;
+            add("request-merging", (!merging).then(|| "off".into()));
             for (name, value) in self.drive_properties() {
                 add(name, Some(value));
             }
@@ -194,9 +196,7 @@ impl DiskDevice {
             }
             None => (None, None, None),
         };
-        let merging = self.request_merging && !self.in_order;
         [
-            (!merging).then(|| ("request-merging", "off".into())),
             self.serial.clone().map(|serial| ("serial", serial)),
             self.write_cache.map(|on| ("write-cache", on_off(on).into())),
             number("max-discard-sectors", self.max_discard_sectors),

@@ -1,6 +1,6 @@
 //! QEMU's control protocol: one command, one answer; events are kept aside.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Child;
@@ -53,7 +53,7 @@ impl Qmp {
     /// If QEMU refuses it or does not answer.
     pub fn execute(&mut self, command: &str, arguments: &Value) -> Value {
         let request = json!({ "execute": command, "arguments": arguments });
-        writeln!(self.stream.get_mut(), "{request}").expect("QEMU reads");
+        self.send(&request).expect("QEMU reads");
         loop {
             let mut answer = self.receive();
             if answer.get("event").is_some() {
@@ -68,7 +68,7 @@ impl Qmp {
 
     /// Asks for the end of the process. Whether it comes, its status tells.
     pub(crate) fn quit(&mut self) {
-        let _ = writeln!(self.stream.get_mut(), "{}", json!({ "execute": "quit" }));
+        let _ = self.send(&json!({ "execute": "quit" }));
     }
 
     /// Stops the next write to a drive that has [`breakpoints`](crate::DiskDevice::breakpoints), until it is let go on by this name.
@@ -109,6 +109,11 @@ impl Qmp {
     /// Names of the events that came while answers were waited for.
     pub fn events(&self) -> impl Iterator<Item = &str> {
         self.events.iter().filter_map(|event| event["event"].as_str())
+    }
+
+    /// In one piece: QEMU may have ended once it has seen the last brace.
+    fn send(&mut self, request: &Value) -> io::Result<()> {
+        self.stream.get_mut().write_all(format!("{request}\n").as_bytes())
     }
 
     fn receive(&mut self) -> Value {

@@ -1,0 +1,73 @@
+//! A drive that fails some of many requests: each failure is told of the request that it is of, and all others are done.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use example_platform::println;
+use virtio_guest::device::block::{Completion, RequestError, Ticket};
+
+use crate::disk::{Buffer, Disk, Queue, Range, bytes, read, take, write};
+use crate::{Seeds, ensure};
+
+/// Reads, and as many writes behind them, of so many sectors each.
+const REQUESTS: u64 = 32;
+const SECTORS: u64 = 8;
+const ROUNDS: usize = 2;
+
+#[derive(Clone, Copy)]
+struct Request {
+    writes: bool,
+    range: Range,
+}
+
+fn send(queue: &mut Queue, seeds: Seeds) -> Result<Vec<(Ticket, Request)>, String> {
+    let mut sent = Vec::new();
+    for number in 0..REQUESTS {
+        for writes in [false, true] {
+            let first = (number + if writes { REQUESTS } else { 0 }) * SECTORS;
+            let range = Range { first, count: SECTORS };
+            let ticket = if writes { write(queue, range, seeds.new) } else { read(queue, range) }?;
+            sent.push((ticket, Request { writes, range }));
+        }
+    }
+    queue.publish();
+    Ok(sent)
+}
+
+/// Looks at what came back of one request; says what failed.
+fn judge(request: Request, completion: Completion<Buffer>, seeds: Seeds) -> Result<(), String> {
+    let Request { writes, range } = request;
+    let name = if writes { "write" } else { "read" };
+    ensure(completion.payload.is_some(), "a request that fails gives its buffer back, too")?;
+    match bytes(completion) {
+        Ok(_) if writes => Ok(()),
+        Ok(read) => ensure(read == range.contents(seeds.old), "a read beside one that fails is right"),
+        Err(error) => {
+            println!("failed: {name} {} {}: {error}", range.first, range.count);
+            ensure(error == RequestError::Device, "the device says that it failed")
+        }
+    }
+}
+
+pub fn run(seeds: Seeds) -> Result<(), String> {
+    let mut disk = Disk::start(&[0])?;
+    let mut queue = disk.queues.pop().ok_or("no queue")?;
+    let places = queue.free_requests();
+    for round in 1..=ROUNDS {
+        println!("round {round}");
+        let mut sent = send(&mut queue, seeds)?;
+        for completion in take(&mut queue, sent.len(), disk.interrupts)? {
+            let found = sent.iter().position(|(ticket, _)| *ticket == completion.ticket);
+            let (_, request) = sent.swap_remove(found.ok_or("a request came back that was not in flight")?);
+            judge(request, completion, seeds)?;
+        }
+        ensure(sent.is_empty(), "every request comes back")?;
+        queue.submit_flush().map_err(|error| error.to_string())?.ok_or("the disk is not flushed")?;
+        queue.publish();
+        for completion in take(&mut queue, 1, disk.interrupts)? {
+            println!("flush: {}", completion.result.err().map_or("done".into(), |error| error.to_string()));
+        }
+        ensure(queue.free_requests() == places, "every place is free again")?;
+    }
+    disk.end([queue])
+}
