@@ -2,6 +2,9 @@
 # Boots an example under QEMU on a disk image made for it, then looks at the image from outside.
 # Usage: scripts/demo.sh
 #   EXAMPLE=block|tasks|embassy|two-queues      what runs: files on a FAT disk (default), many tasks on one of two executors, two processors with a queue each
+#   MODE=tour|benchmark                         for EXAMPLE=block: files (default); requests in a second, latency, notifications and interrupts
+#   QUEUES=n                                    for MODE=benchmark: request queues of the disk, each with a processor of its own (default 1)
+#   OPTIONS='word=value ...'                    more for the guest's command line; for MODE=benchmark: depth=16 size=4k pattern=random|sequential rw=read|write seconds=2 requests=n
 #   ARCH=x86_64|aarch64|riscv64                 the guest's processor (default x86_64)
 #   TRANSPORT=pci|pci-legacy|mmio|mmio-legacy   how the disk is connected (default pci)
 #   RING=split|packed                           the virtqueue's layout (default split)
@@ -12,11 +15,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 fail() { printf 'demo: %s\n' "$@" >&2; exit 1; }
 
-example=${EXAMPLE:-block} arch=${ARCH:-x86_64} transport=${TRANSPORT:-pci} ring=${RING:-split} interrupts=${INTERRUPTS:-}
+example=${EXAMPLE:-block} mode=${MODE:-tour} options=${OPTIONS:-} arch=${ARCH:-x86_64} transport=${TRANSPORT:-pci} ring=${RING:-split} interrupts=${INTERRUPTS:-}
 known() { # name, value, choices
   [[ " $3 " == *" $2 "* ]] || fail "$1=$2 is not known." "Next step: take one of: $3."
 }
 known EXAMPLE "$example" "block tasks embassy two-queues"
+known MODE "$mode" "tour benchmark"
 known ARCH "$arch" "x86_64 aarch64 riscv64"
 known TRANSPORT "$transport" "pci pci-legacy mmio mmio-legacy"
 known RING "$ring" "split packed"
@@ -30,8 +34,14 @@ fi
 if [[ $example == two-queues && $interrupts == line ]]; then
   fail "a line interrupts one processor, and two are to be woken." "Next step: take INTERRUPTS=msi-x, or polling."
 fi
+if [[ $example != block && $mode != tour ]]; then
+  fail "MODE is for EXAMPLE=block, and this is EXAMPLE=$example." "Next step: leave out one of both."
+fi
+[[ -z ${QUEUES:-} || $mode == benchmark ]] || fail "QUEUES is for MODE=benchmark." "Next step: leave it out, or add MODE=benchmark."
+[[ ${QUEUES:-1} =~ ^[1-8]$ ]] || fail "QUEUES=$QUEUES is no number from 1 to 8." "Next step: take one of them."
 if [ -n "${DISK:-}" ]; then
   [ "$example" = block ] || fail "EXAMPLE=$example changes every byte of its disk." "Next step: leave out DISK, or take EXAMPLE=block."
+  [ "$mode" = tour ] || fail "MODE=$mode may write over all of its disk." "Next step: leave out DISK, or MODE."
   [ -f "$DISK" ] || fail "there is no disk image $DISK." "Next step: name one that exists, or run 'make demo' without DISK to have one made."
   [ -s "$DISK" ] || fail "the disk image $DISK is empty." "Next step: 'scripts/image.sh $DISK FOLDER' makes it one with a FAT file system, holding the files of FOLDER."
 fi
@@ -50,7 +60,7 @@ case $arch in
   riscv64) target=riscv64gc-unknown-none-elf guest=() ;;
 esac
 packed=off; [ "$ring" = split ] || packed=on
-queues=1; [ "$example" != two-queues ] || queues=2
+queues=${QUEUES:-1}; [ "$example" != two-queues ] || queues=2
 case $transport in
   pci) disk=(-device "virtio-blk-pci,drive=disk,num-queues=$queues,disable-legacy=on,packed=$packed") ;;
   pci-legacy) disk=(-device "virtio-blk-pci,drive=disk,num-queues=$queues,disable-legacy=off,disable-modern=on") ;;
@@ -63,11 +73,12 @@ scripts/setup.sh demo "$arch"
 folder=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 mkdir -p "$folder/demo/files"
 image=${DISK:-$folder/demo/disk.img}
-if [ "$example" != block ]; then
+if [[ $example != block || $mode != tour ]]; then
   image=$folder/demo/$example.img
   echo "demo: making the disk image $image, all zeros"
   rm -f "$image"
   truncate -s 8M "$image"
+  [ "$mode" != benchmark ] || truncate -s 256M "$image"
 elif [ -z "${DISK:-}" ]; then
   echo "demo: making the disk image $image"
   printf 'Hello from the host.\nThis file was put on the disk before the guest was started.\n' >"$folder/demo/files/HELLO.TXT"
@@ -77,13 +88,18 @@ fi
 
 echo "demo: building the guest for $target"
 cargo build -q --release --target "$target" -p "example-$example"
-echo "demo: booting $example on $arch ($machine), disk through $transport, $ring ring"
+words="${interrupts:+interrupts=$interrupts }"
+[ "$mode" = tour ] || words+="mode=$mode "
+[ "$mode" != benchmark ] || words+="queues=$queues "
+words+=$options
+words=${words% }
+echo "demo: booting $example${words:+ ($words)} on $arch ($machine), disk through $transport, $ring ring"
 log=$folder/demo/serial.log
 status=0
 # In the foreground, so that an interrupt at the keyboard ends the guest, too.
 timeout --foreground 60 "qemu-system-$arch" -machine "$machine" "${guest[@]}" -m 256 -smp "$queues" -display none -no-reboot -nodefaults -serial stdio -monitor none \
   -drive "file=${image//,/,,},format=raw,if=none,id=disk" "${disk[@]}" \
-  -kernel "$folder/$target/release/example-$example" -append "${interrupts:+interrupts=$interrupts}" </dev/null 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
+  -kernel "$folder/$target/release/example-$example" -append "$words" </dev/null 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
 # The guest says through QEMU's exit status how it ended: 33 for success, 35 for failure.
 case $status in
   33) ;;
@@ -92,6 +108,7 @@ case $status in
   *) fail "QEMU ended with status $status, which is no answer of the guest's. Its output is in $log." ;;
 esac
 [ -z "${DISK:-}" ] || { echo "demo: done with $image"; exit 0; }
+[ "$mode" = tour ] || { echo "demo: done with MODE=$mode"; exit 0; }
 echo "demo: the disk as the host sees it"
 # What each byte of a disk of zeros is afterwards: inverted, or two more. In octal, for tr.
 case $example in

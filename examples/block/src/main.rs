@@ -1,106 +1,33 @@
-//! Reads and writes a FAT file system on a virtio disk, without an operating system.
+//! What a kernel does with a virtio disk, without an operating system: a mode for each way to use it.
 //!
-//! `make demo` boots it under QEMU. It lists the files of the disk's first partition, prints the first text file, writes a new one, and flushes.
+//! `make demo` boots it under QEMU; `make demo MODE=benchmark` has it measure the disk. The command line says what is to be done: `mode=`, and what the mode asks for.
+//! Each mode is a file of its own, from bring-up to the way down.
 
 #![no_std]
 #![no_main]
 
 extern crate alloc;
 
+mod benchmark;
 mod fat;
+mod options;
+mod tour;
 
-use alloc::string::{String, ToString};
-use core::ops::ControlFlow;
+use alloc::string::String;
 
-use embedded_sdmmc::{Mode, VolumeIdx, VolumeManager};
-use example_platform::devices::Interrupts;
-use example_platform::{DMA, clock, devices, println};
-use virtio_guest::device::block::{Block, HANDLED, RequestError, Settings, Storage};
-use virtio_guest::lifecycle::Wants;
+use example_platform::println;
 
-use fat::{Blocks, Clock};
+/// A mode, from bring-up to the way down.
+type Mode = fn() -> Result<(), String>;
 
-/// The file that is written.
-const NEW_FILE: &str = "GUEST.TXT";
-
-/// As much of a file as is printed.
-const SHOWN_BYTES_MAX: u32 = 4096;
+/// All of them; the first is what runs if none is asked for.
+const MODES: [(&str, Mode); 2] = [("tour", tour::run), ("benchmark", benchmark::run)];
 
 example_platform::entry!(run);
 
 fn run() -> Result<(), String> {
-    let mut device = devices::take_disk()?;
-    println!("disk at {}", device.place);
-    let wiring = device.connect(Interrupts::asked_for()?)?;
-
-    // As many descriptors as a legacy device of QEMU's has, which does not do with fewer.
-    let mut storage = Storage::<256>::new();
-    let settings = Settings { notifications: wiring.kind != Interrupts::None, ..Settings::default() };
-    let (wants, patience) = (Wants::features(HANDLED), wiring.patience(1000));
-    let disk = Block::start_with(device.transport, DMA, &mut storage, &settings, wants, patience)
-        .map_err(|error| error.to_string())?;
-    println!("interrupts: {} ({:?})", wiring.kind.name(), disk.active_paths().vectors);
-    let sectors = disk.capacity_sectors();
-    println!("capacity: {sectors} sectors of 512 bytes ({} MiB)", sectors >> 11);
-    println!("paths: {:?}", disk.active_paths());
-
-    use_files(Blocks::new(disk, wiring), sectors).map_err(|error| match error {
-        embedded_sdmmc::Error::DeviceError(error) => alloc::format!("the disk failed: {error}"),
-        error @ (embedded_sdmmc::Error::FormatError(_) | embedded_sdmmc::Error::NoSuchVolume) => alloc::format!(
-            "no FAT file system in the disk's first partition ({error:?}): `scripts/image.sh IMAGE FOLDER` makes an image with one"
-        ),
-        error => alloc::format!("the file system failed: {error:?}"),
-    })?;
+    let mode = options::one_of("mode", &MODES)?;
+    mode()?;
     println!("block example: done");
-    Ok(())
-}
-
-fn use_files(blocks: Blocks<'_>, sectors: u64) -> Result<(), embedded_sdmmc::Error<RequestError>> {
-    let start = clock::now();
-    let manager: VolumeManager<_, _> = VolumeManager::new(blocks, Clock);
-    let volume = manager.open_volume(VolumeIdx(0))?;
-    let root = volume.open_root_dir()?;
-
-    println!("files:");
-    let mut text_file = None;
-    root.iterate_dir(|entry| {
-        if entry.attributes.is_volume() || entry.attributes.is_lfn() {
-            return ControlFlow::Continue(());
-        }
-        println!("  {:<12} {:>8} bytes  {}", entry.name.to_string(), entry.size, entry.mtime.to_string());
-        if text_file.is_none()
-            && !entry.attributes.is_directory()
-            && entry.name.extension() == b"TXT"
-            && entry.name.to_string() != NEW_FILE
-        {
-            text_file = Some(entry.name);
-        }
-        ControlFlow::Continue(())
-    })?;
-
-    if let Some(name) = text_file {
-        println!("--- {name}");
-        let file = root.open_file_in_dir(name, Mode::ReadOnly)?;
-        let mut text = alloc::vec![0; file.length().min(SHOWN_BYTES_MAX) as usize];
-        let mut filled = 0;
-        while filled < text.len() && !file.is_eof() {
-            filled += file.read(text.get_mut(filled..).unwrap_or_default())?;
-        }
-        println!("{}", String::from_utf8_lossy(&text).trim_end());
-        println!("--- {filled} of {} bytes", file.length());
-    }
-
-    let text = alloc::format!(
-        "Written by the block example.\nThe disk has {sectors} sectors.\nReading took {} microseconds.\n",
-        clock::since(start).as_micros()
-    );
-    let file = root.open_file_in_dir(NEW_FILE, Mode::ReadWriteCreateOrTruncate)?;
-    file.write(text.as_bytes())?;
-    file.close()?;
-    root.close()?;
-    volume.close()?;
-    manager.device(|blocks| blocks.flush()).map_err(embedded_sdmmc::Error::DeviceError)?;
-    println!("interrupts that arrived: {}", manager.device(|blocks| blocks.interrupts()));
-    println!("wrote {NEW_FILE} ({} bytes) in {} ms", text.len(), clock::since(start).as_millis());
     Ok(())
 }
