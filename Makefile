@@ -1,6 +1,6 @@
 # The one door to this project. `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-miri test-qemu bench-ring mutants doc
+.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-miri test-qemu soak bench-ring mutants doc
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ test-miri: ## the tests of library and model under miri
 
 test-qemu: ## test kernels under QEMU
 	@scripts/test.sh qemu
+
+soak: ## random operations on a modelled disk, each verified, for MINUTES=n (default 5), or OPERATIONS=n, LIVES=n; SEED=n to see them again
+	@MINUTES=$(MINUTES) OPERATIONS=$(OPERATIONS) LIVES=$(LIVES) SEED=$(SEED) cargo run -q --release -p soak
 
 bench-ring: ## what the rings cost, beside two peers': time and instructions, as a table
 	@scripts/bench-ring.sh

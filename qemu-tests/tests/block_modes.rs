@@ -156,7 +156,7 @@ fn the_demo_runs_each_mode() {
     let (ok, said) = demo(&["MODE=benchmark", "QUEUES=2", "ARCH=riscv64", "OPTIONS=requests=100 depth=4"]);
 
     assert!(ok && said.contains("depth 4, queues 2") && said.contains("requests: 100 in"), "{said}");
-    assert_eq!(said.lines().last(), Some("demo: done with MODE=benchmark"), "{said}");
+    assert!(said.contains("demo: done with MODE=benchmark"), "{said}");
 }
 
 #[test]

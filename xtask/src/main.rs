@@ -40,6 +40,7 @@ fn check(root: &Path) -> io::Result<usize> {
         "examples",
         "qemu-tests",
         "fuzz",
+        "soak",
         "xtask",
     ] {
         rust_files(&root.join(folder), &mut files)?;

@@ -1,0 +1,61 @@
+//! What was done: counts.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+/// Operations that are over, by what became of them and by how they were asked for; and what happened meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Reads, each compared with the copy.
+    pub reads: u64,
+    /// Writes.
+    pub writes: u64,
+    /// Flushes.
+    pub flushes: u64,
+    /// Operations whose end nobody saw: futures that were dropped, calls that ran out of patience, requests that a reset ended.
+    pub given_up: u64,
+    /// Those of blocking calls, among all of them.
+    pub blocking: u64,
+    /// Those of bursts.
+    pub bursts: u64,
+    /// Those of tasks.
+    pub tasks: u64,
+    /// Requests of bursts that a later one overtook.
+    pub overtaken: u64,
+    /// Resets, each with a bring-up afterwards.
+    pub resets: u64,
+}
+
+impl Tally {
+    /// All operations.
+    pub const fn operations(&self) -> u64 {
+        self.reads + self.writes + self.flushes + self.given_up
+    }
+}
+
+impl AddAssign<&Self> for Tally {
+    fn add_assign(&mut self, other: &Self) {
+        self.reads += other.reads;
+        self.writes += other.writes;
+        self.flushes += other.flushes;
+        self.given_up += other.given_up;
+        self.blocking += other.blocking;
+        self.bursts += other.bursts;
+        self.tasks += other.tasks;
+        self.overtaken += other.overtaken;
+        self.resets += other.resets;
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reads, writes, flushes, given_up, blocking, bursts, tasks, overtaken, resets } = self;
+        writeln!(
+            f,
+            "{} operations: {reads} reads, {writes} writes, {flushes} flushes, {given_up} given up",
+            self.operations()
+        )?;
+        writeln!(f, "asked for by: {bursts} bursts, {tasks} tasks, {blocking} blocking calls")?;
+        write!(f, "overtaken by later ones: {overtaken}; resets: {resets}")
+    }
+}
