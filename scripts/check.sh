@@ -11,10 +11,15 @@ cargo fmt --manifest-path fuzz/Cargo.toml --check
 step "lock files"
 cargo metadata --locked --format-version 1 >/dev/null
 cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
+adapters=(device-tree embedded-io embedded-sdmmc gpt-disk-io)
+features=$(printf 'virtio-guest/%s,' "${adapters[@]}")
 step "lints (host)"
-cargo clippy -q --all-targets --features virtio-guest/device-tree -- -D warnings
-step "lints (library without default features)"
+cargo clippy -q --all-targets --features "$features" -- -D warnings
+step "lints (library without default features, and with one adapter at a time)"
 cargo clippy -q -p virtio-guest --no-default-features -- -D warnings
+for adapter in "${adapters[@]}"; do
+  cargo clippy -q -p virtio-guest --no-default-features --features "$adapter" -- -D warnings
+done
 step "lints (ring benchmark)"
 cargo clippy -q -p ring-bench --all-targets -- -D warnings
 targets=(x86_64-unknown-none aarch64-unknown-none riscv64gc-unknown-none-elf)
@@ -31,6 +36,7 @@ done
 for target in "${targets[@]}"; do
   step "library for $target"
   cargo build -q -p virtio-guest --no-default-features --target "$target"
+  cargo build -q -p virtio-guest --no-default-features --features "$features" --target "$target"
 done
 step "house rules"
 cargo run -q -p xtask -- floors

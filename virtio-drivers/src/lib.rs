@@ -20,6 +20,7 @@
 //! # Features
 //!
 //! - `device-tree`: [`adapter`]`::device_tree`, which finds virtio over MMIO.
+//! - `embedded-io`, `embedded-sdmmc`, `gpt-disk-io`: [`adapter`]s for file systems and partition tables.
 //! - `alloc` (default): [`ring::Slots::allocate`], and [`hal::DmaBuffer`] for `Box<[u8]>` and `Vec<u8>`.
 
 #![no_std]

@@ -3,10 +3,28 @@
 //! | module | feature | what it is |
 //! |---|---|---|
 //! | `device_tree` | `device-tree` | finds virtio over MMIO in a flattened device tree |
+//! | `embedded_io` | `embedded-io` | a disk as a stream of bytes: `Read`, `Write`, `Seek` of `embedded-io` 0.7 |
+//! | `embedded_sdmmc` | `embedded-sdmmc` | a disk for FAT file systems: `BlockDevice` of `embedded-sdmmc` 0.10 |
+//! | `gpt_disk_io` | `gpt-disk-io` | a disk for partition tables: `BlockIo` of `gpt_disk_io` 0.17 |
 //!
-//! No type of another crate's is in what these modules offer, so that its versions are not ours.
+//! Formats are read by other crates, whose types are in nothing that is offered here, so that their versions are not ours. Where a trait is another crate's, its version is part of what the feature promises.
 
 #![forbid(unsafe_code)]
 
+#[cfg(any(feature = "embedded-sdmmc", feature = "gpt-disk-io"))]
+mod blocks;
 #[cfg(feature = "device-tree")]
 pub mod device_tree;
+#[cfg(any(feature = "embedded-io", feature = "embedded-sdmmc", feature = "gpt-disk-io"))]
+mod disk;
+#[cfg(feature = "embedded-io")]
+pub mod embedded_io;
+#[cfg(feature = "embedded-sdmmc")]
+pub mod embedded_sdmmc;
+#[cfg(feature = "gpt-disk-io")]
+pub mod gpt_disk_io;
+
+#[cfg(any(feature = "embedded-sdmmc", feature = "gpt-disk-io"))]
+pub use blocks::{Blocks, BlocksError};
+#[cfg(any(feature = "embedded-io", feature = "embedded-sdmmc", feature = "gpt-disk-io"))]
+pub use disk::BlockingDisk;
