@@ -5,8 +5,7 @@
 use core::cell::{BorrowMutError, RefCell, RefMut};
 use core::fmt;
 
-use super::disk::BlockingDisk;
-use crate::device::block::RequestError;
+use crate::device::block::{BlockingDisk, RequestError};
 use crate::hal::Patience;
 
 /// A disk in blocks, for crates that bring a trait of their own. Each request waits as long as what `patience` makes for it.

@@ -27,10 +27,8 @@ use core::num::NonZeroU64;
 
 use embedded_io::{ErrorKind, ErrorType, Read, Seek, SeekFrom, Write};
 
-use super::disk::BlockingDisk;
-use crate::device::block::{RequestError, Sector};
+use crate::device::block::{BlockingDisk, RequestError, SECTOR_BYTES, Sector};
 use crate::hal::Patience;
-use crate::wire::block::SECTOR_BYTES;
 
 /// A disk as a stream of bytes, from its first to its last. See the module's head.
 ///

@@ -21,8 +21,7 @@
 use embedded_sdmmc_types::{Block, BlockCount, BlockDevice, BlockIdx};
 
 use super::blocks::{Blocks, BlocksError};
-use super::disk::BlockingDisk;
-use crate::device::block::Sector;
+use crate::device::block::{BlockingDisk, Sector};
 use crate::hal::Patience;
 
 /// Blocks that go to the disk in one call.

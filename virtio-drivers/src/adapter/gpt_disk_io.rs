@@ -23,10 +23,8 @@ use gpt_disk_io::BlockIo;
 use gpt_disk_io::gpt_disk_types::{BlockSize, Lba};
 
 use super::blocks::{Blocks, BlocksError};
-use super::disk::BlockingDisk;
-use crate::device::block::Sector;
+use crate::device::block::{BlockingDisk, SECTOR_BYTES, Sector};
 use crate::hal::Patience;
-use crate::wire::block::SECTOR_BYTES;
 
 /// Sectors of a block.
 fn sectors_per_block(disk: &impl BlockingDisk) -> u64 {

@@ -15,8 +15,6 @@
 mod blocks;
 #[cfg(feature = "device-tree")]
 pub mod device_tree;
-#[cfg(any(feature = "embedded-io", feature = "embedded-sdmmc", feature = "gpt-disk-io"))]
-mod disk;
 #[cfg(feature = "embedded-io")]
 pub mod embedded_io;
 #[cfg(feature = "embedded-sdmmc")]
@@ -26,5 +24,3 @@ pub mod gpt_disk_io;
 
 #[cfg(any(feature = "embedded-sdmmc", feature = "gpt-disk-io"))]
 pub use blocks::{Blocks, BlocksError};
-#[cfg(any(feature = "embedded-io", feature = "embedded-sdmmc", feature = "gpt-disk-io"))]
-pub use disk::BlockingDisk;

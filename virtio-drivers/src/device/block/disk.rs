@@ -1,8 +1,9 @@
-//! What the block adapters need of a disk: calls that wait.
+//! A disk whose calls wait, as a trait: for file systems, partition tables, and parts of disks.
 //!
-//! Spec: §5.2.6 Device Operation. A [`Block`] is one, and so is a part of a disk, or whatever else a kernel wants file systems on: it implements the trait.
+//! Spec: §5.2.6 Device Operation. A [`Block`] is one, and so is whatever else a kernel wants file systems on: it implements the trait. The [adapters](crate::adapter) take one.
 
-use crate::device::block::{Block, RequestError, Sector};
+use super::driver::Block;
+use super::request::{RequestError, Sector};
 use crate::hal::{Hal, Patience};
 use crate::raw::Payload;
 use crate::transport::Transport;
