@@ -164,10 +164,8 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
                 }
             }
         }
-        if goes_on {
-            self.publish();
-            found = true;
-        }
+        // The next part is shown to the device by whoever comes because of this.
+        found |= goes_on;
         let nothing_in_flight = self.in_flight() == 0;
         if nothing_in_flight {
             later.wake(self.sit(Seat::Drainer, None));
