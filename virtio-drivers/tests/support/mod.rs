@@ -10,6 +10,7 @@ mod altered;
 mod bench;
 mod disk;
 mod either;
+pub mod levels;
 mod meddler;
 mod sleeper;
 pub mod tasks;

@@ -248,8 +248,18 @@ impl TaskBench {
         transport: Either,
         storage: impl Into<virtio_guest::device::block::Slots<'static, Load>>,
     ) -> (Control<'static, Either>, RequestQueue<'static, TestHal, Load>) {
+        self.bring_up_with(transport, storage, 512)
+    }
+
+    /// The same, with so many bytes in a request of a blocking call.
+    pub fn bring_up_with(
+        &self,
+        transport: Either,
+        storage: impl Into<virtio_guest::device::block::Slots<'static, Load>>,
+        request_bytes: u32,
+    ) -> (Control<'static, Either>, RequestQueue<'static, TestHal, Load>) {
         let settings = Settings {
-            request_bytes: 512,
+            request_bytes,
             notifications: true,
             drop_attempts: Attempts(5),
             ..Settings::default()

@@ -77,6 +77,7 @@ impl Description {
             let block_bytes =
                 block_bytes.filter(|bytes| bytes.is_power_of_two() && *bytes as usize >= SECTOR_BYTES);
             let has = |feature| agreed.contains(feature);
+            let zoned = if has(BlockFeatures::ZONED) { zoned(&fields)? } else { None };
             Ok(Self {
                 shape: Shape {
                     capacity_sectors: fields.get(config::CAPACITY)?,
@@ -85,10 +86,12 @@ impl Description {
                         .then(|| write_zeroes(&fields))
                         .transpose()?,
                     write_zeroes_may_unmap: may_unmap(&fields, agreed)?,
-                    secure_erase: has(BlockFeatures::SECURE_ERASE)
-                        .then(|| secure_erase(&fields))
-                        .transpose()?,
-                    zoned: if has(BlockFeatures::ZONED) { zoned(&fields)? } else { None },
+                    secure_erase: if has(BlockFeatures::SECURE_ERASE) {
+                        secure_erase(&fields, zoned.as_ref())?
+                    } else {
+                        None
+                    },
+                    zoned,
                     read_only: has(BlockFeatures::RO),
                     flush: has(BlockFeatures::FLUSH),
                     lifetime: has(BlockFeatures::LIFETIME),
@@ -144,12 +147,20 @@ fn write_zeroes<T: Transport>(fields: &Fields<'_, T>) -> Result<RangeLimits, Con
     ))
 }
 
-fn secure_erase<T: Transport>(fields: &Fields<'_, T>) -> Result<RangeLimits, ConfigError> {
-    Ok(RangeLimits::new(
+/// Of a disk with zones, whole ones (§5.2.6.3). One that takes less than a zone at a time erases nothing.
+fn secure_erase<T: Transport>(
+    fields: &Fields<'_, T>,
+    zoned: Option<&ZonedCharacteristics>,
+) -> Result<Option<RangeLimits>, ConfigError> {
+    let limits = RangeLimits::new(
         fields.get(config::MAX_SECURE_ERASE_SECTORS)?,
         fields.get(config::MAX_SECURE_ERASE_SEG)?,
         fields.get(config::SECURE_ERASE_SECTOR_ALIGNMENT)?,
-    ))
+    );
+    Ok(match zoned {
+        Some(zoned) => limits.of_whole_zones(zoned.zone_sectors),
+        None => Some(limits),
+    })
 }
 
 /// Zones, if the disk has any that a driver has to know of. A disk whose zones have no size has none.

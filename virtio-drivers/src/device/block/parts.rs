@@ -37,8 +37,8 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
     /// Shows the next part of a request's buffer; says how many bytes that is, none if there is none.
     pub(super) fn next_part(&self, command: Command, window: &mut Window<P>) -> u64 {
         let done = window.end();
-        let at = command.further(done / SECTOR_BYTES as u64).sector();
-        window.advance(Fit { bytes_max: self.shape.bytes_in_zone(at), ..self.limits.fit() })
+        let command = command.further(done / SECTOR_BYTES as u64);
+        window.advance(Fit { bytes_max: self.shape.bytes_in_zone(command), ..self.limits.fit() })
     }
 
     /// Makes a request available, as far as its window shows its buffer.
@@ -86,7 +86,10 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
             self.slots.put(slot);
             return Came::Left;
         };
-        let mut result = self.judge(&request, written_len).and_then(|()| self.answer(&request, written_len));
+        let room = window.as_ref().map_or(0, Window::end);
+        let mut result = self
+            .judge(&request, written_len)
+            .and_then(|()| self.answer(&request, room.min(written_len.into())));
         if result.is_ok()
             && command.can_be_split()
             && let Some(mut rest) = window.take()
@@ -115,8 +118,8 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         })
     }
 
-    /// What a device answered besides what it wrote into the buffer.
-    fn answer(&self, request: &InFlight, written_len: u32) -> Result<Option<Answer>, RequestError> {
+    /// What a device answered besides what it wrote into the buffer, so many bytes.
+    fn answer(&self, request: &InFlight, bytes: u64) -> Result<Option<Answer>, RequestError> {
         let data = self.slots.data(request.slot);
         Ok(Some(match request.command {
             Command::DeviceId => {
@@ -133,9 +136,7 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
                 let sector = Sector(self.appended(request)?);
                 Answer::Appended(self.shape.check_appended(zone, sector)?)
             }
-            Command::ReportZones(_) => {
-                Answer::Report(usize::try_from(written_len).unwrap_or(usize::MAX).saturating_sub(1))
-            }
+            Command::ReportZones(_) => Answer::Report(usize::try_from(bytes).unwrap_or(usize::MAX)),
             _ => return Ok(None),
         }))
     }

@@ -29,6 +29,15 @@ impl RangeLimits {
         }
     }
 
+    /// The same, cut between zones only; `None` if not one zone fits.
+    pub(super) fn of_whole_zones(self, zone_sectors: u32) -> Option<Self> {
+        let beyond = self.sectors_max.checked_rem(zone_sectors)?;
+        let sectors_max = self.sectors_max.checked_sub(beyond).filter(|sectors| *sectors != 0)?;
+        let is_between = self.alignment_sectors.is_multiple_of(zone_sectors);
+        let alignment_sectors = if is_between { self.alignment_sectors } else { zone_sectors };
+        Some(Self { sectors_max, alignment_sectors, ..self })
+    }
+
     /// A range, in pieces that the device takes; an error if they are more than anybody waits for.
     pub(super) fn pieces(self, range: SectorRange) -> Result<Pieces, RequestError> {
         // A cut at a multiple of the alignment gives up less than half of what a piece may be.
@@ -93,6 +102,14 @@ mod tests {
     fn an_alignment_that_makes_pieces_short_is_left_alone() {
         assert_eq!(pieces(RangeLimits::new(10, 1, 1000), 5, 25), [(5, 10), (15, 10), (25, 5)]);
         assert_eq!(pieces(RangeLimits::new(1, 1, u32::MAX), 0, 3), [(0, 1), (1, 1), (2, 1)]);
+    }
+
+    #[test]
+    fn whole_zones_are_cut_between_them() {
+        let limits = RangeLimits::new(100, 1, 48).of_whole_zones(32).unwrap();
+        assert_eq!(pieces(limits, 32, 200), [(32, 96), (128, 96), (224, 8)]);
+        assert_eq!(RangeLimits::new(100, 1, 64).of_whole_zones(32).unwrap().alignment_sectors, 64);
+        assert_eq!(RangeLimits::new(31, 1, 32).of_whole_zones(32), None);
     }
 
     /// Who discards a whole disk is not to be kept busy by a device that takes a sector at a time.

@@ -143,7 +143,7 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
             return Err(RequestError::TooManyRanges { ranges: count, ranges_max });
         }
         for range in ranges {
-            self.shape.check_range(*range)?;
+            self.shape.check_range_of(kind, *range)?;
             let (sectors, sectors_max) = (range.sectors, limits.sectors_max.into());
             if sectors > sectors_max {
                 return Err(RequestError::TooManySectors { sectors, sectors_max });

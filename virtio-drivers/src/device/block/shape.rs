@@ -110,8 +110,23 @@ impl Shape {
     /// The pieces in which the device takes a range; checked before the device is asked.
     pub(super) fn pieces(&self, kind: RangeKind, range: SectorRange) -> Result<Pieces, RequestError> {
         self.check(Command::Ranges(kind), 0)?;
-        self.check_range(range)?;
+        self.check_range_of(kind, range)?;
         self.range_limits(kind)?.pieces(range)
+    }
+
+    /// Checks a range before the device is asked. Zones are erased whole (§5.2.6.3).
+    pub(super) fn check_range_of(&self, kind: RangeKind, range: SectorRange) -> Result<(), RequestError> {
+        self.check_range(range)?;
+        let Some(ZonedCharacteristics { zone_sectors, .. }) = self.zoned else { return Ok(()) };
+        let end = range.first.0.saturating_add(range.sectors);
+        let is_odd =
+            |sector: &u64| *sector != self.capacity_sectors && !sector.is_multiple_of(zone_sectors.into());
+        match [range.first.0, end].into_iter().find(is_odd) {
+            Some(sector) if kind == RangeKind::SecureErase => {
+                Err(RequestError::NotAZone { sector, zone_sectors })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether a request may go out only when the one before is done: what is written to a sequential zone has to arrive in order.
@@ -119,8 +134,14 @@ impl Shape {
         matches!(command, Command::Write(_)) && self.zoned.is_some()
     }
 
-    /// Bytes from a sector up to the end of its zone: requests do not cross it. No limit where there are no zones.
-    pub(super) fn bytes_in_zone(&self, Sector(sector): Sector) -> u64 {
+    /// Bytes up to the end of the zone that a request is about: what is read and written does not cross it. No limit where there are no zones.
+    pub(super) fn bytes_in_zone(&self, command: Command) -> u64 {
+        let (Command::Read(Sector(sector))
+        | Command::Write(Sector(sector))
+        | Command::Append(Sector(sector))) = command
+        else {
+            return u64::MAX;
+        };
         let Some(zoned) = self.zoned else { return u64::MAX };
         let zone_sectors = u64::from(zoned.zone_sectors);
         let left = zone_sectors.saturating_sub(sector.checked_rem(zone_sectors).unwrap_or(0));

@@ -128,8 +128,8 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
     }
 
     fn bytes_in_zone(&self, command: Command, sent: usize) -> usize {
-        let at = command.further((sent / SECTOR_BYTES) as u64).sector();
-        usize::try_from(self.shape.bytes_in_zone(at)).unwrap_or(usize::MAX)
+        let command = command.further((sent / SECTOR_BYTES) as u64);
+        usize::try_from(self.shape.bytes_in_zone(command)).unwrap_or(usize::MAX)
     }
 
     /// Writes one request and makes it available.
@@ -219,7 +219,8 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
                 at += piece.len();
             }
         }
-        let written = usize::try_from(written_len).unwrap_or(usize::MAX).saturating_sub(1);
+        // The status counts only where it is next to the data: a device that fills less than there is room for does not count it (§2.7.8.2).
+        let written = usize::try_from(written_len).unwrap_or(usize::MAX);
         Ok(Answered { bytes: written.min(len), appended: self.appended(request)? })
     }
 

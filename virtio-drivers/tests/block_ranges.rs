@@ -1,0 +1,242 @@
+//! Discard, write zeroes, secure erase, lifetime: what each does at each level, and how long ranges are cut.
+//!
+//! Spec: §5.2.6 Device Operation, §5.2.4 (`max_discard_sectors` and its like).
+
+#![allow(clippy::cast_possible_truncation, reason = "tests choose numbers that fit")]
+
+mod support;
+
+use support::levels::{Ask, Got, Level, LevelBench, range};
+use virtio_guest::device::block::{Lifetime, RequestError, ReservedBlocks, SectorRange, Unmap};
+use virtio_model::Disk;
+use virtio_model::block::{DISCARDED, ERASED, RangeLimits, SECTOR_BYTES, WrittenLen, request_type, status};
+
+const SECTORS: u64 = 64;
+/// What the disks hold at first.
+const FILL: u8 = 7;
+
+const fn limits(sectors_max: u32, ranges_max: u32, alignment_sectors: u32) -> RangeLimits {
+    RangeLimits { sectors_max, ranges_max, alignment_sectors }
+}
+
+fn plain() -> Disk {
+    Disk::with_contents(vec![FILL; SECTORS as usize * SECTOR_BYTES])
+}
+
+fn disk(limits: RangeLimits) -> Disk {
+    plain().with_discard(limits).with_write_zeroes(limits, true).with_secure_erase(limits).with_lifetime(1, 5, 11)
+}
+
+/// Each of the requests, with the type that the device sees, the flags, and what is read afterwards.
+fn kinds(range: SectorRange) -> [(Ask, u32, u32, u8); 4] {
+    [
+        (Ask::Discard(range), request_type::DISCARD, 0, DISCARDED),
+        (Ask::WriteZeroes(range, Unmap::Allowed), request_type::WRITE_ZEROES, 1, 0),
+        (Ask::WriteZeroes(range, Unmap::Forbidden), request_type::WRITE_ZEROES, 0, 0),
+        (Ask::SecureErase(range), request_type::SECURE_ERASE, 0, ERASED),
+    ]
+}
+
+/// The contents of a disk on which these sectors were changed.
+fn changed(range: SectorRange, byte: u8) -> Vec<u8> {
+    let mut contents = vec![FILL; SECTORS as usize * SECTOR_BYTES];
+    let start = range.first.0 as usize * SECTOR_BYTES;
+    contents[start..][..range.sectors as usize * SECTOR_BYTES].fill(byte);
+    contents
+}
+
+#[test]
+fn each_call_does_its_own_to_its_range_and_nothing_else() {
+    let whole = range(3, 50);
+    for (ask, kind, flags, byte) in kinds(whole) {
+        for mut bench in LevelBench::each(|| disk(limits(64, 1, 1))) {
+            assert_eq!(bench.ask(ask), Ok(Got::Nothing));
+
+            let seen = bench.disk().requests();
+            assert_eq!((seen.len(), seen[0].request_type, seen[0].sector), (1, kind, 0));
+            let sent: Vec<_> = seen[0].ranges.iter().map(|it| (it.sector, it.sectors, it.flags)).collect();
+            assert_eq!((sent, bench.disk().contents()), (vec![(3, 50, flags)], changed(whole, byte)));
+            bench.finish();
+        }
+    }
+}
+
+/// The model complains of every request beyond its limits, so that is all that is to be seen.
+#[test]
+fn a_long_range_is_cut_to_what_the_device_takes_at_a_time() {
+    let odd = [1, 2, 3, 7, 63, 64, u32::MAX];
+    for sectors_max in odd {
+        for (ranges_max, alignment) in [(1, 1), (3, 2), (5, 48), (u32::MAX, u32::MAX), (0, 0)] {
+            let limits = limits(sectors_max, ranges_max, alignment);
+            let whole = range(1, 61);
+            let bench = LevelBench::at(&[Level::Blocking, Level::Task], || disk(limits));
+            // Under miri, which is slow, fewer.
+            for mut bench in bench.take(if cfg!(miri) { 1 } else { 8 }) {
+                assert_eq!(bench.ask(Ask::Discard(whole)), Ok(Got::Nothing));
+
+                let mut at = 1;
+                for request in bench.disk().requests() {
+                    assert!(request.ranges.len() <= ranges_max.max(1) as usize);
+                    for piece in request.ranges {
+                        assert_eq!(piece.sector, at, "one after the other");
+                        at += u64::from(piece.sectors);
+                    }
+                }
+                assert_eq!((at, bench.disk().contents()), (62, changed(whole, DISCARDED)), "{limits:?}");
+                bench.finish();
+            }
+            if cfg!(miri) {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn zeros_in_the_configuration_are_no_limit_of_sectors_and_one_range() {
+    for mut bench in LevelBench::each(|| disk(limits(0, 0, 0))) {
+        for (ask, ..) in kinds(range(0, SECTORS)) {
+            assert_eq!(bench.ask(ask), Ok(Got::Nothing));
+        }
+        assert_eq!(bench.disk().requests().len(), 4);
+        bench.finish();
+    }
+}
+
+#[test]
+fn a_range_is_cut_where_the_device_likes_it() {
+    for mut bench in LevelBench::at(&[Level::Blocking, Level::Task], || disk(limits(20, 1, 8))) {
+        bench.ask(Ask::SecureErase(range(3, 50))).unwrap();
+        let pieces = bench.disk().requests().into_iter().map(|request| (request.ranges[0].sector, request.ranges[0].sectors));
+        assert_eq!(pieces.collect::<Vec<_>>(), [(3, 13), (16, 16), (32, 16), (48, 5)]);
+        bench.finish();
+    }
+}
+
+#[test]
+fn ranges_that_are_not_on_the_disk_are_refused_before_the_device_is_asked() {
+    for mut bench in LevelBench::each(|| disk(limits(16, 1, 1))) {
+        for (first, sectors) in [(SECTORS, 1), (SECTORS - 1, 2), (0, u64::MAX), (u64::MAX, 1), (u64::MAX, u64::MAX)] {
+            let capacity_sectors = SECTORS;
+            for (ask, ..) in kinds(range(first, sectors)) {
+                let expected = RequestError::OutOfRange { sector: first, sectors, capacity_sectors };
+                assert_eq!(bench.refusal(ask), expected);
+            }
+        }
+        for (ask, ..) in kinds(range(5, 0)) {
+            assert_eq!(bench.refusal(ask), RequestError::Empty);
+        }
+        bench.finish();
+    }
+}
+
+#[test]
+fn what_a_disk_does_not_offer_or_bear_is_refused_before_the_device_is_asked() {
+    for mut bench in LevelBench::each(plain) {
+        for (ask, ..) in kinds(range(0, 1)) {
+            assert_eq!(bench.refusal(ask), RequestError::Unsupported);
+        }
+        assert_eq!(bench.refusal(Ask::Lifetime), RequestError::Unsupported);
+        bench.finish();
+    }
+    for mut bench in LevelBench::each(|| disk(limits(16, 1, 1)).read_only()) {
+        for (ask, ..) in kinds(range(0, 1)) {
+            assert_eq!(bench.refusal(ask), RequestError::ReadOnly);
+        }
+        assert!(bench.ask(Ask::Lifetime).is_ok());
+        bench.finish();
+    }
+}
+
+/// A burst says itself how its ranges are cut.
+#[test]
+fn a_burst_has_no_more_ranges_and_none_longer_than_the_device_takes() {
+    for mut bench in LevelBench::at(&[Level::Burst], || disk(limits(4, 3, 1))) {
+        let four = [range(0, 4), range(8, 4), range(16, 1), range(20, 1)];
+        let queue = bench.queue();
+        assert_eq!(queue.submit_discard(&[]), Err(RequestError::Empty));
+        assert_eq!(queue.submit_discard(&four), Err(RequestError::TooManyRanges { ranges: 4, ranges_max: 3 }));
+        let long = [range(0, 4), range(8, 5)];
+        assert_eq!(queue.submit_secure_erase(&long), Err(RequestError::TooManySectors { sectors: 5, sectors_max: 4 }));
+        queue.submit_write_zeroes(&four[..3], Unmap::Forbidden).unwrap();
+        queue.publish();
+        assert_eq!(bench.bench.disk.serve(&bench.bench.device, &bench.bench.hal.space), 1);
+        assert_eq!(bench.queue().next_completion().unwrap().unwrap().result, Ok(()));
+        assert_eq!(bench.disk().requests()[0].ranges.len(), 3);
+        bench.finish();
+    }
+}
+
+/// Where there are no zones, statuses about zones mean nothing.
+#[test]
+fn every_status_is_what_it_is() {
+    for mut bench in LevelBench::each(|| disk(limits(64, 1, 1))) {
+        for byte in (0..=u8::MAX).filter(|byte| !cfg!(miri) || *byte < 8 || *byte > 253) {
+            bench.disk().misbehave(|lies| lies.status = Some(byte));
+            let expected = match byte {
+                status::OK => Ok(Got::Nothing),
+                status::IOERR => Err(RequestError::Device),
+                status::UNSUPP => Err(RequestError::Unsupported),
+                255 => Err(RequestError::NoStatus),
+                status => Err(RequestError::UnknownStatus { status }),
+            };
+            for (ask, ..) in kinds(range(0, 64)) {
+                assert_eq!(bench.ask(ask), expected, "{ask:?}");
+            }
+            assert_eq!(bench.ask(Ask::Lifetime).map(|_| Got::Nothing), expected);
+        }
+        bench.disk().misbehave(|lies| (lies.status, lies.skips_status) = (None, true));
+        for (ask, ..) in kinds(range(0, 64)) {
+            bench.disk().misbehave(|lies| lies.written = WrittenLen::Exactly(1));
+            assert_eq!(bench.ask(ask), Err(RequestError::NoStatus));
+        }
+        bench.finish();
+    }
+}
+
+#[test]
+fn a_call_ends_with_the_first_piece_that_fails() {
+    for mut bench in LevelBench::at(&[Level::Blocking, Level::Task], || disk(limits(4, 1, 1))) {
+        bench.disk().fail_nth(3, status::IOERR);
+        assert_eq!(bench.ask(Ask::Discard(range(0, 40))), Err(RequestError::Device));
+        assert_eq!((bench.disk().requests().len(), bench.disk().contents()), (3, changed(range(0, 8), DISCARDED)));
+        assert_eq!(bench.ask(Ask::Discard(range(0, 40))), Ok(Got::Nothing), "and the next one goes on");
+        bench.finish();
+    }
+}
+
+#[test]
+fn a_request_of_ranges_that_wrote_less_than_a_status_is_short() {
+    for mut bench in LevelBench::each(|| disk(limits(64, 1, 1))) {
+        bench.disk().misbehave(|lies| lies.written = WrittenLen::Exactly(0));
+        for (ask, ..) in kinds(range(0, 1)) {
+            assert_eq!(bench.ask(ask), Err(RequestError::Short { written_bytes: 0, expected_bytes: 1 }));
+        }
+        bench.disk().misbehave(|lies| lies.written = WrittenLen::Exactly(6));
+        assert_eq!(bench.ask(Ask::Lifetime), Err(RequestError::Short { written_bytes: 6, expected_bytes: 7 }));
+        bench.finish();
+    }
+}
+
+#[test]
+fn a_lifetime_says_what_the_device_says_and_nothing_where_that_is_reserved() {
+    for mut bench in LevelBench::each(|| disk(limits(1, 1, 1))) {
+        let said = Lifetime {
+            reserved_blocks: Some(ReservedBlocks::Normal),
+            single_level_cells: Some(5),
+            multi_level_cells: Some(11),
+        };
+        assert_eq!(bench.ask(Ask::Lifetime), Ok(Got::Lifetime(said)));
+        let none = Lifetime { reserved_blocks: None, single_level_cells: None, multi_level_cells: None };
+        for nonsense in [[0, 0, 0, 0, 0, 0], [4, 0, 12, 0, 1, 1], [255; 6], [1, 128, 0, 1, 0, 255]] {
+            bench.disk().misbehave(|lies| lies.answer = Some(nonsense.to_vec()));
+            assert_eq!(bench.ask(Ask::Lifetime), Ok(Got::Lifetime(none)));
+        }
+        for (value, blocks) in [(2, ReservedBlocks::Warning), (3, ReservedBlocks::Urgent)] {
+            bench.disk().misbehave(|lies| lies.answer = Some(vec![value, 0, 0, 0, 0, 0]));
+            let expected = Lifetime { reserved_blocks: Some(blocks), ..none };
+            assert_eq!(bench.ask(Ask::Lifetime), Ok(Got::Lifetime(expected)));
+        }
+        bench.finish();
+    }
+}
