@@ -136,10 +136,41 @@ fn what_the_benchmark_cannot_do_is_refused_with_the_reason() {
 }
 
 #[test]
+fn the_async_mode_inverts_each_page_once_and_its_tasks_are_woken_by_interrupts() {
+    for machine in MACHINES {
+        for (packed, interrupts) in [(false, "msi-x"), (true, "line"), (false, "polling")] {
+            let image = Image::random(SECTORS / 8, random_seed());
+            let before = image.bytes();
+            let qemu = guest(machine, &format!("mode=async interrupts={interrupts}"));
+            let device = DiskDevice { packed, ..DiskDevice::default() };
+
+            let output = qemu.disk(&image, slow(device)).run_to(CLOSING_LINE);
+
+            assert!(output.contains("async: 64 pages inverted by 8 tasks, flushed"), "{output}");
+            assert_eq!(number(&output, "\nrequests: "), 129, "{output}");
+            let interrupted = number(&output, "interrupts that arrived: ") > 0;
+            assert_eq!(interrupted, interrupts != "polling", "{output}");
+            let inverted: Vec<u8> = before.iter().map(|byte| !byte).collect();
+            assert!(image.bytes() == inverted, "not each bit was inverted once\n{output}");
+        }
+    }
+}
+
+#[test]
+fn a_flush_that_fails_is_told_by_the_async_mode() {
+    let image = Image::random(64, random_seed());
+    let device = DiskDevice { flush_fails: true, ..DiskDevice::default() };
+
+    let qemu = guest(Machine::Q35, "mode=async").disk(&image, device);
+
+    qemu.run_to_failure("error: the disk failed: the device reports an input/output error");
+}
+
+#[test]
 fn an_unknown_mode_is_named_with_those_there_are() {
     let output = guest(Machine::Q35, "mode=race").run_to_failure("error: mode=race is not known");
 
-    assert!(output.contains("tour, benchmark"), "{output}");
+    assert!(output.contains("tour, benchmark, async"), "{output}");
 }
 
 fn demo(words: &[&str]) -> (bool, String) {
@@ -157,6 +188,9 @@ fn the_demo_runs_each_mode() {
 
     assert!(ok && said.contains("depth 4, queues 2") && said.contains("requests: 100 in"), "{said}");
     assert!(said.contains("demo: done with MODE=benchmark"), "{said}");
+    let (ok, said) = demo(&["MODE=async", "ARCH=aarch64", "TRANSPORT=mmio"]);
+
+    assert!(ok && said.contains("each byte is 0377 (octal)"), "{said}");
 }
 
 #[test]

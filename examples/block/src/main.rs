@@ -11,6 +11,7 @@ extern crate alloc;
 mod benchmark;
 mod fat;
 mod options;
+mod tasks;
 mod tour;
 
 use alloc::string::String;
@@ -21,7 +22,7 @@ use example_platform::println;
 type Mode = fn() -> Result<(), String>;
 
 /// All of them; the first is what runs if none is asked for.
-const MODES: [(&str, Mode); 2] = [("tour", tour::run), ("benchmark", benchmark::run)];
+const MODES: [(&str, Mode); 3] = [("tour", tour::run), ("benchmark", benchmark::run), ("async", tasks::run)];
 
 example_platform::entry!(run);
 
