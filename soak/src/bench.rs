@@ -12,7 +12,7 @@ use virtio_guest::hal::Attempts;
 use virtio_guest::lifecycle::{Interrupt, Interrupts, Signals, Wants};
 use virtio_guest::raw::MappedBuffer;
 use virtio_guest::transport::pci::PciTransport;
-use virtio_model::block::Order;
+use virtio_model::block::{Order, RangeLimits};
 use virtio_model::pci::PciDevice;
 use virtio_model::{AddressSpace, Disk};
 use virtio_test_hal::{ConfigSpace, Mapper, TestHal, claim, message};
@@ -32,12 +32,16 @@ pub type Tasks<'s> = Shared<TestHal, RefCell<Requests<'s, TestHal, Load>>>;
 pub const QUEUE_SIZE_MAX: usize = 64;
 /// Sectors of the disk: so few that operations meet.
 pub const CAPACITY_SECTORS: u64 = 4096;
-/// Most sectors of one request that owns its buffer.
-pub const REQUEST_SECTORS_MAX: u64 = 8;
+/// Most sectors of one request that owns its buffer: more than some devices take at once.
+pub const REQUEST_SECTORS_MAX: u64 = 24;
+
+/// Most ranges of a request: its data goes through memory of the driver's, of which there is room for a sector at least.
+pub const RANGES_MAX: u32 = 32;
 
 /// For bring-up and reset, which are done at once.
 const PATIENCE: Attempts = Attempts(10);
 
+const SIZE_MAX: u128 = 1 << 1;
 const FLUSH: u128 = 1 << 9;
 const MQ: u128 = 1 << 12;
 const INDIRECT_DESC: u128 = 1 << 28;
@@ -65,6 +69,7 @@ pub struct Bench {
     /// Memory.
     pub hal: TestHal,
     request_bytes: u32,
+    data_segments: u16,
 }
 
 /// A driver that came up.
@@ -82,21 +87,53 @@ pub struct Up<'s> {
 /// What a driver keeps its books in.
 pub type Books = Storage<QUEUE_SIZE_MAX, Load>;
 
+fn one_of<T: Copy, const N: usize>(random: &mut Rng, choices: [T; N]) -> T {
+    choices[random.usize(0..N)]
+}
+
+/// A disk that can do by chance what not all can, in limits by chance.
+fn disk(random: &mut Rng) -> Disk {
+    let mut disk = Disk::with_sectors(CAPACITY_SECTORS).with_config(|config| {
+        config.num_queues = 2;
+        config.size_max = one_of(random, [512, 700, 1024, 4096, 1 << 20]);
+        config.seg_max = one_of(random, [1, 2, 5, 126]);
+    });
+    let limits = |random: &mut Rng| RangeLimits {
+        sectors_max: one_of(random, [0, 7, 16, 1000]),
+        ranges_max: one_of(random, [0, 1, 3, 40]),
+        alignment_sectors: one_of(random, [0, 1, 8]),
+    };
+    if random.bool() {
+        disk = disk.with_discard(limits(random));
+    }
+    if random.bool() {
+        disk = disk.with_write_zeroes(limits(random), random.bool());
+    }
+    if random.bool() {
+        disk = disk.with_secure_erase(limits(random));
+    }
+    if random.u32(0..4) == 0 {
+        disk = disk.with_cache_switch(random.bool());
+    }
+    disk
+}
+
 impl Bench {
     /// A device of this layout, chosen by chance otherwise.
     pub fn new(layout: Layout, random: &mut Rng) -> Self {
-        let mut features = VERSION_1 | MQ;
-        for feature in [FLUSH, FLUSH, INDIRECT_DESC, EVENT_IDX, IN_ORDER, NOTIFICATION_DATA] {
-            features |= if random.bool() { feature } else { 0 };
+        let mut offers = VERSION_1 | MQ | if layout == Layout::Packed { RING_PACKED } else { 0 };
+        for feature in [SIZE_MAX, INDIRECT_DESC, EVENT_IDX, IN_ORDER, NOTIFICATION_DATA] {
+            offers |= if random.bool() { feature } else { 0 };
         }
-        features |= if layout == Layout::Packed { RING_PACKED } else { 0 };
-        let disk = Disk::with_sectors(CAPACITY_SECTORS).with_config(|config| config.num_queues = 2);
-        let sizes = [8, 16, 32, 64];
-        let mut size = || sizes[random.usize(0..sizes.len())];
-        let sizes = [size(), size()];
+        let disk = disk(random);
+        // Whether the cache can be flushed is by chance, too.
+        let kinds = if random.u32(0..4) == 0 { disk.features() & !FLUSH } else { disk.features() };
+        let features = offers | kinds & !(INDIRECT_DESC | EVENT_IDX);
+        let sizes = [0; 2].map(|_| one_of(random, [8, 16, 32, 64]));
         let device = disk.builder().features(features).queue_sizes(&sizes).msi_x(3).build();
         let request_bytes = 512 * random.u32(1..=8);
-        Self { disk, device, hal: TestHal::default(), request_bytes }
+        let data_segments = random.u16(1..=4);
+        Self { disk, device, hal: TestHal::default(), request_bytes, data_segments }
     }
 
     /// The memory that the device reaches.
@@ -122,6 +159,7 @@ impl Bench {
         let settings = Settings {
             queues_max: 2,
             request_bytes: self.request_bytes,
+            data_segments: self.data_segments,
             notifications: true,
             ..Settings::default()
         };

@@ -1,11 +1,11 @@
 //! Bursts: requests that own their buffers, many with one notification, each told by its ticket.
 
-use virtio_guest::device::block::{Completion, RequestError, Ticket};
+use virtio_guest::device::block::{Completion, RangeLimits, RequestError, Ticket};
 use virtio_guest::hal::Direction;
 use virtio_guest::raw::MappedBuffer;
 
-use crate::bench::Load;
-use crate::errand::{Errand, Work};
+use crate::bench::{Load, RANGES_MAX};
+use crate::errand::{Errand, Work, range_limits};
 use crate::life::Life;
 use crate::shadow::{SECTOR_BYTES, fill};
 
@@ -65,6 +65,19 @@ impl Life<'_, '_> {
                 .map_err(|failed| (failed.error, failed.payload))
             }
             Work::Flush => queue.submit_flush().map_err(|error| (error, None)),
+            Work::Discard | Work::WriteZeroes(_) | Work::SecureErase => {
+                let limits = range_limits(errand.work, &self.shape).expect("the disk can do it");
+                let ranges_max = limits.ranges_max.min(RANGES_MAX);
+                let pieces = errand.pieces(&mut self.random, RangeLimits { ranges_max, ..limits });
+                let Some(pieces) = pieces else { return self.shadow.not_done(&errand) };
+                match errand.work {
+                    Work::Discard => queue.submit_discard(&pieces),
+                    Work::WriteZeroes(unmap) => queue.submit_write_zeroes(&pieces, unmap),
+                    _ => queue.submit_secure_erase(&pieces),
+                }
+                .map(Some)
+                .map_err(|error| (error, None))
+            }
         };
         match sent {
             Ok(Some(ticket)) => self.note(ticket, errand),
@@ -87,7 +100,7 @@ impl Life<'_, '_> {
         if sent.len() <= ticket.index() {
             sent.resize_with(ticket.index() + 1, || None);
         }
-        let plain = matches!(errand.work, Work::Flush).then_some(errand);
+        let plain = (!errand.has_buffer()).then_some(errand);
         let before = sent[ticket.index()].replace(Sent { ticket, number: *count, plain });
         assert!(before.is_none(), "two requests in flight have one index");
     }
@@ -120,8 +133,7 @@ impl Life<'_, '_> {
         let bytes = page.as_mut().map_or(&mut [][..], |page| page.bytes());
         match done.result {
             Ok(()) => self.succeeded(&errand, bytes),
-            Err(RequestError::Reset) => self.lost(&errand),
-            Err(error) => panic!("{errand:?} failed: {error}"),
+            Err(error) => self.failed(&errand, error),
         }
     }
 
@@ -132,6 +144,21 @@ impl Life<'_, '_> {
             Work::Read => self.tally.reads += 1,
             Work::Write(_) => self.tally.writes += 1,
             Work::Flush => self.tally.flushes += 1,
+            Work::Discard | Work::WriteZeroes(_) | Work::SecureErase => self.tally.ranges += 1,
+        }
+    }
+
+    /// An operation failed, for a reason that there is.
+    pub(crate) fn failed(&mut self, errand: &Errand, error: RequestError) {
+        match error {
+            RequestError::Reset => self.lost(errand),
+            RequestError::Device if self.failures > 0 => {
+                self.failures -= 1;
+                // Parts of it may have succeeded.
+                self.shadow.lost(errand);
+                self.tally.failed += 1;
+            }
+            error => panic!("{errand:?} failed: {error}"),
         }
     }
 

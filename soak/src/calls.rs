@@ -29,6 +29,9 @@ impl Life<'_, '_> {
             Work::Read => queue.read_blocking(errand.sector(), &mut bytes, patience),
             Work::Write(_) => queue.write_blocking(errand.sector(), &bytes, patience),
             Work::Flush => queue.flush_blocking(patience),
+            Work::Discard => queue.discard_blocking(errand.sector_range(), patience),
+            Work::WriteZeroes(unmap) => queue.write_zeroes_blocking(errand.sector_range(), unmap, patience),
+            Work::SecureErase => queue.secure_erase_blocking(errand.sector_range(), patience),
         };
         self.tally.blocking += 1;
         match result {
@@ -37,7 +40,7 @@ impl Life<'_, '_> {
             Err(RequestError::TimedOut) if looks < u32::MAX => self.stranded.push(errand),
             // All places are taken by requests whose completions nobody took yet.
             Err(RequestError::Full) => self.lost(&errand),
-            Err(error) => panic!("{errand:?} failed: {error}"),
+            Err(error) => self.failed(&errand, error),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use fastrand::Rng;
-use virtio_guest::device::block::Sector;
+use virtio_guest::device::block::{RangeLimits, Sector, SectorRange, Shape, Unmap};
 
 use crate::shadow::Shadow;
 
@@ -16,6 +16,12 @@ pub enum Work {
     Write(u64),
     /// What was written is made safe. It has no sectors.
     Flush,
+    /// Nobody needs them any more.
+    Discard,
+    /// They read as zeros.
+    WriteZeroes(Unmap),
+    /// They are erased for good.
+    SecureErase,
 }
 
 /// An operation on its way.
@@ -29,16 +35,59 @@ pub struct Errand {
     pub sectors: u64,
 }
 
+/// What a disk can do besides reading, writing and flushing, as far as its driver knows.
+pub fn range_limits(work: Work, shape: &Shape) -> Option<RangeLimits> {
+    match work {
+        Work::Discard => shape.discard,
+        Work::WriteZeroes(_) => shape.write_zeroes,
+        Work::SecureErase => shape.secure_erase,
+        Work::Read | Work::Write(_) | Work::Flush => None,
+    }
+}
+
 impl Errand {
-    /// Any operation on a disk of so many sectors, of at most so many.
-    pub fn any(random: &mut Rng, shadow: &mut Shadow, capacity_sectors: u64, sectors_max: u64) -> Self {
+    /// Any operation that the disk can do, of at most so many sectors.
+    pub fn any(random: &mut Rng, shadow: &mut Shadow, shape: &Shape, sectors_max: u64) -> Self {
         let work = match random.u32(0..100) {
-            0..48 => Work::Read,
-            48..96 => Work::Write(shadow.new_mark()),
-            _ => return Self { work: Work::Flush, first: 0, sectors: 0 },
+            0..45 => Work::Read,
+            45..85 => Work::Write(shadow.new_mark()),
+            85..88 => return Self { work: Work::Flush, first: 0, sectors: 0 },
+            88..92 => Work::Discard,
+            92..95 => Work::WriteZeroes(Unmap::Allowed),
+            95..97 => Work::WriteZeroes(Unmap::Forbidden),
+            _ => Work::SecureErase,
         };
+        let is_known = range_limits(work, shape).is_some() || matches!(work, Work::Read | Work::Write(_));
+        let work = if is_known { work } else { Work::Read };
         let sectors = random.u64(1..=sectors_max);
-        Self { work, first: random.u64(0..=capacity_sectors - sectors), sectors }
+        Self { work, first: random.u64(0..=shape.capacity_sectors - sectors), sectors }
+    }
+
+    /// Whether it goes with a buffer.
+    pub const fn has_buffer(&self) -> bool {
+        matches!(self.work, Work::Read | Work::Write(_))
+    }
+
+    /// Its sectors, as requests name them.
+    pub const fn sector_range(&self) -> SectorRange {
+        SectorRange { first: self.sector(), sectors: self.sectors }
+    }
+
+    /// The same in several pieces: so many at most, each no longer than that.
+    pub fn pieces(&self, random: &mut Rng, limits: RangeLimits) -> Option<Vec<SectorRange>> {
+        let (mut pieces, end) = (Vec::new(), self.first + self.sectors);
+        let mut at = self.first;
+        while at < end {
+            let is_last = pieces.len() + 1 >= usize::try_from(limits.ranges_max).expect("few");
+            let longest = (end - at).min(limits.sectors_max.into());
+            let sectors = if is_last { longest } else { random.u64(1..=longest) };
+            pieces.push(SectorRange { first: Sector(at), sectors });
+            at += sectors;
+            if is_last {
+                break;
+            }
+        }
+        (at == end).then_some(pieces)
     }
 
     /// Where it begins.

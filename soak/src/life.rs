@@ -5,9 +5,11 @@
 use std::cell::RefCell;
 
 use fastrand::Rng;
-use virtio_guest::device::block::{Control, Down, Requests, Shared, Slots, Waiters};
+use virtio_guest::device::block::{CacheMode, Control, Down, Requests, Shape, Shared, Slots, Waiters};
 use virtio_guest::hal::Attempts;
 use virtio_guest::lifecycle::{Condition, Interrupt, Signals};
+use virtio_guest::wire::block::BlockFeatures;
+use virtio_model::block::status;
 
 use crate::bench::{Bench, Books, CAPACITY_SECTORS, Layout, Queue, REQUEST_SECTORS_MAX, Tasks, Up, Way};
 use crate::bursts::Bursts;
@@ -18,7 +20,7 @@ use crate::tally::Tally;
 use crate::tasks::TaskList;
 
 /// As many tasks may wait for a place.
-const WAITERS: usize = 8;
+const WAITERS: usize = 20;
 
 /// What a life is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,10 @@ pub struct Life<'q, 's> {
     pub(crate) pages: Pages,
     pub(crate) tally: Tally,
     control: Option<Control<'s, Way>>,
+    /// What the driver knows of the disk.
+    pub(crate) shape: Shape,
+    /// Requests that the disk was told to fail, and that were not seen to fail yet.
+    pub(crate) failures: u64,
     pub(crate) queue: Option<Queue<'s>>,
     pub(crate) shared: &'q Tasks<'s>,
     pub(crate) handlers: Vec<Interrupt<'s>>,
@@ -73,6 +79,8 @@ pub fn live(plan: Plan, mut is_over: impl FnMut(&Tally) -> bool) {
         shadow: Shadow::new(CAPACITY_SECTORS),
         pages: Pages::default(),
         tally: Tally::default(),
+        shape: control.shape(),
+        failures: 0,
         control: Some(control),
         queue: Some(queue),
         shared: &shared,
@@ -113,7 +121,12 @@ impl<'s> Life<'_, 's> {
                 }
             }
             9500..9800 => self.drop_a_task(),
-            9800..9980 => self.change_depth(),
+            9800..9940 => self.change_depth(),
+            9940..9975 => {
+                self.bench.disk.fail_nth(self.random.u64(1..20), status::IOERR);
+                self.failures += 1;
+            }
+            9975..9980 => self.switch_cache(),
             9980..9990 => self.come_to_rest(),
             _ => self.recover(),
         }
@@ -132,7 +145,7 @@ impl<'s> Life<'_, 's> {
 
     /// An operation that meets nobody, of at most so many sectors.
     pub(crate) fn set_out(&mut self, sectors_max: u64) -> Option<Errand> {
-        let errand = Errand::any(&mut self.random, &mut self.shadow, CAPACITY_SECTORS, sectors_max);
+        let errand = Errand::any(&mut self.random, &mut self.shadow, &self.shape, sectors_max);
         self.shadow.set_out(&errand).then_some(errand)
     }
 
@@ -148,11 +161,26 @@ impl<'s> Life<'_, 's> {
         self.tasks.depth = self.random.usize(1..=24);
     }
 
+    /// The cache keeps what is written from now on, or writes it through, where that can be chosen.
+    fn switch_cache(&mut self) {
+        let mode = if self.random.bool() { CacheMode::WriteBack } else { CacheMode::WriteThrough };
+        let control = self.control.as_mut().expect("it is up");
+        let can_choose = control.features().contains(BlockFeatures::CONFIG_WCE);
+        let now = control.set_cache_mode(mode).expect("it can be read");
+        assert!(now == mode || !can_choose, "the cache does not do what it was told");
+    }
+
     /// The disk does all that it has; then nothing is in flight, nobody sleeps, and the disk holds what it must.
     fn come_to_rest(&mut self) {
         self.run_tasks_to_their_end();
-        self.bench.work(&mut self.random, usize::MAX);
-        self.take_bursts();
+        // A buffer that is larger than what the disk takes goes part by part.
+        for _ in 0..100 {
+            self.bench.work(&mut self.random, usize::MAX);
+            self.take_bursts();
+            if self.bursts.in_flight + self.shared.service() == 0 {
+                break;
+            }
+        }
         assert_eq!(self.shared.service(), 0, "the disk is done with all that tasks wanted");
         assert_eq!(self.bursts.in_flight, 0, "the disk is done with all that was sent");
         let queue = self.queue.as_ref().expect("it is up");
@@ -164,6 +192,16 @@ impl<'s> Life<'_, 's> {
         assert_eq!((self.pages.out(), self.bench.hal.mapped_buffers()), (0, 0), "each page came back");
         self.shadow.assert_nobody_is_out();
         self.shadow.compare_all(&self.bench.disk.contents());
+        // After a flush a power failure changes nothing.
+        let (bench, random) = (self.bench, &mut self.random);
+        bench.disk.fail_none();
+        self.failures = 0;
+        let patience = || {
+            bench.work(random, usize::MAX);
+            true
+        };
+        self.queue.as_mut().expect("it is up").flush_blocking(patience).expect("an honest disk");
+        self.shadow.compare_all(&bench.disk.stable_contents());
     }
 
     /// The disk is reset in the middle of its work, because it asks for that or not, and comes up again.

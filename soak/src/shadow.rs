@@ -1,8 +1,12 @@
 //! What the disk must hold: a mark for each sector, and which sectors somebody is at.
 //!
-//! A sector is filled with words that follow from its number and a mark; the mark 0 is zeros. So the copy of a whole disk is one number for each sector, and a sector that was read says by itself where
+//! A sector is filled with words that follow from its number and a mark; a few marks are for zeros, and for what was discarded or erased. So the copy of a whole disk is one number for each sector, and a sector that was read says by itself where
 //! it belongs. Whoever writes has its sectors alone, and whoever reads keeps writers away, for requests in flight are done in any order. What a write left behind whose end nobody saw is
 //! one of two marks; the next read says which.
+
+use std::collections::BTreeMap;
+
+use virtio_model::block;
 
 use crate::errand::{Errand, Work};
 
@@ -11,6 +15,9 @@ pub const SECTOR_BYTES: usize = 512;
 
 /// The mark of a sector of zeros.
 const ZEROS: u64 = 0;
+/// The marks of sectors that were discarded and erased. What they read as means nothing to a driver; the model fills them with bytes of its own, which say that it was asked.
+const DISCARDED: u64 = u64::MAX;
+const ERASED: u64 = u64::MAX - 1;
 
 /// What a sector may hold: one of these.
 type Marks = Vec<u64>;
@@ -19,7 +26,7 @@ type Marks = Vec<u64>;
 pub struct Shadow {
     known: Vec<u64>,
     /// Where it is not known what a sector holds: what it may be, instead.
-    unsure: std::collections::BTreeMap<u64, Marks>,
+    unsure: BTreeMap<u64, Marks>,
     /// Who is at each sector.
     guests: Vec<Guests>,
     next_mark: u64,
@@ -35,8 +42,12 @@ enum Guests {
 /// The words of a sector with a mark.
 fn words(mark: u64, sector: u64) -> impl Iterator<Item = u64> {
     let start = (mark ^ sector.rotate_left(40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let word =
-        move |index: u64| if mark == ZEROS { 0 } else { start.wrapping_add(index.wrapping_mul(mark | 1)) };
+    let word = move |index: u64| match mark {
+        ZEROS => 0,
+        DISCARDED => u64::from_le_bytes([block::DISCARDED; 8]),
+        ERASED => u64::from_le_bytes([block::ERASED; 8]),
+        _ => start.wrapping_add(index.wrapping_mul(mark | 1)),
+    };
     (0..SECTOR_BYTES as u64 / 8).map(word)
 }
 
@@ -46,13 +57,24 @@ fn holds(bytes: &[u8], mark: u64, sector: u64) -> bool {
         && chunks.iter().zip(words(mark, sector)).all(|(chunk, word)| *chunk == word.to_le_bytes())
 }
 
+/// What sectors hold after this was done with them, if it changes them.
+const fn mark_of(work: Work) -> Option<u64> {
+    match work {
+        Work::Read | Work::Flush => None,
+        Work::Write(mark) => Some(mark),
+        Work::WriteZeroes(_) => Some(ZEROS),
+        Work::Discard => Some(DISCARDED),
+        Work::SecureErase => Some(ERASED),
+    }
+}
+
 impl Shadow {
     /// Of a disk of zeros.
     pub fn new(sectors: u64) -> Self {
         let count = usize::try_from(sectors).expect("a disk that fits into memory");
         Self {
             known: vec![ZEROS; count],
-            unsure: std::collections::BTreeMap::new(),
+            unsure: BTreeMap::new(),
             guests: vec![Guests::Readers(0); count],
             next_mark: 1,
         }
@@ -100,10 +122,9 @@ impl Shadow {
     pub fn succeeded(&mut self, errand: &Errand, bytes: &[u8]) {
         self.leave(errand);
         for (index, sector) in errand.sectors_of().enumerate() {
-            match errand.work {
-                Work::Read => self.compare(sector, &bytes[index * SECTOR_BYTES..][..SECTOR_BYTES]),
-                Work::Write(mark) => self.set(sector, mark),
-                Work::Flush => {}
+            match mark_of(errand.work) {
+                Some(mark) => self.set(sector, mark),
+                None => self.compare(sector, &bytes[index * SECTOR_BYTES..][..SECTOR_BYTES]),
             }
         }
     }
@@ -116,7 +137,7 @@ impl Shadow {
     /// An errand that is over, and nobody knows whether it succeeded.
     pub fn lost(&mut self, errand: &Errand) {
         self.leave(errand);
-        let Work::Write(mark) = errand.work else { return };
+        let Some(mark) = mark_of(errand.work) else { return };
         for sector in errand.sectors_of() {
             self.may_be(sector, mark);
         }

@@ -12,6 +12,10 @@ pub struct Tally {
     pub writes: u64,
     /// Flushes.
     pub flushes: u64,
+    /// Discards, zeros, erasures.
+    pub ranges: u64,
+    /// Operations that failed, because the disk was told to fail them.
+    pub failed: u64,
     /// Operations whose end nobody saw: futures that were dropped, calls that ran out of patience, requests that a reset ended.
     pub given_up: u64,
     /// Those of blocking calls, among all of them.
@@ -29,7 +33,7 @@ pub struct Tally {
 impl Tally {
     /// All operations.
     pub const fn operations(&self) -> u64 {
-        self.reads + self.writes + self.flushes + self.given_up
+        self.reads + self.writes + self.flushes + self.ranges + self.failed + self.given_up
     }
 }
 
@@ -38,6 +42,8 @@ impl AddAssign<&Self> for Tally {
         self.reads += other.reads;
         self.writes += other.writes;
         self.flushes += other.flushes;
+        self.ranges += other.ranges;
+        self.failed += other.failed;
         self.given_up += other.given_up;
         self.blocking += other.blocking;
         self.bursts += other.bursts;
@@ -49,10 +55,22 @@ impl AddAssign<&Self> for Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reads, writes, flushes, given_up, blocking, bursts, tasks, overtaken, resets } = self;
+        let Self {
+            reads,
+            writes,
+            flushes,
+            ranges,
+            failed,
+            given_up,
+            blocking,
+            bursts,
+            tasks,
+            overtaken,
+            resets,
+        } = self;
         writeln!(
             f,
-            "{} operations: {reads} reads, {writes} writes, {flushes} flushes, {given_up} given up",
+            "{} operations: {reads} reads, {writes} writes, {flushes} flushes, {ranges} discards, zeros and erasures, {failed} failed on purpose, {given_up} given up",
             self.operations()
         )?;
         writeln!(f, "asked for by: {bursts} bursts, {tasks} tasks, {blocking} blocking calls")?;

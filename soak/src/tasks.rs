@@ -44,14 +44,15 @@ pub struct TaskList<'q> {
 
 /// Carries an operation out.
 async fn carry_out(disk: &Tasks<'_>, errand: Errand, page: Option<Page>) -> Outcome {
-    let Some(page) = page else {
-        return disk.flush().await.map(|()| None).map_err(|error| Failed { error, payload: None });
+    let done = match (errand.work, page) {
+        (Work::Read, Some(page)) => return disk.read(errand.sector(), page).await.map(Some),
+        (Work::Write(_), Some(page)) => return disk.write(errand.sector(), page).await.map(Some),
+        (Work::Discard, _) => disk.discard(errand.sector_range()).await,
+        (Work::WriteZeroes(unmap), _) => disk.write_zeroes(errand.sector_range(), unmap).await,
+        (Work::SecureErase, _) => disk.secure_erase(errand.sector_range()).await,
+        (Work::Flush | Work::Read | Work::Write(_), _) => disk.flush().await,
     };
-    if errand.writes() {
-        disk.write(errand.sector(), page).await.map(Some)
-    } else {
-        disk.read(errand.sector(), page).await.map(Some)
-    }
+    done.map(|()| None).map_err(|error| Failed { error, payload: None })
 }
 
 impl Task<'_> {
@@ -70,7 +71,7 @@ impl Life<'_, '_> {
                 break;
             }
             let Some(errand) = self.set_out_with_a_page() else { continue };
-            let has_page = !matches!(errand.work, Work::Flush);
+            let has_page = errand.has_buffer();
             let bytes = usize::try_from(errand.sectors).expect("few") * SECTOR_BYTES;
             let mut page = has_page.then(|| self.pages.take(errand, bytes));
             if let Some(page) = &mut page {
@@ -111,10 +112,10 @@ impl Life<'_, '_> {
         let bytes = page.as_mut().map_or(&mut [][..], |page| page.bytes());
         match error {
             None => self.succeeded(&errand, bytes),
-            Some(RequestError::Reset) => self.lost(&errand),
-            // More wait than there are places for.
-            Some(RequestError::Full) => self.shadow.not_done(&errand),
-            Some(error) => panic!("{errand:?} failed: {error}"),
+            // More wait than there are places for. Of a range some pieces may have been done; nothing else was even tried.
+            Some(RequestError::Full) if errand.has_buffer() => self.shadow.not_done(&errand),
+            Some(RequestError::Full) => self.lost(&errand),
+            Some(error) => self.failed(&errand, error),
         }
     }
 

@@ -17,11 +17,12 @@ fn live_all(lives: u64, operations: u64) -> Tally {
 
 #[test]
 fn whatever_is_done_with_a_disk_it_holds_what_was_written_and_every_buffer_comes_back() {
-    let all = live_all(20, 2000);
+    let all = live_all(12, 2000);
 
-    let counts = [all.reads, all.writes, all.flushes, all.given_up, all.blocking, all.bursts, all.tasks];
+    let counts =
+        [all.reads, all.writes, all.flushes, all.ranges, all.given_up, all.blocking, all.bursts, all.tasks];
     assert!(counts.into_iter().all(|count| count > 100), "a part of it did not happen: {all}");
-    assert!(all.overtaken > 100 && all.resets > 0 && all.operations() >= 40_000, "{all}");
+    assert!(all.overtaken > 100 && all.resets > 0 && all.failed > 0 && all.operations() >= 24_000, "{all}");
 }
 
 #[test]
