@@ -2,7 +2,7 @@
 # Boots an example under QEMU on a disk image made for it, then looks at the image from outside.
 # Usage: scripts/demo.sh
 #   EXAMPLE=block|tasks|embassy|two-queues      what runs: files on a FAT disk (default), many tasks on one of two executors, two processors with a queue each
-#   MODE=tour|benchmark|async                   for EXAMPLE=block: files (default); requests in a second, latency, notifications and interrupts; tasks that share the disk
+#   MODE=tour|benchmark|discard|async           for EXAMPLE=block: files (default); requests in a second, latency, notifications and interrupts; discard and zeros; tasks that share the disk
 #   QUEUES=n                                    for MODE=benchmark: request queues of the disk, each with a processor of its own (default 1)
 #   OPTIONS='word=value ...'                    more for the guest's command line; for MODE=benchmark: depth=16 size=4k pattern=random|sequential rw=read|write seconds=2 requests=n
 #   ARCH=x86_64|aarch64|riscv64                 the guest's processor (default x86_64)
@@ -20,7 +20,7 @@ known() { # name, value, choices
   [[ " $3 " == *" $2 "* ]] || fail "$1=$2 is not known." "Next step: take one of: $3."
 }
 known EXAMPLE "$example" "block tasks embassy two-queues"
-known MODE "$mode" "tour benchmark async"
+known MODE "$mode" "tour benchmark discard async"
 known ARCH "$arch" "x86_64 aarch64 riscv64"
 known TRANSPORT "$transport" "pci pci-legacy mmio mmio-legacy"
 known RING "$ring" "split packed"
@@ -98,7 +98,7 @@ log=$folder/demo/serial.log
 status=0
 # In the foreground, so that an interrupt at the keyboard ends the guest, too.
 timeout --foreground 60 "qemu-system-$arch" -machine "$machine" "${guest[@]}" -m 256 -smp "$queues" -display none -no-reboot -nodefaults -serial stdio -monitor none \
-  -drive "file=${image//,/,,},format=raw,if=none,id=disk" "${disk[@]}" \
+  -drive "file=${image//,/,,},format=raw,if=none,id=disk,discard=unmap" "${disk[@]}" \
   -kernel "$folder/$target/release/example-$example" -append "$words" </dev/null 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
 # The guest says through QEMU's exit status how it ended: 33 for success, 35 for failure.
 case $status in
@@ -108,7 +108,7 @@ case $status in
   *) fail "QEMU ended with status $status, which is no answer of the guest's. Its output is in $log." ;;
 esac
 [ -z "${DISK:-}" ] || { echo "demo: done with $image"; exit 0; }
-[ "$mode" != benchmark ] || { echo "demo: done with MODE=$mode"; exit 0; }
+[[ $mode != benchmark && $mode != discard ]] || { echo "demo: done with MODE=$mode"; exit 0; }
 echo "demo: the disk as the host sees it"
 # What each byte of a disk of zeros is afterwards: inverted, or two more. In octal, for tr.
 case $example-$mode in

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use qemu_tests::{Connection, DiskDevice, Image, Machine, Qemu, random_seed};
+use qemu_tests::{Asked, Connection, DiskDevice, Fault, Image, Machine, Qemu, random_seed};
 
 #[path = "../../examples/block/src/benchmark/histogram.rs"]
 mod histogram;
@@ -135,6 +135,65 @@ fn what_the_benchmark_cannot_do_is_refused_with_the_reason() {
     }
 }
 
+/// The pattern of the mode's areas, with zeros in the holes of some.
+fn areas(zeroed: [bool; 3]) -> Vec<u8> {
+    const AREA: u64 = 1024;
+    let byte = |sector: u64| {
+        let is_inside = (101..910).contains(&(sector % AREA));
+        if is_inside && zeroed[usize::try_from(sector / AREA).unwrap()] {
+            0
+        } else {
+            sector.to_le_bytes()[0] | 1
+        }
+    };
+    (0..3 * AREA).flat_map(|sector| [byte(sector); 512]).collect()
+}
+
+/// Limits that cut a range into many make no difference.
+#[test]
+fn discarded_and_zeroed_ranges_are_what_the_guest_says_and_their_neighbours_are_untouched() {
+    for machine in MACHINES {
+        for (packed, limit) in [(false, None), (true, Some(100))] {
+            let image = Image::random(SECTORS, random_seed());
+            let before = image.bytes();
+            let limits = DiskDevice {
+                max_discard_sectors: limit,
+                max_write_zeroes_sectors: limit,
+                packed,
+                ..DiskDevice::default()
+            };
+
+            let output = guest(machine, "mode=discard").disk(&image, limits).run_to(CLOSING_LINE);
+
+            for zeroed in ["WriteZeroes(Allowed)", "WriteZeroes(Forbidden)"] {
+                let line = format!("{zeroed}: all zeros, neighbours untouched");
+                assert!(output.contains(&line), "no {line:?} in:\n{output}");
+            }
+            assert!(output.contains("Discard: ") && !output.contains("something else"), "{output}");
+            let sectors_max = limit.unwrap_or(0x003f_ffff);
+            assert!(output.contains(&format!("discard: up to {sectors_max} sectors in a range")), "{output}");
+            // A discarded sector may be zeros, or what it was.
+            let (after, areas) = (image.bytes(), [areas([true; 3]), areas([false, true, true])]);
+            let is_right = |(index, byte): (usize, &u8)| areas.iter().any(|area| area[index] == *byte);
+            assert!(after.iter().take(areas[0].len()).enumerate().all(is_right), "{output}");
+            assert!(after[areas[0].len()..] == before[areas[0].len()..], "{output}");
+        }
+    }
+}
+
+#[test]
+fn a_disk_without_discard_and_zeros_is_not_asked() {
+    let image = Image::random(SECTORS, random_seed());
+    let device = DiskDevice { discard: false, write_zeroes: false, ..DiskDevice::default() };
+
+    let output = guest(Machine::Q35, "mode=discard").disk(&image, device).run_to(CLOSING_LINE);
+
+    for command in ["Discard", "WriteZeroes(Allowed)", "WriteZeroes(Forbidden)"] {
+        assert!(output.contains(&format!("{command}: the disk does not offer it")), "{output}");
+    }
+    assert!(image.bytes().starts_with(&areas([false; 3])), "{output}");
+}
+
 #[test]
 fn the_async_mode_inverts_each_page_once_and_its_tasks_are_woken_by_interrupts() {
     for machine in MACHINES {
@@ -159,7 +218,7 @@ fn the_async_mode_inverts_each_page_once_and_its_tasks_are_woken_by_interrupts()
 #[test]
 fn a_flush_that_fails_is_told_by_the_async_mode() {
     let image = Image::random(64, random_seed());
-    let device = DiskDevice { flush_fails: true, ..DiskDevice::default() };
+    let device = DiskDevice { faults: vec![Fault::always(Asked::Flush)], ..DiskDevice::default() };
 
     let qemu = guest(Machine::Q35, "mode=async").disk(&image, device);
 
@@ -170,7 +229,7 @@ fn a_flush_that_fails_is_told_by_the_async_mode() {
 fn an_unknown_mode_is_named_with_those_there_are() {
     let output = guest(Machine::Q35, "mode=race").run_to_failure("error: mode=race is not known");
 
-    assert!(output.contains("tour, benchmark, async"), "{output}");
+    assert!(output.contains("tour, benchmark, discard, async"), "{output}");
 }
 
 fn demo(words: &[&str]) -> (bool, String) {

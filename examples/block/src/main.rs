@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod benchmark;
+mod discard;
 mod fat;
 mod options;
 mod tasks;
@@ -22,7 +23,8 @@ use example_platform::println;
 type Mode = fn() -> Result<(), String>;
 
 /// All of them; the first is what runs if none is asked for.
-const MODES: [(&str, Mode); 3] = [("tour", tour::run), ("benchmark", benchmark::run), ("async", tasks::run)];
+const MODES: [(&str, Mode); 4] =
+    [("tour", tour::run), ("benchmark", benchmark::run), ("discard", discard::run), ("async", tasks::run)];
 
 example_platform::entry!(run);
 
