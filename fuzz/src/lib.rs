@@ -1,4 +1,4 @@
-//! What the fuzz targets share: lives whose driver and device both do what the fuzzer's bytes say. Here those of one queue; in [`control`] those of registers.
+//! What the fuzz targets share: lives whose driver and device both do what the fuzzer's bytes say. Here those of one queue; in [`control`] those of registers, in [`disk`] those of a whole driver.
 //!
 //! Spec: §2.6 Virtqueues, §2.6.1 Virtqueue Reset, §2.4 Device Reset. The driver is the library; the device is `virtio-model`'s as long as it is
 //! honest, and the fuzzer whenever it is not: before any load of the driver's it may change any shared byte.
@@ -18,6 +18,7 @@ compile_error!("the fuzz targets need `--cfg virtio_guest_stand_in`, as `make fu
 
 mod control;
 mod device;
+mod disk;
 mod ledger;
 mod lies;
 mod life;
@@ -29,6 +30,7 @@ mod witness;
 mod world;
 
 pub use control::{config_and_status, mmio, pci_capabilities};
+pub use disk::block;
 pub use life::live;
 
 use virtio_guest::ring::Layout;
