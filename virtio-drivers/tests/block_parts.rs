@@ -27,12 +27,12 @@ fn benches() -> impl Iterator<Item = TaskBench> {
     all.map(|features| TaskBench::new(SIZE_MAX | features, sector_by_sector))
 }
 
-fn read<'t>(tasks: &'t Tasks, pool: &Pool, sector: usize) -> Task<'t, Result<Page, Failed<Page>>> {
-    Task::new(tasks.read(Sector(sector as u64), pool.take(0xee)))
+fn read<'t>(tasks: &'t Tasks, pool: &Pool, sector: u64) -> Task<'t, Result<Page, Failed<Page>>> {
+    Task::new(tasks.read(Sector(sector), pool.take(0xee)))
 }
 
-fn expected(sector: usize) -> Vec<u8> {
-    (sector..sector + PARTS).flat_map(|sector| [sector as u8; 512]).collect()
+fn expected(sector: u8) -> Vec<u8> {
+    (sector..).take(PARTS).flat_map(|sector| [sector; 512]).collect()
 }
 
 /// More of them than there are places, so that some wait in between.
@@ -44,7 +44,7 @@ fn pages_that_go_part_by_part_arrive_whole() {
 
         bench.run_to_end(&running.handlers, &mut tasks);
 
-        for (index, task) in tasks.iter().enumerate() {
+        for (index, task) in (0..).zip(&tasks) {
             assert_eq!(task.result.as_ref().unwrap().as_ref().unwrap().bytes(), expected(10 * index));
         }
         drop(tasks);
