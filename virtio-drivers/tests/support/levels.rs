@@ -2,7 +2,7 @@
 
 use virtio_guest::device::block::{
     Answer, Completion, Control, DeviceId, Failed, Lifetime, RequestError, RequestQueue, Sector, SectorRange,
-    Shape, Storage, Unmap, Zone, ZoneAction,
+    Settings, Shape, Storage, Unmap, Zone, ZoneAction,
 };
 use virtio_guest::hal::{Attempts, Direction};
 use virtio_guest::raw::MappedBuffer;
@@ -37,6 +37,8 @@ pub enum Ask {
     Append(Sector, u8, usize),
     /// Write so many bytes of this value.
     Write(Sector, u8, usize),
+    /// Read so many bytes.
+    Read(Sector, usize),
     /// Report so many zones.
     Report(Sector, usize),
 }
@@ -52,6 +54,8 @@ pub enum Got {
     Lifetime(Lifetime),
     /// Where it was appended.
     Appended(Sector),
+    /// What was read.
+    Bytes(Vec<u8>),
     /// The zones.
     Zones(Vec<Zone>),
 }
@@ -113,11 +117,19 @@ impl LevelBench {
 
     /// A disk on its bench.
     pub fn new(level: Level, bench: TaskBench) -> Self {
+        Self::with_settings(level, bench, |_| {})
+    }
+
+    /// The same, with other settings (not for tasks).
+    pub fn with_settings(level: Level, bench: TaskBench, change: impl FnOnce(&mut Settings)) -> Self {
         let driver = if level == Level::Task {
             Driver::Tasks(Box::new(bench.start::<16>()))
         } else {
             let storage: &'static mut Storage<16, Load> = Box::leak(Box::default());
-            Driver::Queue(Box::new(bench.bring_up_with(bench.open(2), storage, 2048)))
+            Driver::Queue(Box::new(bench.bring_up_with(bench.open(2), storage, |settings| {
+                settings.request_bytes = 2048;
+                change(settings);
+            })))
         };
         Self { level, bench, driver }
     }
@@ -132,6 +144,14 @@ impl LevelBench {
         match &mut self.driver {
             Driver::Queue(both) => &mut both.0,
             Driver::Tasks(running) => &mut running.control,
+        }
+    }
+
+    /// What tasks share, if they do.
+    pub fn tasks(&self) -> Option<&Tasks> {
+        match &self.driver {
+            Driver::Queue(_) => None,
+            Driver::Tasks(running) => Some(&running.tasks),
         }
     }
 
@@ -227,6 +247,10 @@ fn blocking(
         Ask::Write(sector, fill, bytes) => {
             queue.write_blocking(sector, &vec![fill; bytes], patience).map(done)
         }
+        Ask::Read(sector, bytes) => {
+            let mut into = vec![0xee; bytes];
+            queue.read_blocking(sector, &mut into, patience).map(|()| Got::Bytes(into))
+        }
         Ask::Report(sector, room) => {
             let mut zones = vec![Zone::NONE; room];
             let count = queue.report_zones_blocking(sector, &mut zones, patience)?;
@@ -262,6 +286,10 @@ fn burst(
         Ask::ResetAllZones => queue.submit_reset_all_zones()?,
         Ask::Append(zone, fill, bytes) => queue.submit_append(zone, readable(fill, bytes)).map_err(why)?,
         Ask::Write(sector, fill, bytes) => queue.submit_write(sector, readable(fill, bytes)).map_err(why)?,
+        Ask::Read(sector, bytes) => {
+            let into = load(0xee, bytes, Direction::DeviceWritable);
+            queue.submit_read(sector, into).map_err(why)?
+        }
         Ask::Report(sector, room) => {
             let into = load(0xee, report_bytes(room), Direction::DeviceWritable);
             queue.submit_report_zones(sector, into).map_err(why)?
@@ -285,6 +313,7 @@ fn burst(
         (Ask::Report(..), Some(Answer::Report(bytes))) => {
             zones(shape, &page.expect("it comes back").bytes()[..bytes])
         }
+        (Ask::Read(..), None) => Ok(Got::Bytes(page.expect("it comes back").bytes().to_vec())),
         (_, None) => Ok(Got::Nothing),
         (ask, answer) => panic!("{answer:?} to {ask:?}"),
     }
@@ -309,6 +338,10 @@ pub async fn by_task(tasks: &Tasks, shape: Shape, ask: Ask) -> Result<Got, Reque
             .map_err(|failed| why(&failed)),
         Ask::Write(sector, fill, bytes) => {
             tasks.write(sector, page(fill, bytes)).await.map(|_| Got::Nothing).map_err(|failed| why(&failed))
+        }
+        Ask::Read(sector, bytes) => {
+            let read = tasks.read(sector, page(0xee, bytes)).await;
+            read.map(|page| Got::Bytes(page.bytes().to_vec())).map_err(|failed| why(&failed))
         }
         Ask::Report(sector, room) => {
             let (bytes, page) = tasks

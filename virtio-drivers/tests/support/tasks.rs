@@ -248,22 +248,23 @@ impl TaskBench {
         transport: Either,
         storage: impl Into<virtio_guest::device::block::Slots<'static, Load>>,
     ) -> (Control<'static, Either>, RequestQueue<'static, TestHal, Load>) {
-        self.bring_up_with(transport, storage, 512)
+        self.bring_up_with(transport, storage, |_| {})
     }
 
-    /// The same, with so many bytes in a request of a blocking call.
+    /// The same, with other settings.
     pub fn bring_up_with(
         &self,
         transport: Either,
         storage: impl Into<virtio_guest::device::block::Slots<'static, Load>>,
-        request_bytes: u32,
+        change: impl FnOnce(&mut Settings),
     ) -> (Control<'static, Either>, RequestQueue<'static, TestHal, Load>) {
-        let settings = Settings {
-            request_bytes,
+        let mut settings = Settings {
+            request_bytes: 512,
             notifications: true,
             drop_attempts: Attempts(5),
             ..Settings::default()
         };
+        change(&mut settings);
         let wants = Wants::features(HANDLED);
         let block =
             Block::start_with(transport, self.hal.clone(), storage, &settings, wants, Attempts(10)).unwrap();

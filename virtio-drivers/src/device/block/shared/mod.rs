@@ -55,6 +55,7 @@ use super::command::Command;
 use super::completion::{Answer, Failed};
 use super::queue::RequestQueue;
 use super::request::{RequestError, Sector};
+use super::shape::Shape;
 use crate::device::tasks::Later;
 use crate::hal::{DmaBuffer, Hal, Lock};
 use crate::raw::{MappedBuffer, Payload};
@@ -121,6 +122,11 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
                 return in_flight;
             }
         }
+    }
+
+    /// Takes note of what the disk says of itself now ([`Control::refresh_shape`](super::Control::refresh_shape)): after it was resized, say. Nothing happens if there is no queue at the moment.
+    pub fn set_shape(&self, shape: Shape) {
+        self.inside.with(|requests| requests.queue.iter_mut().for_each(|queue| queue.set_shape(shape)));
     }
 
     /// What the queue has done since its disk was started; nothing, if there is no queue at the moment.
