@@ -261,3 +261,24 @@ fn what_tasks_and_handlers_have_may_go_to_any_processor() {
     is_sync::<(Interrupt<'static>, Interrupts<'static>, Signals, SignalsRef<'static>)>();
     let _ = futures;
 }
+
+/// Spec: §5.2.4 — the capacity, which may change at run time.
+#[test]
+fn tasks_reach_what_was_added_to_a_disk_once_they_were_told() {
+    let bench = TaskBench::new(0, |builder| builder);
+    let pool = Pool::new(2, 512);
+    let mut running = bench.start::<16>();
+    bench.disk.resize(&bench.device, 257);
+
+    let mut too_early = [Task::new(running.tasks.read(Sector(256), pool.take(0xee)))];
+    run_woken(&mut too_early);
+    running.tasks.set_shape(running.control.refresh_shape().unwrap());
+    let mut in_time = [Task::new(running.tasks.read(Sector(256), pool.take(0xee)))];
+    bench.run_to_end(&running.handlers, &mut in_time);
+
+    let [refused, read] = [too_early, in_time].map(|[task]| task.result.unwrap());
+    let refused = refused.unwrap_err().error;
+    assert_eq!(refused, RequestError::OutOfRange { sector: 256, sectors: 1, capacity_sectors: 256 });
+    assert_eq!(read.unwrap().bytes(), [0; 512]);
+    bench.finish(running);
+}

@@ -57,7 +57,7 @@ async fn program(spawner: Spawner, disk: &'static Disk, control: &mut Control) -
         spawner.spawn(task);
     }
     // Both are looked at in turn, until the pages are done.
-    match select(all(ends, pages), watch(control)).await {
+    match select(all(ends, pages), watch(disk, control)).await {
         Either::First(result) => result.map_err(failed)?,
         Either::Second(never) => match never {},
     }
@@ -73,11 +73,14 @@ async fn all(ends: &Ends, pages: u64) -> Result<(), RequestError> {
 }
 
 /// Says when the disk has another size.
-async fn watch(control: &mut Control) -> Infallible {
+async fn watch(disk: &Disk, control: &mut Control) -> Infallible {
     loop {
         let condition = control.configuration_change().await;
         match control.refresh_shape() {
-            Ok(shape) => println!("configuration: {} sectors ({condition:?})", shape.capacity_sectors),
+            Ok(shape) => {
+                disk.set_shape(shape);
+                println!("configuration: {} sectors ({condition:?})", shape.capacity_sectors);
+            }
             Err(error) => println!("configuration: {error} ({condition:?})"),
         }
     }

@@ -28,7 +28,7 @@ pub fn run(disk: &Disk, control: &mut Control<'static, Way>) -> Result<(), Reque
     // `changes=n`: the program goes on until the disk's configuration has changed so often. Else that is watched as long as there is something to do.
     let changes = command_line().split_ascii_whitespace().find_map(|word| word.strip_prefix("changes="));
     let changes: Option<u64> = changes.and_then(|word| word.parse().ok());
-    tasks.spawn(changes.is_none(), watch(control, changes.unwrap_or(u64::MAX)));
+    tasks.spawn(changes.is_none(), watch(disk, control, changes.unwrap_or(u64::MAX)));
     for first in (0..pages).take(TASKS) {
         tasks.spawn(false, invert(disk, first, pages));
     }
@@ -52,11 +52,14 @@ async fn invert(disk: &Disk, first: u64, pages: u64) -> Result<(), RequestError>
 }
 
 /// A task: says when the disk has another size.
-async fn watch(control: &mut Control<'static, Way>, changes: u64) -> Result<(), RequestError> {
+async fn watch(disk: &Disk, control: &mut Control<'static, Way>, changes: u64) -> Result<(), RequestError> {
     for _ in 0..changes {
         let condition = control.configuration_change().await;
         match control.refresh_shape() {
-            Ok(shape) => println!("configuration: {} sectors ({condition:?})", shape.capacity_sectors),
+            Ok(shape) => {
+                disk.set_shape(shape);
+                println!("configuration: {} sectors ({condition:?})", shape.capacity_sectors);
+            }
             Err(error) => println!("configuration: {error} ({condition:?})"),
         }
     }

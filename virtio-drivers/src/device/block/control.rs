@@ -60,7 +60,7 @@ impl<'s, T: Transport> Control<'s, T> {
         self.shape
     }
 
-    /// Reads again what may change while the disk runs, its size above all: it says so by an interrupt. For each queue: [`RequestQueue::set_shape`].
+    /// Reads again what may change while the disk runs, its size above all: it says so by an interrupt. For each queue: [`RequestQueue::set_shape`], [`Shared::set_shape`](super::Shared::set_shape).
     ///
     /// # Errors
     /// See [`ConfigError`]; what was known before still counts.
