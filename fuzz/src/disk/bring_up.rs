@@ -32,7 +32,9 @@ pub fn block(bytes: &[u8]) {
     let bits = (0u32..).zip(COMMON).filter(|(bit, _)| common & 1 << bit != 0);
     let offered = bits.fold(VERSION_1 | own, |all, (_, feature)| all | feature);
     let config = config(poked, &mut script);
-    world::begin(script, Device::new(offered, config, sizes));
+    let mut device = Device::new(offered, config, sizes);
+    device.config_is_sensible = poked % 8 == 0;
+    world::begin(script, device);
     let is_reset = live(kind);
     world::with(|world| {
         if is_reset {
@@ -51,6 +53,13 @@ fn config(poked: u8, script: &mut Script) -> Vec<u8> {
     config[20..24].copy_from_slice(&512u32.to_le_bytes());
     config[32] = 1;
     config[34] = QUEUES as u8;
+    // Ranges: 24 sectors, 2 of them; zones: 16 sectors, 4 open, 4 active, 2 appended, 512 bytes at a time, written in order.
+    for at in [0x24, 0x30, 0x3c] {
+        (config[at], config[at + 4]) = (24, 2);
+    }
+    for (at, value) in [(0x48, 16), (0x4c, 4), (0x50, 4), (0x54, 2), (0x59, 2), (0x5c, 1)] {
+        config[at] = value;
+    }
     if poked == u8::MAX {
         config.fill_with(|| script.detail());
     } else {
@@ -71,6 +80,7 @@ fn live(kind: u8) -> bool {
         queues_max: 1 + u16::from(kind) % 3,
         request_bytes: 512 << (kind >> 2 & 3),
         notifications: kind & 0x10 == 0,
+        data_segments: 1 + u16::from(kind >> 5 & 1),
         drop_attempts: Attempts(3),
         ..Settings::default()
     };

@@ -16,15 +16,6 @@ pub(crate) const CONFIG_BYTES: usize = 96;
 pub(crate) const SECTORS: u64 = 64;
 pub(crate) const SECTOR_BYTES: usize = 512;
 
-const FLUSH: u128 = 1 << 9;
-const RO: u128 = 1 << 5;
-const SIZE_MAX: u128 = 1 << 1;
-const SEG_MAX: u128 = 1 << 2;
-
-const OK: u8 = 0;
-const IOERR: u8 = 1;
-const UNSUPP: u8 = 2;
-
 /// See the module's head.
 #[derive(Default)]
 pub(crate) struct Device {
@@ -34,6 +25,8 @@ pub(crate) struct Device {
     pub(crate) config: Vec<u8>,
     /// Whether the configuration is what it was when the driver came up.
     pub(crate) config_is_fixed: bool,
+    /// Whether it was sensible then.
+    pub(crate) config_is_sensible: bool,
     pub(crate) generation: u32,
     /// The generation is another one at every look.
     pub(crate) is_restless: bool,
@@ -169,73 +162,6 @@ impl Device {
         queue.returned = Some(head);
         if tolerate(*is_honest, ring.complete(head, written)) == Some(true) {
             interrupts.push(queue.vector);
-        }
-    }
-
-    /// Does what a request asks for. Gives its status, and the bytes written without it.
-    fn perform(&mut self, chain: &Chain, memory: &Memory) -> (u8, u32) {
-        let Ok(readable) = chain.read_all(&memory.hal.space) else {
-            assert!(!self.is_honest, "the driver's request cannot be read");
-            return (IOERR, 0);
-        };
-        let Some((header, data)) = readable.split_at_checked(16) else {
-            assert!(!self.is_honest, "a request without a header");
-            return (IOERR, 0);
-        };
-        let kind = u32::from_le_bytes(header[..4].try_into().expect("four bytes"));
-        let first = u64::from_le_bytes(header[8..].try_into().expect("eight bytes"));
-        let writable = usize::try_from(chain.writable_bytes().saturating_sub(1)).unwrap_or(usize::MAX);
-        if self.is_honest {
-            self.check(kind, first, data.len(), writable, chain);
-        }
-        let range = |bytes: usize| {
-            let start = usize::try_from(first).ok()?.checked_mul(SECTOR_BYTES)?;
-            Some(start..start.checked_add(bytes)?)
-        };
-        match kind {
-            0 => match range(writable).and_then(|range| self.contents.get(range)) {
-                Some(bytes) => (OK, chain.write_all(&memory.hal.space, bytes).unwrap_or(0)),
-                None => (IOERR, 0),
-            },
-            1 => match range(data.len()).and_then(|range| self.contents.get_mut(range)) {
-                Some(bytes) => {
-                    bytes.copy_from_slice(data);
-                    (OK, 0)
-                }
-                None => (IOERR, 0),
-            },
-            4 => (OK, 0),
-            8 => (OK, chain.write_all(&memory.hal.space, &[b'i'; 20]).unwrap_or(0)),
-            _ => (UNSUPP, 0),
-        }
-    }
-
-    /// A disk that keeps its word is asked for nothing that it cannot do.
-    fn check(&self, kind: u32, first: u64, data: usize, writable: usize, chain: &Chain) {
-        let agreed = |feature| self.accepted & feature != 0;
-        assert!(kind != 1 || !agreed(RO), "a write to a disk that is read-only");
-        assert!(kind != 4 || agreed(FLUSH), "a flush that the disk did not offer");
-        if !self.config_is_fixed {
-            return;
-        }
-        let field = |at: usize, bytes: usize| {
-            self.config[at..at + bytes].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
-        };
-        let bytes = if kind == 1 { data } else { writable };
-        if kind < 2 {
-            let end = first.checked_add((bytes / SECTOR_BYTES) as u64);
-            assert!(end.is_some_and(|end| end <= field(0, 8)), "beyond the end of the disk");
-            assert!(bytes > 0 && bytes.is_multiple_of(SECTOR_BYTES), "no whole sectors");
-            let segments = chain.segments.iter().filter(|segment| segment.writable == (kind == 0));
-            let segments: Vec<_> = segments.map(|segment| u64::from(segment.len)).collect();
-            // The status, or the header, is one more.
-            let most = field(12, 4).max(1).saturating_add(1);
-            assert!(!agreed(SEG_MAX) || segments.len() as u64 <= most, "more segments than the disk takes");
-            let longest = segments.iter().max().copied().unwrap_or(0);
-            assert!(
-                !agreed(SIZE_MAX) || longest <= field(8, 4).max(16),
-                "a segment longer than the disk takes"
-            );
         }
     }
 }

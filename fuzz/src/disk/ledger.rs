@@ -52,6 +52,8 @@ impl Ledger {
 /// What a disk that kept to the specification can have to do with.
 pub(crate) fn judge<R>(result: Result<R, &RequestError>) {
     let Err(error) = result else { return };
+    // Zones that are not those of the configuration make no sense.
+    let is_sensible = world::with(|world| world.device.config_is_sensible && world.device.config_is_fixed);
     let blames_the_device = matches!(
         error,
         RequestError::UnknownStatus { .. }
@@ -60,7 +62,7 @@ pub(crate) fn judge<R>(result: Result<R, &RequestError>) {
             | RequestError::NeedsReset
             | RequestError::Removed
             | RequestError::Broken(_)
-    );
+    ) || is_sensible && matches!(error, RequestError::BadAnswer);
     assert!(!blames_the_device || !world::is_honest(), "a disk that never lied: {error}");
 }
 

@@ -3,12 +3,13 @@
 //! Spec: §5.2.6 Device Operation, §2.4 Device Reset.
 
 use virtio_guest::device::block::{
-    Block, Control, DownFailed, Failed, RequestQueue, Requests, Sector, Shared, Ticket, WaitersRef,
+    Block, CacheMode, Control, DownFailed, Failed, RequestQueue, Requests, Sector, Shared, Ticket, WaitersRef,
 };
 use virtio_guest::hal::Direction;
 use virtio_guest::lifecycle::{Interrupt, Signals};
 use virtio_guest::ring::Rearmed;
 
+use super::commands;
 use super::device::{QUEUES, SECTOR_BYTES, SECTORS, sector};
 use super::ledger::{Entry, Ledger, check_sectors, judge};
 use super::memory::{Buffer, Load, WatchedHal};
@@ -172,6 +173,9 @@ fn call_whole<'s>(control: Control<'s, Registers>, queue: Queue<'s>) -> (Control
     assert_eq!(disk.capacity_sectors(), read.unwrap_or(known));
     judge(disk.flush_blocking(patience(3)).as_ref());
     let block_bytes = disk.block_bytes();
+    let control = disk.control();
+    let mode = if detail() & 1 == 0 { CacheMode::WriteBack } else { CacheMode::WriteThrough };
+    let _ = (control.set_cache_mode(mode), control.cache_mode(), control.geometry(), control.topology());
     assert!(
         block_bytes.is_none_or(|bytes| bytes.is_power_of_two() && bytes >= 512),
         "a block that makes sense"
@@ -188,12 +192,7 @@ fn one(kind: u8, queue: &mut Queue<'_>, ledger: &mut Ledger) {
             let from = bytes_for(first, len);
             judge(queue.write_blocking(first, &from, patience(4)).as_ref());
         }
-        2 => {
-            judge(queue.flush_blocking(patience(3)).as_ref());
-            if let Ok(id) = queue.device_id_blocking(patience(3)) {
-                assert!(id.as_bytes().len() <= 20);
-            }
-        }
+        2 => commands::call(queue),
         3 | 4 => {
             let (first, len) = range();
             let is_wrong = detail() >= 0xf0;
@@ -205,13 +204,7 @@ fn one(kind: u8, queue: &mut Queue<'_>, ledger: &mut Ledger) {
             let bytes = bytes_for(first, len);
             submit(queue, ledger, first, bytes, Direction::DeviceReadable, None, Queue::submit_write);
         }
-        6 => {
-            let result = queue.submit_flush();
-            judge(result.as_ref());
-            if let Ok(Some(ticket)) = result {
-                ledger.accept(ticket, Entry { buffer: None, read_from: None }, queue.requests());
-            }
-        }
+        6 => commands::hand_in(queue, ledger),
         7 => {
             queue.publish();
         }
@@ -248,7 +241,8 @@ fn read_blocking(queue: &mut Queue<'_>) {
 
 type Submit<'s> = fn(&mut Queue<'s>, Sector, Load) -> Result<Ticket, Failed<Load>>;
 
-fn submit<'s>(
+/// Hands in a request with a buffer.
+pub(crate) fn submit<'s>(
     queue: &mut Queue<'s>,
     ledger: &mut Ledger,
     first: Sector,

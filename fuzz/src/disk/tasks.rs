@@ -13,6 +13,7 @@ use virtio_guest::device::block::{Failed, Requests, Sector, Shared};
 use virtio_guest::hal::Lock;
 use virtio_guest::lifecycle::Interrupt;
 
+use super::commands;
 use super::device::{SECTOR_BYTES, SECTORS, sector};
 use super::ledger::{check_sectors, judge};
 use super::memory::{Buffer, Load, WatchedHal};
@@ -160,12 +161,15 @@ fn task<'f>(shared: &'f Tasks<'_>, kind: u8, number: u64) -> Task<'f> {
             let buffer = Buffer::new(bytes);
             done(buffer.id(), shared.write(Sector(first), buffer)).await;
         }),
-        _ => Task::new(async move { judge(shared.flush().await.as_ref()) }),
+        _ => Task::new(commands::ask(shared)),
     }
 }
 
 /// What became of a transfer: its own buffer comes back, if one does.
-async fn done(id: usize, transfer: impl Future<Output = Result<Buffer, Failed<Buffer>>>) -> Option<Buffer> {
+pub(crate) async fn done(
+    id: usize,
+    transfer: impl Future<Output = Result<Buffer, Failed<Buffer>>>,
+) -> Option<Buffer> {
     match transfer.await {
         Ok(buffer) => {
             assert_eq!(buffer.id(), id, "another buffer comes back");
