@@ -6,13 +6,15 @@
 
 mod support;
 
-use support::levels::{Ask, Got, LevelBench, range};
+use support::levels::{Ask, Got, Level, LevelBench, range};
+use support::tasks::TaskBench;
 use virtio_guest::device::block::{RequestError, Sector, Zone, ZoneAction, ZoneState, ZoneType};
 use virtio_model::Disk;
 use virtio_model::block::{
     self as model, RangeLimits, SECTOR_BYTES, ZoneSetup, status, zone_state, zone_type,
 };
 
+const SIZE_MAX: u128 = 1 << 1;
 /// Zones of 8 sectors, of which 6 can be written: one conventional, six sequential, one of 5 sectors.
 const SECTORS: u64 = 61;
 
@@ -236,6 +238,56 @@ fn a_long_write_fills_zone_after_zone_in_order() {
         let written: Vec<_> = (0..SECTORS as usize).filter(|at| bench.disk().sector(*at)[0] == 3).collect();
         assert_eq!(written, (4..41).collect::<Vec<_>>());
         assert_eq!((state(&bench, 4), bench.disk().zones()[5].write_pointer), (zone_state::FULL, 41));
+        bench.finish();
+    }
+}
+
+/// Cut where a block of the granularity ends, though more would fit; not at all where not one block fits.
+#[test]
+fn parts_of_a_write_end_at_the_granularity() {
+    let setup = ZoneSetup { capacity_sectors: 8, write_granularity: 1024, ..setup() };
+    for level in [Level::Blocking, Level::Burst, Level::Task] {
+        for (seg_max, parts) in [(3, Some(8)), (1, None)] {
+            let disk = disk(&setup).with_config(|config| (config.size_max, config.seg_max) = (512, seg_max));
+            let mut bench = LevelBench::new(level, TaskBench::of(disk, SIZE_MAX));
+            // Tasks have room for a segment.
+            let parts = parts.filter(|_| level != Level::Task);
+            let ask = Ask::Write(Sector(8), 3, 16 * SECTOR_BYTES);
+            if let Some(parts) = parts {
+                assert_eq!(bench.ask(ask), Ok(Got::Nothing));
+                assert_eq!(bench.disk().requests().len(), parts);
+            } else {
+                let expected = RequestError::TooLarge { segment_bytes_max: 512, segments_max: 1 };
+                assert_eq!(bench.refusal(ask), expected);
+                assert!(
+                    matches!(bench.ask(Ask::Read(Sector(8), 4096)), Ok(Got::Bytes(_))),
+                    "reads are cut anywhere"
+                );
+            }
+            bench.finish();
+        }
+    }
+}
+
+/// It goes to one place, so it goes at once.
+#[test]
+fn an_append_that_does_not_fit_into_one_request_is_refused() {
+    let setup = ZoneSetup { capacity_sectors: 8, max_append_sectors: 8, ..setup() };
+    for level in [Level::Blocking, Level::Burst, Level::Task] {
+        let disk = disk(&setup).with_config(|config| (config.size_max, config.seg_max) = (512, 3));
+        let mut bench = LevelBench::new(level, TaskBench::of(disk, SIZE_MAX));
+        let fitting = if level == Level::Task { 1 } else { 3 };
+        let append = |sectors| Ask::Append(Sector(8), 3, sectors * SECTOR_BYTES);
+        assert_eq!(bench.ask(append(fitting)), Ok(Got::Appended(Sector(8))));
+        let refused = bench.refusal(append(fitting + 1));
+        let segments_max = fitting as u16;
+        assert_eq!(
+            refused,
+            match level {
+                Level::Blocking => RequestError::TooManySectors { sectors: 4, sectors_max: 3 },
+                _ => RequestError::TooLarge { segment_bytes_max: 512, segments_max },
+            }
+        );
         bench.finish();
     }
 }

@@ -206,7 +206,7 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         Ok(bytes)
     }
 
-    const fn too_large(&self) -> RequestError {
+    pub(super) const fn too_large(&self) -> RequestError {
         RequestError::TooLarge {
             segment_bytes_max: self.limits.segment_bytes,
             segments_max: self.limits.data_segments(),

@@ -38,7 +38,9 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
     pub(super) fn next_part(&self, command: Command, window: &mut Window<P>) -> u64 {
         let done = window.end();
         let command = command.further(done / SECTOR_BYTES as u64);
-        window.advance(Fit { bytes_max: self.shape.bytes_in_zone(command), ..self.limits.fit() })
+        let fit = self.limits.fit();
+        let granule = self.shape.granule(command, fit.granule);
+        window.advance(Fit { bytes_max: self.shape.bytes_in_zone(command), granule, ..fit })
     }
 
     /// Makes a request available, as far as its window shows its buffer.

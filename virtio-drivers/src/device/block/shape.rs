@@ -148,6 +148,18 @@ impl Shape {
         left.saturating_mul(SECTOR_BYTES as u64)
     }
 
+    /// What the parts of a request are a multiple of, in bytes: a granule of the queue's, and of what is written to zones.
+    pub(super) fn granule(&self, command: Command, granule: u32) -> u32 {
+        match self.zoned {
+            Some(ZonedCharacteristics { write_granularity, .. })
+                if matches!(command, Command::Write(_)) && !granule.is_multiple_of(write_granularity) =>
+            {
+                write_granularity
+            }
+            _ => granule,
+        }
+    }
+
     /// Where an append was written, if that is in its zone.
     pub(super) fn check_appended(&self, zone: Sector, appended: Sector) -> Result<Sector, RequestError> {
         let zone_sectors = self.zoned.map_or(0, |zoned| zoned.zone_sectors);
