@@ -75,7 +75,7 @@ impl Cache {
     }
 }
 
-/// The mode of the cache at a moment, and how often it was written so far.
+/// The mode of the cache at a moment, and how often the configuration was written so far: there is nothing else to be written in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CacheMode {
     is_writeback: bool,
@@ -84,9 +84,8 @@ pub(super) struct CacheMode {
 
 impl CacheMode {
     pub(super) fn of(device: &PciDevice) -> Self {
-        let is_writeback = device.config().get(WRITEBACK).is_some_and(|byte| *byte != 0);
-        let writes = device.config_writes().iter().filter(|(at, ..)| *at == WRITEBACK as u64).count();
-        Self { is_writeback, writes }
+        let is_writeback = device.config_byte(WRITEBACK).is_some_and(|byte| byte != 0);
+        Self { is_writeback, writes: device.config_write_count() }
     }
 
     /// Whether a write that was taken in this mode is stable once it is complete, which it is now.

@@ -69,7 +69,8 @@ pub(super) fn judge(request: &Request, out: u64, inward: u64, rules: &Rules<'_>)
         request_type::IN | request_type::OUT => {
             let sectors = expect_whole_sectors(request.data_bytes)?;
             rules.expect_in_reach(request.sector, sectors)?;
-            rules.expect_few_segments(request)
+            rules.expect_few_segments(request)?;
+            if kind == request_type::OUT { zones::judge_write(request, rules) } else { Ok(()) }
         }
         request_type::FLUSH if request.sector != 0 => {
             Err(Complaint::io(format!("a flush of sector {}", request.sector)))

@@ -31,8 +31,8 @@ impl Disk {
             change(&mut state.config);
             state.config.bytes()
         };
-        if let Some(mode) = device.config().get(WRITEBACK) {
-            bytes[WRITEBACK] = *mode;
+        if let Some(mode) = device.config_byte(WRITEBACK) {
+            bytes[WRITEBACK] = mode;
         }
         device.set_config(bytes);
         if device.status() & DRIVER_OK != 0 {

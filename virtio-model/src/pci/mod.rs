@@ -211,6 +211,11 @@ impl PciDevice {
         self.lock().device_config.clone()
     }
 
+    /// A byte of it, if it has that many.
+    pub fn config_byte(&self, at: usize) -> Option<u8> {
+        self.lock().device_config.get(at).copied()
+    }
+
     /// Replaces the device-specific configuration; the generation goes up, nothing is notified.
     pub fn set_config(&self, bytes: impl Into<Vec<u8>>) {
         self.lock().set_device_config(bytes.into());
@@ -224,6 +229,11 @@ impl PciDevice {
     /// What the driver wrote to the device-specific configuration: offset, width, value.
     pub fn config_writes(&self) -> Vec<(u64, u8, u32)> {
         self.lock().config_writes.clone()
+    }
+
+    /// How often it was written.
+    pub fn config_write_count(&self) -> usize {
+        self.lock().config_writes.len()
     }
 
     /// A copy of the registers of one queue.

@@ -56,7 +56,10 @@ fn what_lies_in_two_zones_is_neither_read_nor_written() {
 #[test]
 fn a_write_ends_at_a_multiple_of_the_granularity() {
     let mut bench = bench(&ZoneSetup { write_granularity: 1024, capacity_sectors: 4, ..setup() });
-    assert_eq!(write(&mut bench, 4, 1), UNALIGNED);
+    for (sector, len) in [(4, 512), (5, 1024)] {
+        let (status, complaint) = bench.ask(request_type::OUT, sector, &[], len);
+        assert_eq!((status, complaint.unwrap().contains("no multiple of 1024")), (UNALIGNED, true));
+    }
     assert_eq!(bench.ask_well(request_type::OUT, 4, &[], 1024), OK);
     assert_eq!(write(&mut bench, 1, 1), OK, "a conventional zone has none");
 }

@@ -4,8 +4,8 @@
 
 use super::{APPENDED_BYTES, REPORT_HEADER_BYTES};
 use crate::block::judge::{Complaint, Rules, expect_no_sector, expect_whole_sectors};
-use crate::block::numbers::request_type;
-use crate::block::request::Request;
+use crate::block::numbers::{request_type, status};
+use crate::block::request::{Request, SECTOR_BYTES};
 use crate::block::state::feature;
 
 /// Says what is wrong with a request about zones, if anything; it has so many writable bytes before its status.
@@ -31,6 +31,26 @@ pub(in crate::block) fn judge(request: &Request, inward: u64, rules: &Rules<'_>)
         }
         _ => expect_start(request, rules),
     }
+}
+
+/// Says what is wrong with a write, if it is one to sequential zones: that it is no multiple of the granularity.
+pub(in crate::block) fn judge_write(request: &Request, rules: &Rules<'_>) -> Result<(), Complaint> {
+    let Some(zones) = rules.zones.filter(|_| rules.is_agreed(feature::ZONED)) else {
+        return Ok(());
+    };
+    let granularity = u64::from(rules.config.zoned.write_granularity);
+    let start = request.sector.saturating_mul(SECTOR_BYTES as u64);
+    let is_whole = |bytes: u64| granularity == 0 || bytes.is_multiple_of(granularity);
+    if is_whole(start) && is_whole(request.data_bytes)
+        || !request.spans().iter().any(|span| zones.has_sequential(span))
+    {
+        return Ok(());
+    }
+    let Request { sector, data_bytes, .. } = request;
+    Err(Complaint {
+        text: format!("a write of {data_bytes} bytes at {sector} is no multiple of {granularity}"),
+        status: status::ZONE_UNALIGNED_WP,
+    })
 }
 
 fn expect_start(request: &Request, rules: &Rules<'_>) -> Result<(), Complaint> {

@@ -18,7 +18,7 @@ mod write;
 use super::numbers::{status, zone_state, zone_type, zoned_model};
 use std::ops::Range;
 
-pub(super) use judge::judge;
+pub(super) use judge::{judge, judge_write};
 pub use report::{DESCRIPTOR_BYTES, REPORT_HEADER_BYTES};
 
 /// The length of the sector that an append tells, in bytes.
@@ -171,6 +171,11 @@ impl Zones {
     /// The zone that begins with a sector.
     pub(super) fn starting_at(&self, sector: u64) -> Option<usize> {
         self.list.iter().position(|zone| zone.start == sector)
+    }
+
+    /// Whether a range has sectors in a zone that is not conventional.
+    pub(super) fn has_sequential(&self, span: &Range<u64>) -> bool {
+        self.list[self.touched(span)].iter().any(|zone| zone.zone_type != zone_type::CONVENTIONAL)
     }
 
     /// Where the zones start that have sectors in a range.
