@@ -8,7 +8,7 @@ use support::levels::{Ask, Got, Level, LevelBench, range};
 use support::tasks::{Load, Pool, TaskBench};
 use virtio_guest::device::block::{Block, CacheMode, HANDLED, Sector, Settings, Storage, Unmap};
 use virtio_guest::hal::{Attempts, Direction};
-use virtio_guest::lifecycle::Wants;
+use virtio_guest::lifecycle::{ConfigError, Wants};
 use virtio_guest::raw::MappedBuffer;
 use virtio_guest::wire::block::BlockFeatures;
 use virtio_model::Disk;
@@ -97,6 +97,18 @@ fn a_disk_that_does_not_take_the_mode_says_which_one_it_has() {
         bench.bench.device.misbehave(|lies| lies.ignores_config_writes = true);
         assert_eq!(bench.control().set_cache_mode(WriteThrough), Ok(WriteBack));
         bench.finish();
+    }
+}
+
+#[test]
+fn a_disk_that_is_gone_has_neither_mode_nor_shape() {
+    for mut bench in LevelBench::at(&[Level::Blocking], disk) {
+        bench.bench.device.misbehave(|lies| lies.all_ones = true);
+        let control = bench.control();
+        assert_eq!(control.cache_mode(), Err(ConfigError::Removed));
+        assert_eq!(control.set_cache_mode(WriteThrough), Err(ConfigError::Removed));
+        assert_eq!(control.refresh_shape(), Err(ConfigError::Removed));
+        assert_eq!(control.capacity_sectors(), 32, "what was known before");
     }
 }
 

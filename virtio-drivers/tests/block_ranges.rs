@@ -74,8 +74,7 @@ fn a_long_range_is_cut_to_what_the_device_takes_at_a_time() {
             let limits = limits(sectors_max, ranges_max, alignment);
             let whole = range(1, 61);
             let bench = LevelBench::at(&[Level::Blocking, Level::Task], || disk(limits));
-            // Under miri, which is slow, fewer.
-            for mut bench in bench.take(if cfg!(miri) { 1 } else { 8 }) {
+            for mut bench in bench {
                 assert_eq!(bench.ask(Ask::Discard(whole)), Ok(Got::Nothing));
 
                 let mut at = 1;
