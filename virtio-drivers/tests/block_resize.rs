@@ -4,8 +4,8 @@
 
 mod support;
 
-use support::levels::{Ask, Got, Level, LevelBench, range};
-use support::tasks::handlers;
+use support::levels::{Ask, Got, Level, LevelBench, by_task, range};
+use support::tasks::{Task, TaskBench, handlers, run_woken};
 use virtio_guest::device::block::{RequestError, Sector, Unmap};
 use virtio_guest::lifecycle::{Condition, Signals};
 use virtio_model::Disk;
@@ -77,6 +77,27 @@ fn a_request_for_what_is_gone_fails_and_the_next_one_does_not() {
         assert!(bench.ask(Ask::Read(Sector(3), SECTOR_BYTES)).is_ok());
         assert_eq!(bench.bench.device.driver_errors().len(), 1, "it could not know");
     }
+}
+
+/// Each piece is judged by what the disk is when it is sent.
+#[test]
+fn a_long_range_ends_where_the_disk_ends_now() {
+    let bench = TaskBench::of(disk(), 0);
+    let mut running = bench.start::<16>();
+    let shape = running.control.shape();
+    let zeroes = Ask::WriteZeroes(range(0, 8), Unmap::Forbidden);
+    let mut task = [Task::new(by_task(&running.tasks, shape, zeroes))];
+    run_woken(&mut task);
+
+    bench.disk.resize(&bench.device, 4);
+    running.tasks.set_shape(running.control.refresh_shape().unwrap());
+    bench.run_to_end(&running.handlers, &mut task);
+
+    let beyond = RequestError::OutOfRange { sector: 4, sectors: 4, capacity_sectors: 4 };
+    assert_eq!(task[0].result, Some(Err(beyond)));
+    assert_eq!(bench.disk.requests().len(), 1);
+    drop(task);
+    bench.finish(running);
 }
 
 #[test]
