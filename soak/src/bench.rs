@@ -30,7 +30,7 @@ pub type Tasks<'s> = Shared<TestHal, RefCell<Requests<'s, TestHal, Load>>>;
 
 /// Most descriptors of a queue, of whatever size the device has it.
 pub const QUEUE_SIZE_MAX: usize = 64;
-/// Sectors of the disk: so few that operations meet.
+/// Most sectors of the disk, and at first: so few that operations meet.
 pub const CAPACITY_SECTORS: u64 = 4096;
 /// Most sectors of one request that owns its buffer: more than some devices take at once.
 pub const REQUEST_SECTORS_MAX: u64 = 24;

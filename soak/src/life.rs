@@ -126,7 +126,8 @@ impl<'s> Life<'_, 's> {
                 self.bench.disk.fail_nth(self.random.u64(1..20), status::IOERR);
                 self.failures += 1;
             }
-            9975..9980 => self.switch_cache(),
+            9975..9979 => self.switch_cache(),
+            9979..9980 => self.resize(),
             9980..9990 => self.come_to_rest(),
             _ => self.recover(),
         }
@@ -168,6 +169,24 @@ impl<'s> Life<'_, 's> {
         let can_choose = control.features().contains(BlockFeatures::CONFIG_WCE);
         let now = control.set_cache_mode(mode).expect("it can be read");
         assert!(now == mode || !can_choose, "the cache does not do what it was told");
+    }
+
+    /// The disk becomes another size, which an interrupt says: larger in the middle of its work, smaller at rest.
+    fn resize(&mut self) {
+        let sectors = self.random.u64(CAPACITY_SECTORS / 2..=CAPACITY_SECTORS);
+        if sectors < self.shape.capacity_sectors {
+            self.come_to_rest();
+        }
+        self.bench.disk.resize(&self.bench.device, sectors);
+        self.shadow.resize(sectors);
+        self.bench.interrupt(&self.handlers);
+        let control = self.control.as_mut().expect("it is up");
+        assert_eq!(control.take_configuration_change(), Some(Condition::Live), "the interrupt says so");
+        self.shape = control.refresh_shape().expect("it can be read");
+        assert_eq!(self.shape.capacity_sectors, sectors);
+        self.queue.as_mut().expect("it is up").set_shape(self.shape);
+        self.shared.set_shape(self.shape);
+        self.tally.resizes += 1;
     }
 
     /// The disk does all that it has; then nothing is in flight, nobody sleeps, and the disk holds what it must.

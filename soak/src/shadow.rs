@@ -80,6 +80,14 @@ impl Shadow {
         }
     }
 
+    /// The disk has so many sectors from now on. New ones are zeros; nobody is at those that go.
+    pub fn resize(&mut self, sectors: u64) {
+        let count = usize::try_from(sectors).expect("a disk that fits into memory");
+        self.known.resize(count, ZEROS);
+        self.guests.resize(count, Guests::Readers(0));
+        self.unsure.retain(|sector, _| *sector < sectors);
+    }
+
     /// A mark that nothing was written with before.
     pub fn new_mark(&mut self) -> u64 {
         self.next_mark += 1;

@@ -28,6 +28,8 @@ pub struct Tally {
     pub overtaken: u64,
     /// Resets, each with a bring-up afterwards.
     pub resets: u64,
+    /// Changes of the disk's size.
+    pub resizes: u64,
 }
 
 impl Tally {
@@ -50,6 +52,7 @@ impl AddAssign<&Self> for Tally {
         self.tasks += other.tasks;
         self.overtaken += other.overtaken;
         self.resets += other.resets;
+        self.resizes += other.resizes;
     }
 }
 
@@ -67,6 +70,7 @@ impl fmt::Display for Tally {
             tasks,
             overtaken,
             resets,
+            resizes,
         } = self;
         writeln!(
             f,
@@ -74,6 +78,6 @@ impl fmt::Display for Tally {
             self.operations()
         )?;
         writeln!(f, "asked for by: {bursts} bursts, {tasks} tasks, {blocking} blocking calls")?;
-        write!(f, "overtaken by later ones: {overtaken}; resets: {resets}")
+        write!(f, "overtaken by later ones: {overtaken}; resets: {resets}, other sizes: {resizes}")
     }
 }

@@ -22,7 +22,14 @@ fn whatever_is_done_with_a_disk_it_holds_what_was_written_and_every_buffer_comes
     let counts =
         [all.reads, all.writes, all.flushes, all.ranges, all.given_up, all.blocking, all.bursts, all.tasks];
     assert!(counts.into_iter().all(|count| count > 100), "a part of it did not happen: {all}");
-    assert!(all.overtaken > 100 && all.resets > 0 && all.failed > 0 && all.operations() >= 24_000, "{all}");
+    assert!(
+        all.overtaken > 100
+            && all.resets > 0
+            && all.resizes > 0
+            && all.failed > 0
+            && all.operations() >= 24_000,
+        "{all}"
+    );
 }
 
 #[test]
