@@ -3,6 +3,7 @@
 //! Queue 0 has one owner, who makes blocking calls and sends bursts; queue 1 is shared by tasks. What else the device is like (ring features, sizes, limits) is chosen for each life.
 
 use std::cell::RefCell;
+use std::ops::RangeInclusive;
 
 use fastrand::Rng;
 use virtio_guest::device::block::{
@@ -30,8 +31,8 @@ pub type Tasks<'s> = Shared<TestHal, RefCell<Requests<'s, TestHal, Load>>>;
 
 /// Most descriptors of a queue, of whatever size the device has it.
 pub const QUEUE_SIZE_MAX: usize = 64;
-/// Most sectors of the disk, and at first: so few that operations meet.
-pub const CAPACITY_SECTORS: u64 = 4096;
+/// Least and most sectors of the disk: so few that operations meet.
+pub const CAPACITY_SECTORS: RangeInclusive<u64> = 2048..=4096;
 /// Most sectors of one request that owns its buffer: more than some devices take at once.
 pub const REQUEST_SECTORS_MAX: u64 = 24;
 
@@ -93,7 +94,7 @@ fn one_of<T: Copy, const N: usize>(random: &mut Rng, choices: [T; N]) -> T {
 
 /// A disk that can do by chance what not all can, in limits by chance.
 fn disk(random: &mut Rng) -> Disk {
-    let mut disk = Disk::with_sectors(CAPACITY_SECTORS).with_config(|config| {
+    let mut disk = Disk::with_sectors(random.u64(CAPACITY_SECTORS)).with_config(|config| {
         config.num_queues = 2;
         config.size_max = one_of(random, [512, 700, 1024, 4096, 1 << 20]);
         config.seg_max = one_of(random, [1, 2, 5, 126]);

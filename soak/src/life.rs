@@ -76,7 +76,7 @@ pub fn live(plan: Plan, mut is_over: impl FnMut(&Tally) -> bool) {
     let mut life = Life {
         bench: &bench,
         random,
-        shadow: Shadow::new(CAPACITY_SECTORS),
+        shadow: Shadow::new(control.capacity_sectors()),
         pages: Pages::default(),
         tally: Tally::default(),
         shape: control.shape(),
@@ -173,7 +173,7 @@ impl<'s> Life<'_, 's> {
 
     /// The disk becomes another size, which an interrupt says: larger in the middle of its work, smaller at rest.
     fn resize(&mut self) {
-        let sectors = self.random.u64(CAPACITY_SECTORS / 2..=CAPACITY_SECTORS);
+        let sectors = self.random.u64(CAPACITY_SECTORS);
         if sectors < self.shape.capacity_sectors {
             self.come_to_rest();
         }
