@@ -48,7 +48,7 @@ pub fn block(bytes: &[u8]) {
 fn config(poked: u8, script: &mut Script) -> Vec<u8> {
     let mut config = vec![0; CONFIG_BYTES];
     config[..8].copy_from_slice(&SECTORS.to_le_bytes());
-    config[8..12].copy_from_slice(&4096u32.to_le_bytes());
+    config[8..12].copy_from_slice(&1024u32.to_le_bytes());
     config[12..16].copy_from_slice(&8u32.to_le_bytes());
     config[20..24].copy_from_slice(&512u32.to_le_bytes());
     config[32] = 1;

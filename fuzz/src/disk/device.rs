@@ -89,7 +89,7 @@ impl Device {
     }
 
     /// Does what a decision says; 0 is to do all the work that there is.
-    pub(crate) fn act(&mut self, decision: u8, script: &mut Script, memory: &Memory) {
+    pub(crate) fn act(&mut self, decision: u8, script: &mut Script, memory: &mut Memory) {
         let (index, number) = (usize::from(decision) % QUEUES, usize::from(decision) / QUEUES % 16);
         match decision {
             0..0x40 => (0..QUEUES).for_each(|index| self.work(index, usize::MAX, memory)),

@@ -39,6 +39,9 @@ impl Ledger {
         let buffer = payload.map(Load::unmap);
         assert_eq!(buffer.as_ref().map(Buffer::id), entry.buffer, "a request comes back with its own buffer");
         judge(result.as_ref());
+        if let (Ok(()), Some(buffer)) = (&result, &buffer) {
+            check_done(buffer);
+        }
         if let (Ok(()), Some(first), Some(buffer)) = (result, entry.read_from, buffer) {
             check_sectors(first, buffer.bytes());
         }
@@ -64,6 +67,12 @@ pub(crate) fn judge<R>(result: Result<R, &RequestError>) {
             | RequestError::Broken(_)
     ) || is_sensible && matches!(error, RequestError::BadAnswer);
     assert!(!blames_the_device || !world::is_honest(), "a disk that never lied: {error}");
+}
+
+/// A request that succeeded is one that the device said to have done.
+pub(crate) fn check_done(buffer: &Buffer) {
+    let may_be_done = world::with(|world| world.memory.may_be_done(buffer.id()));
+    assert!(may_be_done, "a success that the device did not tell of");
 }
 
 /// Each sector begins with its own number, as long as the disk is honest.

@@ -22,7 +22,7 @@ impl Device {
         index: usize,
         number: usize,
         script: &mut Script,
-        memory: &Memory,
+        memory: &mut Memory,
     ) {
         // A restless generation alone is no lie about requests; nobody has to believe anything.
         if !(0xe0..0xe8).contains(&decision) {
@@ -40,6 +40,10 @@ impl Device {
                 if decision < 0xc0 {
                     let _ = chain.write_at(&memory.hal.space, last, &[status]);
                 }
+                let is_all_zeros = status == 0 && (decision < 0xc0 || bytes as u64 > last);
+                if !is_all_zeros {
+                    memory.deny(&chain);
+                }
                 let written =
                     [written.into(), u32::MAX, last as u32, last as u32 + 2][usize::from(decision % 4)];
                 self.give_back(index, chain.head, written);
@@ -49,6 +53,8 @@ impl Device {
                 self.take(index);
                 let Some(chain) = self.choose(index, number) else { return };
                 let queue = &mut self.queues[index];
+                // From here on the disk may write to requests of before, where there are others now.
+                memory.is_forged = true;
                 let other = queue.held.first().map(|chain| chain.head).or(queue.returned);
                 let id = match decision % 4 {
                     0 => u32::from(other.unwrap_or(0)),
@@ -66,6 +72,7 @@ impl Device {
             }
             // A byte of whatever is shared.
             0xd8..0xe0 => {
+                memory.is_forged = true;
                 let (choice, at, value) = (script.decision(), script.decision(), script.decision());
                 if let Some((address, bytes)) = memory.shared_range(choice.into()) {
                     let offset = (usize::from(at) * (1 + usize::from(decision % 4) * 5)).checked_rem(bytes);

@@ -76,8 +76,9 @@ impl<'s> Life<'s> {
                 12 => {
                     if let Ok(shape) = self.control.refresh_shape() {
                         for queue in &mut self.queues {
-                            if let Use::Own(queue, _) = queue {
-                                queue.set_shape(shape);
+                            match queue {
+                                Use::Own(queue, _) => queue.set_shape(shape),
+                                Use::Tasks(tasks) => tasks.set_shape(shape),
                             }
                         }
                     }

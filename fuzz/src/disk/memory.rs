@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 
 use virtio_guest::hal::{DeviceAddress, Direction, DmaBuffer, DmaError, DmaRegion, Domain, Hal, MapError};
 use virtio_guest::raw::MappedBuffer;
+use virtio_model::chain::Chain;
 use virtio_test_hal::TestHal;
 
 use super::world;
@@ -25,6 +26,10 @@ pub(crate) struct Memory {
     regions: BTreeMap<u64, (DmaRegion, bool)>,
     mappings: BTreeMap<u64, (NonNull<[u8]>, Direction)>,
     buffers: BTreeSet<NonNull<[u8]>>,
+    /// Buffers of requests that the device has not said to have done.
+    denied: BTreeSet<usize>,
+    /// The device may have written anywhere, so that it may have said anything.
+    pub(crate) is_forged: bool,
 }
 
 impl Memory {
@@ -36,6 +41,20 @@ impl Memory {
     /// The device was reset, and has nothing any more.
     pub(crate) fn return_all(&mut self) {
         self.regions.values_mut().for_each(|(_, is_lent)| *is_lent = false);
+    }
+
+    /// The device returns a request, and does not say that it was done.
+    pub(crate) fn deny(&mut self, chain: &Chain) {
+        let mappings = chain.segments.iter().filter_map(|segment| {
+            let (start, (bytes, _)) = self.mappings.range(..=segment.addr).next_back()?;
+            (segment.addr - start < bytes.len() as u64).then(|| bytes.addr().get())
+        });
+        self.denied.extend(mappings);
+    }
+
+    /// Whether a request with this buffer may have been done.
+    pub(crate) fn may_be_done(&self, buffer: usize) -> bool {
+        self.is_forged || !self.denied.contains(&buffer)
     }
 
     /// A range of what is shared with the device: its address and length.
@@ -154,7 +173,10 @@ unsafe impl DmaBuffer for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let is_known = world::with(|world| world.memory.buffers.remove(&self.0));
+        let is_known = world::with(|world| {
+            world.memory.denied.remove(&self.id());
+            world.memory.buffers.remove(&self.0)
+        });
         assert!(is_known, "a buffer is dropped twice");
         // SAFETY: the value that owns the bytes ends here.
         unsafe { free(self.0) };

@@ -15,7 +15,7 @@ use virtio_guest::lifecycle::Interrupt;
 
 use super::commands;
 use super::device::{SECTOR_BYTES, SECTORS, sector};
-use super::ledger::{check_sectors, judge};
+use super::ledger::{check_done, check_sectors, judge};
 use super::memory::{Buffer, Load, WatchedHal};
 use super::world::{self, detail, step};
 
@@ -173,6 +173,7 @@ pub(crate) async fn done(
     match transfer.await {
         Ok(buffer) => {
             assert_eq!(buffer.id(), id, "another buffer comes back");
+            check_done(&buffer);
             Some(buffer)
         }
         Err(Failed { error, payload }) => {
