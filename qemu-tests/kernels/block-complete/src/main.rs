@@ -1,6 +1,6 @@
 //! A test kernel: what a virtio disk does besides single reads and writes, printed for the host.
 //!
-//! On the first virtio disk. Command line: `check=overtaking|faults|resize|queues`; `old=N`, the seed of what is on the disk; `seed=N`, the seed of what is written; `interrupts=msi-x|line|polling`
+//! On the first virtio disk. Command line: `check=requests|overtaking|faults|resize|queues`; `old=N`, the seed of what is on the disk; `seed=N`, the seed of what is written; `interrupts=msi-x|line|polling`
 //! (the best there is, unless it says otherwise).
 
 #![no_std]
@@ -16,6 +16,7 @@ mod overtaking;
 #[expect(dead_code, reason = "each kernel uses its part")]
 mod pattern;
 mod queues;
+mod requests;
 mod resize;
 
 use alloc::string::String;
@@ -52,6 +53,7 @@ fn ensure(holds: bool, promise: &str) -> Result<(), String> {
 fn run() -> Result<(), String> {
     let seeds = Seeds::given()?;
     match argument("check")? {
+        "requests" => requests::run(seeds),
         "overtaking" => overtaking::run(seeds),
         "faults" => faults::run(seeds),
         "resize" => resize::run(seeds),

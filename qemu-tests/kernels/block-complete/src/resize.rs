@@ -12,7 +12,7 @@ use crate::pattern::SECTOR;
 use crate::{Seeds, ensure};
 
 /// Waits for the interrupt that says so, and tells the queue.
-fn wait_for_another_size(disk: &mut Disk, queue: &mut Queue) -> Result<u64, String> {
+pub fn wait_for_another_size(disk: &mut Disk, queue: &mut Queue) -> Result<u64, String> {
     let before = disk.control.capacity_sectors();
     println!("capacity: {before} sectors");
     let mut patience = Waited::by(disk.interrupts);
