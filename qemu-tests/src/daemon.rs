@@ -89,10 +89,8 @@ impl StorageDaemon {
     /// Stops it, and checks that it was still there and ends with success.
     pub(crate) fn stop(mut self) -> Result<(), String> {
         let said = || fs::read_to_string(&self.said).unwrap_or_default();
-        if let Some(status) = self.child.try_wait().expect("it was started") {
-            return Err(format!("the storage daemon ended before: {status}\n{}", said()));
-        }
-        self.qmp.quit();
+        let asked = self.qmp.quit();
+        asked.map_err(|problem| format!("the storage daemon ended before: {problem}\n{}", said()))?;
         let start = Instant::now();
         loop {
             match self.child.try_wait().expect("it was started") {

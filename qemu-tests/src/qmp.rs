@@ -66,9 +66,11 @@ impl Qmp {
         }
     }
 
-    /// Asks for the end of the process. Whether it comes, its status tells.
-    pub(crate) fn quit(&mut self) {
-        let _ = self.send(&json!({ "execute": "quit" }));
+    /// Has the process end; an error if it does not say that it will.
+    pub(crate) fn quit(&mut self) -> Result<(), String> {
+        self.send(&json!({ "execute": "quit" })).map_err(|error| error.to_string())?;
+        while self.try_receive()?.get("event").is_some() {}
+        Ok(())
     }
 
     /// Stops the next write to a drive that has [`breakpoints`](crate::DiskDevice::breakpoints), until it is let go on by this name.
@@ -117,10 +119,13 @@ impl Qmp {
     }
 
     fn receive(&mut self) -> Value {
+        self.try_receive().unwrap_or_else(|problem| panic!("{problem}\n{}", self.command))
+    }
+
+    fn try_receive(&mut self) -> Result<Value, String> {
         let mut line = String::new();
         let read = self.stream.read_line(&mut line);
-        read.unwrap_or_else(|error| panic!("QEMU does not answer in time: {error}\n{}", self.command));
-        serde_json::from_str(&line)
-            .unwrap_or_else(|error| panic!("QEMU says {line:?}: {error}\n{}", self.command))
+        read.map_err(|error| format!("QEMU does not answer in time: {error}"))?;
+        serde_json::from_str(&line).map_err(|error| format!("QEMU says {line:?}: {error}"))
     }
 }

@@ -79,25 +79,30 @@ fn sixty_three_requests_overtake_one_and_each_has_its_own_contents() {
 }
 
 /// Spec: §5.2.5 — `num_queues`.
+fn work_on_four_queues(machine: Machine, device: DiskDevice) {
+    let bench = Bench::new();
+    let device = DiskDevice { queues: Some(4), ..device };
+
+    let output = bench.guest(machine, "queues", device).processors(4).run_to(CLOSING_LINE);
+
+    assert!(output.contains("interrupts: msi-x (PerQueue)"), "{output}");
+    // Each sector is read, written, and read again, eight of them at a time.
+    let requests = 3 * SECTORS / 4 / 8;
+    for processor in 0..4 {
+        let line = format!("processor {processor}: {requests} requests, ");
+        assert!(output.contains(&line), "no {line:?} in:\n{output}");
+    }
+    bench.compare(SECTORS, |_| true);
+}
+
 #[test]
 fn four_processors_each_have_a_queue_of_one_disk_and_share_nothing_else() {
     for machine in MACHINES {
         for packed in [false, true] {
-            let bench = Bench::new();
-            let device = DiskDevice { packed, queues: Some(4), ..DiskDevice::default() };
-
-            let output = bench.guest(machine, "queues", device).processors(4).run_to(CLOSING_LINE);
-
-            assert!(output.contains("interrupts: msi-x (PerQueue)"), "{output}");
-            // Each sector is read, written, and read again, eight of them at a time.
-            let requests = 3 * SECTORS / 4 / 8;
-            for processor in 0..4 {
-                let line = format!("processor {processor}: {requests} requests, ");
-                assert!(output.contains(&line), "no {line:?} in:\n{output}");
-            }
-            bench.compare(SECTORS, |_| true);
+            work_on_four_queues(machine, DiskDevice { packed, ..DiskDevice::default() });
         }
     }
+    work_on_four_queues(Machine::Q35, DiskDevice { storage_daemon: true, ..DiskDevice::default() });
 }
 
 /// What of the guest's requests fails in which round: reads from sector 0 on, writes from sector 256 on, of eight sectors each.

@@ -4,8 +4,11 @@
 
 mod common;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use common::SECTORS;
-use qemu_tests::{Connection, DiskDevice, Machine};
+use qemu_tests::{Connection, DiskDevice, Ended, Image, Machine, Qemu};
+use serde_json::json;
 
 fn device() -> DiskDevice {
     DiskDevice { storage_daemon: true, queues: Some(1), ..DiskDevice::default() }
@@ -28,4 +31,19 @@ fn a_disk_of_the_storage_daemon_serves_every_request() {
         assert!(output.contains("event_index=true indirect=true"), "{output}");
         assert!(output.contains("id: vhost_user_blk"), "{output}");
     }
+}
+
+/// A daemon that breaks down behind the guest's back is no success.
+#[test]
+fn a_storage_daemon_that_ends_before_its_machine_is_noticed() {
+    let image = Image::blank(SECTORS);
+    let mut guest =
+        Qemu::new(Machine::Q35, "kernel-block-check").append("seed=1").disk(&image, device()).boot();
+    guest.wait_for("block check: done");
+    guest.storage_daemon().execute("quit", &json!({}));
+
+    let panic = catch_unwind(AssertUnwindSafe(|| guest.finish(Ended::Success, "block check: done")));
+
+    let text = *panic.expect_err("it failed").downcast::<String>().expect("a text");
+    assert!(text.contains("the storage daemon ended before"), "{text}");
 }
