@@ -4,6 +4,7 @@
 
 mod support;
 
+use support::levels::{Ask, Got, LevelBench};
 use support::tasks::{Load, Pool, TaskBench};
 use support::{Either, TestHal};
 use virtio_guest::device::block::{
@@ -12,6 +13,8 @@ use virtio_guest::device::block::{
 use virtio_guest::hal::{Attempts, Direction};
 use virtio_guest::lifecycle::Wants;
 use virtio_guest::raw::MappedBuffer;
+use virtio_model::Disk;
+use virtio_model::block::{SECTOR_BYTES, ZoneSetup};
 
 /// What a request carries: up to four segments.
 type Segments = [Option<Load>; 4];
@@ -72,5 +75,53 @@ fn a_buffer_that_is_refused_for_its_segments_takes_no_place() {
     assert_eq!(queue.free_requests(), queue.requests());
     queue.submit_read(Sector(9), to_fill(&bench, [512])).unwrap();
     assert_eq!(bytes(completion(&bench, &mut queue).payload.unwrap()), [9; 512]);
+    end(&bench, control, queue);
+}
+/// The first part fits, and what comes after it does not: what was filled is not the whole.
+#[test]
+fn a_buffer_that_cannot_go_on_is_not_done() {
+    for lens in [[512, 256, 256], [1024, 100, 924]] {
+        let bench = TaskBench::new(0, |builder| builder);
+        let (control, mut queue) = start(&bench, Settings::default());
+        queue.submit_read(Sector(9), to_fill(&bench, lens)).unwrap();
+
+        let done = completion(&bench, &mut queue);
+
+        assert!(matches!(done.result, Err(RequestError::TooLarge { .. })), "{done:?}");
+        assert_eq!((done.payload.is_some(), bench.disk.requests().len()), (true, 1));
+        assert_eq!(queue.free_requests(), queue.requests());
+        drop(done);
+        end(&bench, control, queue);
+    }
+}
+
+/// Spec: §5.2.6.3 — no read is in two zones. A block that begins in one and ends in the next is cut there.
+#[test]
+fn what_is_read_across_zones_is_read_whole_wherever_it_begins() {
+    let setup = ZoneSetup { write_granularity: 2048, ..ZoneSetup::host_managed(16) };
+    for mut bench in LevelBench::each(|| Disk::with_sectors(64).with_zones(&setup)) {
+        bench.ask(Ask::Write(Sector(0), 3, 64 * SECTOR_BYTES)).unwrap();
+        for (first, sectors) in [(2, 40), (15, 2), (0, 64), (13, 51)] {
+            let read = bench.ask(Ask::Read(Sector(first), sectors * SECTOR_BYTES));
+            assert_eq!(read, Ok(Got::Bytes(vec![3; sectors * SECTOR_BYTES])), "{first}, {sectors}");
+        }
+        bench.finish();
+    }
+}
+
+/// Spec: §5.2.6.2 — no request is for what is beyond the capacity, nor is a part of one.
+#[test]
+fn no_part_is_sent_for_what_a_disk_has_lost_meanwhile() {
+    let bench = TaskBench::new(0, |builder| builder);
+    let (mut control, mut queue) = start(&bench, Settings::default());
+    queue.submit_read(Sector(253), to_fill(&bench, [512, 512, 512])).unwrap();
+    bench.disk.resize(&bench.device, 254);
+    queue.set_shape(control.refresh_shape().unwrap());
+
+    let done = completion(&bench, &mut queue);
+
+    let beyond = RequestError::OutOfRange { sector: 254, sectors: 1, capacity_sectors: 254 };
+    assert_eq!((done.result, bench.disk.requests().len()), (Err(beyond), 1));
+    drop(done);
     end(&bench, control, queue);
 }

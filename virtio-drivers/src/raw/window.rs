@@ -19,6 +19,8 @@ pub struct Window<P> {
     start: u64,
     /// and bytes of it.
     bytes: u64,
+    /// Bytes after it.
+    left: u64,
     /// Segments of it.
     count: usize,
     segment_bytes_max: u32,
@@ -31,16 +33,16 @@ pub struct Fit {
     pub segments_max: usize,
     /// Most bytes of a segment; 0 counts as 1.
     pub segment_bytes_max: u32,
-    /// The bytes of each part but the last are a multiple of this; 0 counts as 1.
+    /// A part that ends where no more segments fit has a multiple of so many bytes; 0 counts as 1.
     pub granule: u32,
-    /// Most bytes.
+    /// Most bytes. A part may end there, granule or not.
     pub bytes_max: u64,
 }
 
 impl<P> Window<P> {
     /// A payload, of which nothing is shown yet.
     pub const fn new(payload: P) -> Self {
-        Self { payload, start: 0, bytes: 0, count: 0, segment_bytes_max: u32::MAX }
+        Self { payload, start: 0, bytes: 0, left: 0, count: 0, segment_bytes_max: u32::MAX }
     }
 
     /// Bytes before the part that is shown.
@@ -53,6 +55,11 @@ impl<P> Window<P> {
         self.start.saturating_add(self.bytes)
     }
 
+    /// Bytes after that part, once one was shown.
+    pub const fn left(&self) -> u64 {
+        self.left
+    }
+
     /// The payload again.
     pub fn into_payload(self) -> P {
         self.payload
@@ -60,7 +67,7 @@ impl<P> Window<P> {
 }
 
 impl<P: Payload> Window<P> {
-    /// Shows the next part: as much as fits. Says how many bytes that is; none if everything was shown, or not even a granule fits.
+    /// Shows the next part: as much as fits. Says how many bytes that is; none if everything was shown, or not even a granule fits: then something is [`left`](Window::left).
     pub fn advance(&mut self, fit: Fit) -> u64 {
         self.start = self.end();
         self.segment_bytes_max = fit.segment_bytes_max.max(1);
@@ -73,8 +80,9 @@ impl<P: Payload> Window<P> {
             room = room.saturating_sub(pieces);
         });
         let granule = u64::from(fit.granule.max(1));
-        let fitting = fitting.min(fit.bytes_max);
-        self.bytes = if fitting == all { all } else { fitting - fitting % granule };
+        let wanted = all.min(fit.bytes_max);
+        self.bytes = if fitting >= wanted { wanted } else { fitting - fitting % granule };
+        self.left = all.saturating_sub(self.bytes);
         let mut count = 0usize;
         self.each_segment(self.end(), |_, pieces| count = count.saturating_add(pieces));
         self.count = count;
@@ -156,12 +164,13 @@ mod tests {
 
     /// All parts, each with its segments.
     fn parts(segments: &[(u64, u32)], fit: Fit) -> Vec<Vec<(u64, u32)>> {
+        let all: u64 = segments.iter().map(|(_, len)| u64::from(*len)).sum();
         let mut window = Window::new(Nowhere(segments.to_vec()));
         let mut parts = Vec::new();
         let mut start = 0;
         loop {
             let bytes = window.advance(fit);
-            assert_eq!(window.start(), start);
+            assert_eq!((window.start(), window.left()), (start, all - start - bytes));
             if bytes == 0 {
                 return parts;
             }
@@ -195,12 +204,19 @@ mod tests {
     fn nothing_is_shown_where_not_even_a_granule_fits() {
         assert!(parts(&[(0, 100); 8], FIT).is_empty());
         assert!(parts(&[(0, 512)], Fit { segments_max: 0, ..FIT }).is_empty());
+        assert_eq!(
+            parts(&[(0, 1024), (9000, 100), (9100, 100), (9200, 312)], FIT),
+            [[(0, 1000), (1000, 24)]]
+        );
     }
 
     #[test]
     fn no_part_is_longer_than_it_may_be() {
         let fit = Fit { bytes_max: 1024, ..FIT };
         assert_eq!(parts(&[(0, 1500)], fit), [vec![(0, 1000), (1000, 24)], vec![(1024, 476)]]);
+        // There it ends well, whatever the granule.
+        let fit = Fit { bytes_max: 700, ..FIT };
+        assert_eq!(parts(&[(0, 1500)], fit), [[(0, 700)], [(700, 700)], [(1400, 100)]]);
     }
 
     #[test]

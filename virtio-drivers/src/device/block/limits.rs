@@ -12,6 +12,9 @@ pub(super) const DATA_SEGMENTS_MAX: u16 = 16;
 /// Segments of a request besides its data: header and status.
 pub(super) const OTHER_SEGMENTS: u16 = 2;
 
+/// Most bytes of an owned buffer in one request: with header and status less than 4 GiB (§2.7.5.2).
+const PART_BYTES_MAX: u64 = 1 << 31;
+
 /// What a kernel may choose about a block driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -101,7 +104,7 @@ impl Limits {
             segments_max: self.data_segments().into(),
             segment_bytes_max: u32::try_from(self.segment_bytes).unwrap_or(u32::MAX),
             granule: self.granule,
-            bytes_max: u64::MAX,
+            bytes_max: PART_BYTES_MAX,
         }
     }
 
@@ -171,6 +174,14 @@ mod tests {
         assert_eq!(room(50, None, 16), 14);
         assert_eq!(room(50, Some(7), 128), 7);
         assert_eq!(room(50, Some(0), 128), 1);
+    }
+
+    /// Spec: §2.7.5.2 — no chain has more than 4 GiB, so longer buffers go part by part.
+    #[test]
+    fn no_part_is_longer_than_a_chain_may_be() {
+        let fit = limits(None, None, 16).unwrap().fit();
+        assert!(fit.bytes_max < u64::from(u32::MAX) - 64);
+        assert!(fit.bytes_max.is_multiple_of(fit.granule.into()));
     }
 
     #[test]

@@ -40,7 +40,8 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         let command = command.further(done / SECTOR_BYTES as u64);
         let fit = self.limits.fit();
         let granule = self.shape.granule(command, fit.granule);
-        window.advance(Fit { bytes_max: self.shape.bytes_in_zone(command), granule, ..fit })
+        let bytes_max = fit.bytes_max.min(self.shape.bytes_in_zone(command));
+        window.advance(Fit { bytes_max, granule, ..fit })
     }
 
     /// Makes a request available, as far as its window shows its buffer.
@@ -94,21 +95,13 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
             .and_then(|()| self.answer(&request, room.min(written_len.into())));
         if result.is_ok()
             && command.can_be_split()
-            && let Some(mut rest) = window.take()
+            && let Some(rest) = window.take()
         {
-            let bytes = self.next_part(command, &mut rest);
-            let next = Outgoing { slot, serial, command, ranges: 0, window: Some(rest) };
-            // Nothing is left once everything is transferred.
-            let sent = if bytes > 0 {
-                self.send_part(next, bytes).map_err(|(reason, window)| (Some(reason), window))
-            } else {
-                Err((None, next.window))
-            };
-            match sent {
+            match self.send_next_part(slot, serial, command, rest) {
                 Ok(()) => return Came::GoesOn,
-                Err((reason, rest)) => {
+                Err((why, rest)) => {
                     window = rest;
-                    result = reason.map_or(result, |reason| Err(RequestError::Refused(reason)));
+                    result = why.map_or(result, Err);
                 }
             }
         }
@@ -118,6 +111,27 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
             answer: result.unwrap_or(None),
             result: result.map(|_| ()),
         })
+    }
+
+    /// Makes the next part of a request available. If there is none, what it carries comes back; and the reason, unless everything is transferred.
+    fn send_next_part(
+        &mut self,
+        slot: u16,
+        serial: u32,
+        command: Command,
+        mut window: Window<P>,
+    ) -> Result<(), (Option<RequestError>, Option<Window<P>>)> {
+        let bytes = self.next_part(command, &mut window);
+        if bytes == 0 {
+            return Err(((window.left() > 0).then(|| self.too_large()), Some(window)));
+        }
+        // The disk may have become smaller meanwhile.
+        let part = command.further(window.start() / SECTOR_BYTES as u64);
+        if let Err(error) = self.shape.check(part, bytes) {
+            return Err((Some(error), Some(window)));
+        }
+        let next = Outgoing { slot, serial, command, ranges: 0, window: Some(window) };
+        self.send_part(next, bytes).map_err(|(reason, window)| (Some(RequestError::Refused(reason)), window))
     }
 
     /// What a device answered besides what it wrote into the buffer, so many bytes.

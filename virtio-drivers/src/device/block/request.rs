@@ -73,7 +73,7 @@ pub enum RequestError {
     /// The disk is read-only. The device was not asked.
     #[error("the disk is read-only")]
     ReadOnly,
-    /// The buffer does not fit into one request, and this request cannot be split, or its segments are so short that not one block fits. The device was not asked.
+    /// The buffer does not fit into one request, and this request cannot be split, or its segments are so short that not one block fits. The device was not asked, or only for the parts before those segments.
     #[error(
         "the buffer does not fit into {segments_max} segments of {segment_bytes_max} bytes, nor does a part of it"
     )]
