@@ -156,3 +156,29 @@ fn a_dropped_call_sends_no_more_pieces_and_leaves_the_queue_in_order() {
         }
     }
 }
+
+/// Like every other request: while the queue is out they wait, and what ends all requests ends them.
+#[test]
+fn ranges_wait_for_the_queue_while_it_is_out() {
+    let bench = TaskBench::of(disk(), RING_PACKED);
+    let running = bench.start::<16>();
+    let shape = running.control.shape();
+    let discard = || Task::new(by_task(&running.tasks, shape, Ask::Discard(range(0, 8))));
+    let queue = running.tasks.take_queue().unwrap();
+    let mut waits = [discard()];
+    run_woken(&mut waits);
+    assert!(!waits[0].is_over(), "{:?}", waits[0].result);
+
+    running.tasks.put_up(queue, running.control.interrupts()).unwrap();
+    bench.run_to_end(&running.handlers, &mut waits);
+
+    assert_eq!(waits[0].result, Some(Ok(Got::Nothing)));
+    let queue = running.tasks.take_queue().unwrap();
+    running.tasks.end(RequestError::Removed);
+    let mut ended = [discard()];
+    run_woken(&mut ended);
+    assert_eq!(ended[0].result, Some(Err(RequestError::Removed)));
+    running.tasks.put_up(queue, running.control.interrupts()).unwrap();
+    drop((waits, ended));
+    bench.finish(running);
+}

@@ -87,11 +87,9 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
     }
 
     async fn ranges(&self, kind: RangeKind, range: SectorRange) -> Result<(), RequestError> {
-        // The queue may be another one before the end, with another disk's limits: each request is judged for itself when it is sent.
-        let pieces = self.inside.with(|requests| {
-            let queue = requests.queue.as_ref().ok_or(RequestError::Reset)?;
-            queue.shape.pieces(kind, range)
-        })?;
+        // The queue may be another one before the end, with another disk's limits: each request is judged for itself when it is sent. Without a queue, the first one waits like every other request.
+        let shape = self.inside.with(|requests| requests.shape);
+        let pieces = shape.pieces(kind, range)?;
         for (first, sectors) in pieces {
             let range = SectorRange { first, sectors: sectors.into() };
             self.send(Command::Ranges(kind), Some(range)).await?;

@@ -124,9 +124,12 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
         }
     }
 
-    /// Takes note of what the disk says of itself now ([`Control::refresh_shape`](super::Control::refresh_shape)): after it was resized, say. Nothing happens if there is no queue at the moment.
+    /// Takes note of what the disk says of itself now ([`Control::refresh_shape`](super::Control::refresh_shape)): after it was resized, say. A queue that is [put up](Shared::put_up) later has its own.
     pub fn set_shape(&self, shape: Shape) {
-        self.inside.with(|requests| requests.queue.iter_mut().for_each(|queue| queue.set_shape(shape)));
+        self.inside.with(|requests| {
+            requests.shape = shape;
+            requests.queue.iter_mut().for_each(|queue| queue.set_shape(shape));
+        });
     }
 
     /// What the queue has done since its disk was started; nothing, if there is no queue at the moment.

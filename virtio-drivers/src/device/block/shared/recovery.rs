@@ -168,6 +168,7 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
                 return Err(QueueInUse { queue });
             }
             let signal = interrupts.and_then(|interrupts| interrupts.queue_signal(queue.index()));
+            requests.shape = queue.shape;
             requests.queue = Some(queue);
             requests.pause = Pause::None;
             requests.trouble = None;

@@ -20,6 +20,7 @@ use super::super::command::Command;
 use super::super::completion::{Completion, Failed};
 use super::super::queue::RequestQueue;
 use super::super::request::RequestError;
+use super::super::shape::Shape;
 use super::leader::Polled;
 use super::step::{Done, Order, Outcome, Pause, Place, Seat, Step};
 use super::waiters::{Entries, State, WaitersRef};
@@ -31,6 +32,8 @@ use crate::raw::{Payload, Tag};
 /// What a kernel puts behind its [`Lock`](crate::hal::Lock), for a [`Shared`](super::Shared) queue.
 pub struct Requests<'s, H: Hal, P: Payload = Tag<()>> {
     pub(super) queue: Option<RequestQueue<'s, H, P>>,
+    /// What the disk says of itself, as of the last queue.
+    pub(super) shape: Shape,
     pub(super) entries: Entries<'s, P>,
     pub(super) room: Room<'s>,
     pub(super) signal: Option<&'s QueueSignal>,
@@ -75,6 +78,7 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
         }
         let WaitersRef { entries, room } = waiters.into();
         Ok(Self {
+            shape: queue.shape,
             queue: Some(queue),
             entries: Entries::new(entries),
             room: Room::new(room),
