@@ -228,6 +228,30 @@ fn what_is_no_zone_or_no_append_is_refused_before_the_device_is_asked() {
     }
 }
 
+/// At each level alike; a call that waits has a report of its own.
+#[test]
+fn a_report_that_has_no_room_for_a_zone_is_refused_before_the_device_is_asked() {
+    for mut bench in LevelBench::at(&[Level::Burst, Level::Task], || disk(&setup())) {
+        let small = RequestError::TooSmall { bytes: 64, bytes_min: 128 };
+        assert_eq!(bench.refusal(Ask::Report(Sector(0), 0)), small);
+        bench.finish();
+    }
+}
+
+/// Spec: §5.2.6.2 — an append goes to one zone, whatever the disk says that it takes.
+#[test]
+fn an_append_that_is_longer_than_a_zone_is_refused_before_the_device_is_asked() {
+    for mut bench in LevelBench::each(|| {
+        let setup = ZoneSetup { max_append_sectors: 100, ..ZoneSetup::host_managed(2) };
+        Disk::with_sectors(SECTORS).with_zones(&setup)
+    }) {
+        let long = RequestError::TooManySectors { sectors: 4, sectors_max: 2 };
+        assert_eq!(bench.refusal(Ask::Append(Sector(8), 1, 4 * SECTOR_BYTES)), long);
+        assert_eq!(bench.ask(Ask::Append(Sector(8), 1, 2 * SECTOR_BYTES)), Ok(Got::Appended(Sector(8))));
+        bench.finish();
+    }
+}
+
 /// Several requests, and each in its zone: the model would refuse one that is in two, or comes before another.
 #[test]
 fn a_long_write_fills_zone_after_zone_in_order() {

@@ -6,7 +6,10 @@ use super::command::{Command, RangeKind, SectorRange};
 use super::range_limits::{Pieces, RangeLimits};
 use super::request::{RequestError, Sector};
 use super::zones::{ZoneReport, ZonedCharacteristics};
-use crate::wire::block::SECTOR_BYTES;
+use crate::wire::block::{SECTOR_BYTES, ZONE_BYTES};
+
+/// Bytes of a report with one zone.
+const REPORT_BYTES_MIN: usize = 2 * ZONE_BYTES;
 
 /// See the module's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +74,8 @@ impl Shape {
                 self.check_zone(zone)?;
                 self.check_data(zone, bytes)?;
                 self.check_granularity(zone, bytes)?;
-                let most = self.zoned.and_then(|zoned| zoned.max_append_sectors);
+                let most =
+                    self.zoned.and_then(|zoned| Some(zoned.max_append_sectors?.min(zoned.zone_sectors)));
                 let sectors_max = most.ok_or(RequestError::Unsupported)?.into();
                 let sectors = bytes / SECTOR_BYTES as u64;
                 if sectors > sectors_max {
@@ -81,7 +85,12 @@ impl Shape {
             }
             Command::ReportZones(from) => {
                 self.zoned.ok_or(RequestError::Unsupported)?;
-                self.check_range(SectorRange { first: from, sectors: 1 })
+                self.check_range(SectorRange { first: from, sectors: 1 })?;
+                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+                if bytes < REPORT_BYTES_MIN {
+                    return Err(RequestError::TooSmall { bytes, bytes_min: REPORT_BYTES_MIN });
+                }
+                Ok(())
             }
         }
     }

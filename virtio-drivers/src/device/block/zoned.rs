@@ -24,11 +24,8 @@ use super::request::{RequestError, Sector};
 use super::transfer::{Call, Data};
 use super::zones::Zone;
 use crate::hal::{Hal, Patience};
-use crate::raw::{Payload, Segment};
-use crate::wire::block::{SECTOR_BYTES, ZONE_BYTES};
-
-/// A report with one zone, in bytes.
-const REPORT_BYTES_MIN: usize = 2 * ZONE_BYTES;
+use crate::raw::Payload;
+use crate::wire::block::SECTOR_BYTES;
 
 impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
     /// Reads what zones there are, from the one that `from` is in; says how many were read: fewer than there is room for if the disk ends.
@@ -44,7 +41,7 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         mut patience: impl Patience,
     ) -> Result<usize, RequestError> {
         let mut report = [0; SECTOR_BYTES];
-        self.shape.check(Command::ReportZones(from), 0)?;
+        self.shape.check(Command::ReportZones(from), SECTOR_BYTES as u64)?;
         let zone_sectors = self.shape.zoned.map_or(1, |zoned| zoned.zone_sectors.into());
         let (mut at, mut count) = (from, 0);
         while at.0 < self.shape.capacity_sectors && count < into.len() {
@@ -151,12 +148,6 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
     /// # Errors
     /// See [`RequestError`]: [`TooSmall`](RequestError::TooSmall) if not one zone fits. The device was not asked.
     pub fn submit_report_zones(&mut self, from: Sector, into: P) -> Result<Ticket, Failed<P>> {
-        let mut bytes = 0usize;
-        into.visit_segments(&mut |segment: &Segment| bytes = bytes.saturating_add(segment.len as usize));
-        if bytes < REPORT_BYTES_MIN {
-            let error = RequestError::TooSmall { bytes, bytes_min: REPORT_BYTES_MIN };
-            return Err(Failed { error, payload: Some(into) });
-        }
         self.submit(Command::ReportZones(from), &[], Some(into))
     }
 
