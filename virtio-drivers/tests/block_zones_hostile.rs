@@ -5,7 +5,7 @@
 mod support;
 
 use support::levels::{Ask, Got, Level, LevelBench, range};
-use virtio_guest::device::block::{RequestError, Sector, ZoneAction};
+use virtio_guest::device::block::{Lifetime, RequestError, Sector, ZoneAction};
 use virtio_model::Disk;
 use virtio_model::block::{DiskConfig, RangeLimits, SECTOR_BYTES, WrittenLen, ZoneSetup};
 
@@ -190,6 +190,39 @@ fn a_report_that_does_not_go_on_ends_the_call() {
         bench.disk().misbehave(|lies| lies.answer = Some(report(1, 1)));
         assert_eq!(count(bench.ask(Ask::Report(Sector(0), 8))), Err(RequestError::BadAnswer));
         assert!(bench.disk().requests().len() <= 2);
+        bench.finish();
+    }
+}
+
+/// The disk says that it answered, and did not: what the request before got is no answer.
+#[test]
+fn silence_is_not_taken_for_what_was_answered_before() {
+    for mut bench in LevelBench::each(|| disk().with_id("of this disk").with_lifetime(1, 2, 3)) {
+        let answer = |bench: &LevelBench, answer: Option<(Vec<u8>, u32)>| {
+            let written =
+                answer.as_ref().map_or(WrittenLen::Honest, |(_, bytes)| WrittenLen::Exactly(*bytes));
+            bench.disk().misbehave(|lies| {
+                (lies.answer, lies.written) = (answer.map(|(bytes, _)| bytes), written);
+            });
+        };
+        for (ask, bytes) in [
+            (Ask::Append(Sector(0), 1, SECTOR_BYTES), 9),
+            (Ask::DeviceId, 21),
+            (Ask::Lifetime, 7),
+            (Ask::Report(Sector(0), 1), 129),
+        ] {
+            answer(&bench, None);
+            bench.ask(ask).unwrap();
+            answer(&bench, Some((vec![], bytes)));
+            match bench.ask(ask) {
+                Err(error) => assert_eq!(error, RequestError::BadAnswer, "{ask:?}"),
+                Ok(Got::Id(id)) => assert_eq!(id.as_bytes(), b""),
+                Ok(Got::Lifetime(Lifetime { multi_level_cells, .. })) => assert_eq!(multi_level_cells, None),
+                // Of a buffer of the caller's own.
+                Ok(Got::Zones(zones)) => assert_eq!(zones, []),
+                Ok(other) => panic!("{other:?} to {ask:?}"),
+            }
+        }
         bench.finish();
     }
 }

@@ -19,7 +19,10 @@ use crate::ring::{
     self, Broken, Chain, InstalledQueue, Portion, QueueStatistics, Rearmed, RefusedReason, Returned,
     Virtqueue,
 };
-use crate::wire::block::{REQUEST_HEADER_BYTES, RequestHeader, request_status};
+use crate::wire::block::{REQUEST_HEADER_BYTES, RequestHeader, ZONE_BYTES, request_status};
+
+/// A sector that no disk has.
+const NOWHERE: [u8; APPENDED_BYTES] = [0xff; APPENDED_BYTES];
 
 /// One request queue of a disk. `Send`, not `Sync`: one owner at a time, without a lock.
 ///
@@ -115,7 +118,7 @@ impl<'s, H: Hal, P: Payload> RequestQueue<'s, H, P> {
         }
     }
 
-    /// Writes a request's header and status byte into its slot.
+    /// Writes a request's header and status byte into its slot. What an earlier request left there is not to be taken for an answer.
     pub(super) fn prepare(
         &mut self,
         slot: u16,
@@ -129,7 +132,15 @@ impl<'s, H: Hal, P: Payload> RequestQueue<'s, H, P> {
         self.write(status_at, &[request_status::NOT_WRITTEN])?;
         let status = match command {
             // The answer is just before it.
-            Command::Append(_) => portion(RequestSlots::<P>::appended(slot), APPENDED_BYTES + 1)?,
+            Command::Append(_) => {
+                let appended_at = RequestSlots::<P>::appended(slot);
+                self.write(appended_at, &NOWHERE)?;
+                portion(appended_at, APPENDED_BYTES + 1)?
+            }
+            Command::DeviceId | Command::Lifetime | Command::ReportZones(_) => {
+                self.write(self.slots.data(slot), &[0; ZONE_BYTES])?;
+                portion(status_at, 1)?
+            }
             _ => portion(status_at, 1)?,
         };
         Ok((portion(header_at, REQUEST_HEADER_BYTES)?, status))
