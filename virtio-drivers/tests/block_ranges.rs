@@ -7,11 +7,14 @@
 mod support;
 
 use support::levels::{Ask, Got, Level, LevelBench, range};
+use support::tasks::TaskBench;
 use virtio_guest::device::block::{Lifetime, RequestError, ReservedBlocks, SectorRange, Unmap};
 use virtio_model::Disk;
 use virtio_model::block::{DISCARDED, ERASED, RangeLimits, SECTOR_BYTES, WrittenLen, request_type, status};
 
 const SECTORS: u64 = 64;
+const SIZE_MAX: u128 = 1 << 1;
+const SEG_MAX: u128 = 1 << 2;
 /// What the disks hold at first.
 const FILL: u8 = 7;
 
@@ -262,4 +265,37 @@ fn a_lifetime_says_what_the_device_says_and_nothing_where_that_is_reserved() {
         }
         bench.finish();
     }
+}
+
+/// A shape is a plain value: what a caller puts into it may be refused, and is never told of as done.
+#[test]
+fn limits_that_no_disk_has_are_survived() {
+    for mut bench in LevelBench::at(&[Level::Blocking], || disk(limits(64, 4, 1))) {
+        for (sectors_max, ranges_max, alignment_sectors) in [(64, 4, 0), (64, 0, 1), (0, 4, 1), (0, 0, 0)] {
+            let mut shape = bench.control().shape();
+            let odd = virtio_guest::device::block::RangeLimits { sectors_max, ranges_max, alignment_sectors };
+            shape.secure_erase = Some(odd);
+            bench.queue().set_shape(shape);
+            let erased = bench.ask(Ask::SecureErase(range(0, 8)));
+            assert_eq!(erased.is_ok(), sectors_max > 0, "{odd:?}: {erased:?}");
+        }
+        assert_eq!(bench.disk().requests().len(), 2);
+        bench.finish();
+    }
+}
+
+/// Spec: §5.2.4 `size_max` — the ranges of a burst's request are one segment.
+#[test]
+fn ranges_fit_into_a_segment_that_the_device_takes() {
+    let small = || disk(limits(64, 5, 1)).with_config(|config| (config.size_max, config.seg_max) = (40, 20));
+    let ring = SIZE_MAX | SEG_MAX | disk(limits(64, 5, 1)).features();
+    let mut bench = LevelBench::new(Level::Burst, TaskBench::of(small(), ring));
+    let three = [range(0, 1), range(2, 1), range(4, 1)];
+    let refused = bench.queue().submit_discard(&three);
+    assert_eq!(refused, Err(RequestError::TooManyRanges { ranges: 3, ranges_max: 2 }));
+    bench.queue().submit_discard(&three[..2]).unwrap();
+    bench.queue().publish();
+    bench.bench.disk.serve(&bench.bench.device, &bench.bench.hal.space);
+    assert_eq!(bench.queue().next_completion().unwrap().unwrap().result, Ok(()));
+    bench.finish();
 }

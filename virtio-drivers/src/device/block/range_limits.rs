@@ -66,8 +66,9 @@ impl Iterator for Pieces {
         if sectors == 0 {
             return None;
         }
-        let beyond = self.at.saturating_add(sectors.into()) % u64::from(alignment_sectors);
-        let beyond = u32::try_from(beyond).unwrap_or(0);
+        let end = self.at.saturating_add(sectors.into());
+        let beyond = end.checked_rem(alignment_sectors.into()).and_then(|beyond| u32::try_from(beyond).ok());
+        let beyond = beyond.unwrap_or(0);
         // The last piece ends where the range does; others where it suits the device, unless that makes them short.
         if u64::from(sectors) < self.left && beyond < sectors.div_ceil(2) {
             sectors -= beyond;

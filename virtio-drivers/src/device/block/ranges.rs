@@ -73,7 +73,7 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
     }
 
     /// Hands in a request to discard ranges: no more of them, and none longer, than [the disk takes](super::Shape::discard), nor more than fit into
-    /// [`Settings::request_bytes`](super::Settings::request_bytes), 16 bytes each.
+    /// [`Settings::request_bytes`](super::Settings::request_bytes) and into a segment that the disk takes, 16 bytes each.
     ///
     /// # Errors
     /// See [`RequestError`]. The device was not asked.
@@ -128,7 +128,9 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
 
     /// Most ranges of a request: what the device takes, and a slot has room for.
     fn ranges_max(&self, ranges_max: u32) -> usize {
-        usize::try_from(ranges_max).unwrap_or(usize::MAX).min(self.limits.request_bytes / RANGE_BYTES)
+        let ranges_max = usize::try_from(ranges_max).unwrap_or(usize::MAX).max(1);
+        // They are one segment.
+        ranges_max.min(self.limits.request_bytes.min(self.limits.segment_bytes) / RANGE_BYTES)
     }
 
     /// Checks the ranges of a burst's request. No other request has any.

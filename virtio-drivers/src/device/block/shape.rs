@@ -153,8 +153,8 @@ impl Shape {
         };
         let Some(zoned) = self.zoned else { return u64::MAX };
         let zone_sectors = u64::from(zoned.zone_sectors);
-        let left = zone_sectors.saturating_sub(sector.checked_rem(zone_sectors).unwrap_or(0));
-        left.saturating_mul(SECTOR_BYTES as u64)
+        let Some(beyond) = sector.checked_rem(zone_sectors) else { return u64::MAX };
+        zone_sectors.saturating_sub(beyond).saturating_mul(SECTOR_BYTES as u64)
     }
 
     /// What the parts of a request are a multiple of, in bytes: a granule of the queue's, and of what is written to zones.
