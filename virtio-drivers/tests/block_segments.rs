@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::levels::{Ask, Got, LevelBench};
+use support::levels::{Ask, Got, Level, LevelBench};
 use support::tasks::{Load, Pool, TaskBench};
 use support::{Either, TestHal};
 use virtio_guest::device::block::{
@@ -124,4 +124,33 @@ fn no_part_is_sent_for_what_a_disk_has_lost_meanwhile() {
     assert_eq!((done.result, bench.disk.requests().len()), (Err(beyond), 1));
     drop(done);
     end(&bench, control, queue);
+}
+
+/// Spec: §5.2.6.2 — what is written is a multiple of the granularity, each request of it. The levels differ in what they can do in one.
+#[test]
+fn no_write_is_cut_within_a_granule() {
+    let setup = |zone_sectors| ZoneSetup { write_granularity: 8192, ..ZoneSetup::host_managed(zone_sectors) };
+    for mut bench in LevelBench::each(|| Disk::with_sectors(64).with_zones(&setup(32))) {
+        let write = Ask::Write(Sector(0), 3, 48 * SECTOR_BYTES);
+        if bench.level == Level::Blocking {
+            assert_eq!(bench.refusal(write), RequestError::NotGranular { granularity: 8192 });
+        } else {
+            assert_eq!(bench.ask(write), Ok(Got::Nothing));
+        }
+        bench.finish();
+    }
+    for mut bench in LevelBench::each(|| Disk::with_sectors(64).with_zones(&setup(20))) {
+        let across = bench.refusal(Ask::Write(Sector(16), 3, 16 * SECTOR_BYTES));
+        assert_eq!(across, RequestError::NotGranular { granularity: 8192 });
+        bench.finish();
+    }
+    for request_bytes in [8192, 10_000] {
+        let bench = TaskBench::of(Disk::with_sectors(64).with_zones(&setup(32)), 0);
+        let mut bench = LevelBench::with_settings(Level::Blocking, bench, |settings| {
+            settings.request_bytes = request_bytes;
+        });
+        assert_eq!(bench.ask(Ask::Write(Sector(0), 3, 64 * SECTOR_BYTES)), Ok(Got::Nothing));
+        assert_eq!(bench.disk().requests().len(), 4);
+        bench.finish();
+    }
 }

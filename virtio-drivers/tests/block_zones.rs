@@ -281,7 +281,10 @@ fn parts_of_a_write_end_at_the_granularity() {
                 assert_eq!(bench.ask(ask), Ok(Got::Nothing));
                 assert_eq!(bench.disk().requests().len(), parts);
             } else {
-                let expected = RequestError::TooLarge { segment_bytes_max: 512, segments_max: 1 };
+                let expected = match level {
+                    Level::Blocking => RequestError::NotGranular { granularity: 1024 },
+                    _ => RequestError::TooLarge { segment_bytes_max: 512, segments_max: 1 },
+                };
                 assert_eq!(bench.refusal(ask), expected);
                 assert!(
                     matches!(bench.ask(Ask::Read(Sector(8), 4096)), Ok(Got::Bytes(_))),

@@ -72,10 +72,8 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
     ) -> Result<(), RequestError> {
         let (command, data) = (Command::Write(to), Data::ToDevice(from));
         self.shape.check(command, data.bytes() as u64)?;
-        let granule = self.shape.granule(command, self.limits.granule);
-        if granule != self.limits.granule && data.bytes() > self.limits.request_bytes {
-            return Err(self.too_large());
-        }
+        // Each request of it is written by itself.
+        self.shape.check(command, data.bytes().min(self.limits.request_bytes) as u64)?;
         self.run(Call { command, data }, &mut patience).map(|_| ())
     }
 

@@ -155,7 +155,8 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         };
         let mut window = payload.map(Window::new);
         let part_bytes = window.as_mut().map_or(0, |window| self.next_part(command, window));
-        let is_enough = part_bytes == bytes || part_bytes > 0 && command.can_be_split();
+        let is_enough = part_bytes == bytes
+            || part_bytes > 0 && command.can_be_split() && self.shape.check(command, part_bytes).is_ok();
         let slot = if is_enough { self.slots.take() } else { None };
         let sent = match slot {
             Some(slot) => {

@@ -21,7 +21,8 @@ pub struct Settings {
     /// Most request queues, where the disk has several; at least one. [`Block::start`](super::Block::start) uses one, [`Starting`](super::Starting) as many as were installed.
     pub queues_max: u16,
     /// Bytes of DMA memory through which each request's data is copied; rounded down to whole sectors, at least one.
-    /// Longer transfers take several requests, which are in flight together.
+    /// Longer transfers take several requests, which are in flight together. A call that writes to a disk with zones needs as much as their
+    /// [granularity](super::ZonedCharacteristics::write_granularity).
     pub request_bytes: u32,
     /// Segments of data that a request has room for whose buffer it owns, as far as device and queue allow; at least one. A buffer with more, or with longer ones than the device takes, is sent part by part,
     /// one after the other.

@@ -56,7 +56,8 @@ pub enum RequestError {
         /// Most that there may be.
         ranges_max: usize,
     },
-    /// What is written to this disk has to begin and end at multiples of so many bytes. The device was not asked.
+    /// What is written to this disk has to begin and end at multiples of so many bytes, and so does each request of it: [`Settings::request_bytes`](super::Settings::request_bytes) has to be such a
+    /// multiple, too. The device was not asked, or only for the parts before.
     #[error("what is written has to begin and end at multiples of {granularity} bytes")]
     NotGranular {
         /// That many bytes.

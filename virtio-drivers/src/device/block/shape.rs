@@ -189,12 +189,15 @@ impl Shape {
         self.check_range(SectorRange { first, sectors: bytes / SECTOR_BYTES as u64 })
     }
 
-    /// What is written to a disk with zones begins and ends at a multiple of its granularity.
-    fn check_granularity(&self, Sector(sector): Sector, bytes: u64) -> Result<(), RequestError> {
+    /// What is written to a disk with zones begins and ends at a multiple of its granularity, also where it is cut because a zone ends.
+    fn check_granularity(&self, first: Sector, bytes: u64) -> Result<(), RequestError> {
         let Some(zoned) = self.zoned else { return Ok(()) };
         let granularity = zoned.write_granularity;
         let is_whole = |bytes: u64| bytes.is_multiple_of(granularity.into());
-        if is_whole(bytes) && is_whole(sector.saturating_mul(SECTOR_BYTES as u64)) {
+        let of_sectors = |sectors: u64| sectors.saturating_mul(SECTOR_BYTES as u64);
+        let is_cut = bytes > self.bytes_in_zone(Command::Write(first));
+        let is_cut_well = !is_cut || is_whole(of_sectors(zoned.zone_sectors.into()));
+        if is_whole(bytes) && is_whole(of_sectors(first.0)) && is_cut_well {
             return Ok(());
         }
         Err(RequestError::NotGranular { granularity })
