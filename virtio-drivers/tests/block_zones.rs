@@ -15,6 +15,8 @@ use virtio_model::block::{
 };
 
 const SIZE_MAX: u128 = 1 << 1;
+const DISCARD: u128 = 1 << 13;
+
 /// Zones of 8 sectors, of which 6 can be written: one conventional, six sequential, one of 5 sectors.
 const SECTORS: u64 = 61;
 
@@ -336,5 +338,21 @@ fn zones_are_erased_whole() {
             assert!(matches!(refused, RequestError::NotAZone { zone_sectors: 8, .. }), "{refused:?}");
         }
         bench.finish();
+    }
+}
+
+/// Spec: §5.2.5.1 — a disk whose zones have to be written in order is not asked for DISCARD; others may be.
+#[test]
+fn discard_is_agreed_on_unless_zones_have_to_be_written_in_order() {
+    let limits = RangeLimits { sectors_max: 8, ranges_max: 1, alignment_sectors: 1 };
+    for (setup, is_agreed) in [(ZoneSetup::host_managed(8), false), (ZoneSetup::host_aware(8), true)] {
+        for mut bench in LevelBench::each(|| disk(&setup).with_discard(limits)) {
+            assert_eq!(bench.bench.device.negotiated_features() & DISCARD != 0, is_agreed);
+            assert_eq!(bench.control().shape().discard.is_some(), is_agreed);
+            if !is_agreed {
+                assert_eq!(bench.refusal(Ask::Discard(range(0, 1))), RequestError::Unsupported);
+            }
+            bench.finish();
+        }
     }
 }
