@@ -41,7 +41,7 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         let fit = self.limits.fit();
         let granule = self.shape.granule(command, fit.granule);
         let bytes_max = fit.bytes_max.min(self.shape.bytes_in_zone(command));
-        window.advance(Fit { bytes_max, granule, ..fit })
+        window.advance(Fit { granule, bytes_max, ..fit })
     }
 
     /// Makes a request available, as far as its window shows its buffer.
