@@ -28,7 +28,7 @@ use crate::raw::{ConfirmedReset, Payload};
 
 impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H, L> {
     /// Sends nothing more, and shows the device nothing more, until [`resume`](Shared::resume), [`take_down`](Shared::take_down) or [`put_up`](Shared::put_up): what goes before a reset of the disk, so that no task
-    /// notifies a disk that knows of no queue. What is in flight goes on; requests of tasks wait.
+    /// notifies a disk that knows of no queue. What is in flight goes on, but for the next parts of buffers that go part by part; requests of tasks wait.
     pub fn pause(&self) {
         self.visit(|requests, _| requests.pause = Pause::Nothing);
     }
@@ -102,7 +102,10 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
     ///     let mut condition = control.configuration_change().await;
     ///     loop {
     ///         if condition == Condition::Live {
-    ///             condition = control.configuration_change().await; // resized, say
+    ///             if let Ok(shape) = control.refresh_shape() {
+    ///                 disk.set_shape(shape); // resized, say
+    ///             }
+    ///             condition = control.configuration_change().await;
     ///             continue;
     ///         }
     ///         disk.pause();
