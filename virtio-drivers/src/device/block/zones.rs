@@ -106,12 +106,19 @@ impl Zone {
             state,
             ZoneState::Empty | ZoneState::ImplicitlyOpen | ZoneState::ExplicitlyOpen | ZoneState::Closed
         );
+        let is_conventional = zone_type == ZoneType::Conventional;
+        let is_of_its_type = match state {
+            ZoneState::NotWritePointer => is_conventional,
+            // From any other state, when the hardware fails.
+            ZoneState::ReadOnly | ZoneState::Offline => true,
+            _ => !is_conventional,
+        };
         let pointer = wire.write_pointer.get();
         let is_sound = start.is_multiple_of(zone_sectors)
             && start < capacity_sectors
             && capacity <= zone_sectors
             && (!has_write_pointer || pointer.checked_sub(start).is_some_and(|written| written <= capacity))
-            && (zone_type == ZoneType::Conventional) == (state == ZoneState::NotWritePointer);
+            && is_of_its_type;
         is_sound.then_some(Self {
             start: Sector(start),
             capacity_sectors: capacity,
@@ -195,6 +202,17 @@ mod tests {
         assert_eq!(zone, expected);
         let full = Zone::judge(&wire(64, u64::MAX, 2, 14), &ZONED, 128).unwrap();
         assert_eq!((full.state, full.write_pointer), (ZoneState::Full, None));
+    }
+
+    /// Spec: §5.2.6 — from any other state; who reads a report is to learn of the zones after it, too.
+    #[test]
+    fn zones_of_each_type_can_fail() {
+        for zone_type in 1..=3 {
+            for (state, expected) in [(13, ZoneState::ReadOnly), (15, ZoneState::Offline)] {
+                let zone = Zone::judge(&wire(64, 0, zone_type, state), &ZONED, 128).unwrap();
+                assert_eq!((zone.state, zone.write_pointer), (expected, None));
+            }
+        }
     }
 
     #[test]
