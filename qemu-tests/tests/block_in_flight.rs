@@ -32,11 +32,18 @@ impl Bench {
             .disk(&self.image, device)
     }
 
-    /// Looks at each of these sectors: whether it is what the guest writes.
+    /// Looks at each of these sectors: what the guest writes has to be in some, the others are as before.
     fn compare(&self, sectors: u64, is_new: impl Fn(u64) -> bool) {
+        self.compare_with_zeros(sectors, is_new, |_| false);
+    }
+
+    /// The same, with zeros in some.
+    fn compare_with_zeros(&self, sectors: u64, is_new: impl Fn(u64) -> bool, is_zero: impl Fn(u64) -> bool) {
         for sector in 0..sectors {
             let mut expected = [0; SECTOR];
-            fill(if is_new(sector) { self.new } else { self.old }, sector, &mut expected);
+            if !is_zero(sector) {
+                fill(if is_new(sector) { self.new } else { self.old }, sector, &mut expected);
+            }
             assert!(self.image.read(sector, 1) == expected, "sector {sector}");
         }
     }
@@ -105,12 +112,15 @@ fn four_processors_each_have_a_queue_of_one_disk_and_share_nothing_else() {
     work_on_four_queues(Machine::Q35, DiskDevice { storage_daemon: true, ..DiskDevice::default() });
 }
 
-/// What of the guest's requests fails in which round: reads from sector 0 on, writes from sector 256 on, of eight sectors each.
-const FAULTS: [Fault; 5] = [
+/// What of the guest's requests fails in which round. It sends 16 of each kind, of eight sectors each: reads from sector 0 on, writes from 256 on, zeros from 512 on; it discards from 768 on.
+const FAULTS: [Fault; 8] = [
     Fault::always_at(Asked::Read, 17),
     Fault::once_at(Asked::Read, 100),
     Fault::once_at(Asked::Write, 256 + 77),
-    Fault::always_at(Asked::Write, 500),
+    Fault::always_at(Asked::Write, 256 + 127),
+    Fault::once_at(Asked::WriteZeroes, 512),
+    Fault::always_at(Asked::WriteZeroes, 512 + 20),
+    Fault::once_at(Asked::Discard, 768 + 30),
     Fault { asked: Asked::Flush, sector: None, once: true },
 ];
 
@@ -124,8 +134,21 @@ fn fail(machine: Machine, device: DiskDevice) {
     let (first, second) = rounds.split_once("round 2\n").expect("the second round");
     let error = "the device reports an input/output error";
     for (round, failed, flush) in [
-        (first, ["read 16 8", "read 96 8", "write 328 8", "write 496 8"].as_slice(), error),
-        (second, ["read 16 8", "write 496 8"].as_slice(), "done"),
+        (
+            first,
+            [
+                "discard 792 8",
+                "read 16 8",
+                "read 96 8",
+                "write 328 8",
+                "write 376 8",
+                "write zeroes 512 8",
+                "write zeroes 528 8",
+            ]
+            .as_slice(),
+            error,
+        ),
+        (second, ["read 16 8", "write 376 8", "write zeroes 528 8"].as_slice(), "done"),
     ] {
         let mut lines: Vec<&str> = round.lines().filter(|line| line.starts_with("failed: ")).collect();
         lines.sort_unstable();
@@ -133,7 +156,11 @@ fn fail(machine: Machine, device: DiskDevice) {
         assert_eq!(lines, expected, "{output}");
         assert!(round.contains(&format!("flush: {flush}")), "{output}");
     }
-    bench.compare(SECTORS, |sector| (256..512).contains(&sector) && !(496..504).contains(&sector));
+    bench.compare_with_zeros(
+        SECTORS,
+        |sector| (256..376).contains(&sector),
+        |sector| [512..528, 536..640, 768..896].iter().any(|range| range.contains(&sector)),
+    );
 }
 
 #[test]

@@ -10,7 +10,8 @@ use example_platform::devices::{self, Interrupts, Way, Wiring};
 use example_platform::interrupts::wait;
 use example_platform::{DMA, Dma, clock, println};
 use virtio_guest::device::block::{
-    Completion, Control, HANDLED, RequestError, RequestQueue, Sector, Settings, Starting, Storage, Ticket,
+    Completion, Control, HANDLED, RequestError, RequestQueue, Sector, SectorRange, Settings, Starting,
+    Storage, Ticket,
 };
 use virtio_guest::hal::{Direction, Patience};
 use virtio_guest::lifecycle::{Signals, VectorRouting, Wants};
@@ -48,6 +49,11 @@ pub struct Range {
 }
 
 impl Range {
+    /// For requests without data.
+    pub const fn sectors(self) -> SectorRange {
+        SectorRange { first: Sector(self.first), sectors: self.count }
+    }
+
     /// What these sectors hold.
     pub fn contents(self, seed: u64) -> Vec<u8> {
         let mut bytes = vec![0; self.count as usize * SECTOR];

@@ -4,30 +4,55 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use example_platform::println;
-use virtio_guest::device::block::{Completion, RequestError, Ticket};
+use virtio_guest::device::block::{Completion, RequestError, Ticket, Unmap};
 
 use crate::disk::{Buffer, Disk, Queue, Range, bytes, read, take, write};
 use crate::{Seeds, ensure};
 
-/// Reads, and as many writes behind them, of so many sectors each.
-const REQUESTS: u64 = 32;
+/// Of each kind, of so many sectors each.
+const REQUESTS: u64 = 16;
 const SECTORS: u64 = 8;
 const ROUNDS: usize = 2;
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Read,
+    Write,
+    WriteZeroes,
+    Discard,
+}
+
+/// With names for the host, and the first sector of each.
+const KINDS: [(Kind, &str, u64); 4] = [
+    (Kind::Read, "read", 0),
+    (Kind::Write, "write", 256),
+    (Kind::WriteZeroes, "write zeroes", 512),
+    (Kind::Discard, "discard", 768),
+];
+
 #[derive(Clone, Copy)]
 struct Request {
-    writes: bool,
+    kind: Kind,
+    name: &'static str,
     range: Range,
 }
 
 fn send(queue: &mut Queue, seeds: Seeds) -> Result<Vec<(Ticket, Request)>, String> {
     let mut sent = Vec::new();
     for number in 0..REQUESTS {
-        for writes in [false, true] {
-            let first = (number + if writes { REQUESTS } else { 0 }) * SECTORS;
-            let range = Range { first, count: SECTORS };
-            let ticket = if writes { write(queue, range, seeds.new) } else { read(queue, range) }?;
-            sent.push((ticket, Request { writes, range }));
+        for (kind, name, first) in KINDS {
+            let range = Range { first: first + number * SECTORS, count: SECTORS };
+            let ticket = match kind {
+                Kind::Read => read(queue, range)?,
+                Kind::Write => write(queue, range, seeds.new)?,
+                Kind::WriteZeroes => queue
+                    .submit_write_zeroes(&[range.sectors()], Unmap::Forbidden)
+                    .map_err(|error| error.to_string())?,
+                Kind::Discard => {
+                    queue.submit_discard(&[range.sectors()]).map_err(|error| error.to_string())?
+                }
+            };
+            sent.push((ticket, Request { kind, name, range }));
         }
     }
     queue.publish();
@@ -36,12 +61,14 @@ fn send(queue: &mut Queue, seeds: Seeds) -> Result<Vec<(Ticket, Request)>, Strin
 
 /// Looks at what came back of one request; says what failed.
 fn judge(request: Request, completion: Completion<Buffer>, seeds: Seeds) -> Result<(), String> {
-    let Request { writes, range } = request;
-    let name = if writes { "write" } else { "read" };
-    ensure(completion.payload.is_some(), "a request that fails gives its buffer back, too")?;
+    let Request { kind, name, range } = request;
+    let has_buffer = matches!(kind, Kind::Read | Kind::Write);
+    ensure(completion.payload.is_some() == has_buffer, "a request that fails gives its buffer back, too")?;
     match bytes(completion) {
-        Ok(_) if writes => Ok(()),
-        Ok(read) => ensure(read == range.contents(seeds.old), "a read beside one that fails is right"),
+        Ok(read) if kind == Kind::Read => {
+            ensure(read == range.contents(seeds.old), "a read beside one that fails is right")
+        }
+        Ok(_) => Ok(()),
         Err(error) => {
             println!("failed: {name} {} {}: {error}", range.first, range.count);
             ensure(error == RequestError::Device, "the device says that it failed")

@@ -24,10 +24,6 @@ const IN_A_BURST: u64 = 1024;
 const BURST_SECTORS: u64 = 16;
 
 impl Range {
-    const fn sectors(self) -> SectorRange {
-        SectorRange { first: Sector(self.first), sectors: self.count }
-    }
-
     const fn in_a_burst(self) -> Self {
         Self { first: self.first + IN_A_BURST, count: BURST_SECTORS }
     }
