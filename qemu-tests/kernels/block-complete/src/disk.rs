@@ -1,6 +1,5 @@
 //! A disk that is up, with a queue for each of some processors, and requests that own their buffers.
 
-use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -9,6 +8,7 @@ use core::time::Duration;
 use example_platform::devices::{self, Interrupts, Way, Wiring};
 use example_platform::interrupts::wait;
 use example_platform::{DMA, Dma, clock, println};
+use spin::{Mutex, MutexGuard};
 use virtio_guest::device::block::{
     Completion, Control, HANDLED, RequestError, RequestQueue, Sector, SectorRange, Settings, Starting,
     Storage, Ticket,
@@ -29,6 +29,10 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub type Buffer = MappedBuffer<Dma, Vec<u8>>;
 /// A request queue.
 pub type Queue = RequestQueue<'static, Dma, Buffer>;
+
+/// What each queue's driver keeps: too much for the stack.
+static STORAGE: [Mutex<Storage<256, Buffer>>; QUEUES_MAX] =
+    [const { Mutex::new(Storage::for_buffers()) }; QUEUES_MAX];
 
 static SIGNALS: Signals<QUEUES_MAX> = Signals::new();
 
@@ -104,8 +108,8 @@ impl Disk {
             return Err(alloc::format!("the disk has {} queues", disk.queues()));
         }
         let mut installed = Vec::new();
-        for _ in processors {
-            let storage: &'static mut Storage<256, Buffer> = Box::leak(Box::new(Storage::for_buffers()));
+        for (_, storage) in processors.iter().zip(&STORAGE) {
+            let storage: &'static mut Storage<256, Buffer> = MutexGuard::leak(storage.lock());
             installed.push(disk.install_queue(&DMA, storage).map_err(|failed| failed.to_string())?);
         }
         let mut control = disk.start();
