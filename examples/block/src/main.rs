@@ -9,8 +9,8 @@
 extern crate alloc;
 
 mod benchmark;
+mod date;
 mod discard;
-mod fat;
 mod options;
 mod tasks;
 mod tour;

@@ -6,18 +6,23 @@ use alloc::string::{String, ToString};
 use core::ops::ControlFlow;
 
 use embedded_sdmmc::{Mode, VolumeIdx, VolumeManager};
-use example_platform::devices::Interrupts;
-use example_platform::{DMA, clock, devices, println};
-use virtio_guest::device::block::{Block, HANDLED, RequestError, Settings, Storage};
+use example_platform::devices::{Interrupts, Way};
+use example_platform::{DMA, Dma, clock, devices, println};
+use virtio_guest::adapter::{Blocks, BlocksError};
+use virtio_guest::device::block::{Block, HANDLED, Settings, Storage};
+use virtio_guest::hal::Patience;
 use virtio_guest::lifecycle::Wants;
 
-use crate::fat::{Blocks, Clock};
+use crate::date::Clock;
 
 /// The file that is written.
 const NEW_FILE: &str = "GUEST.TXT";
 
 /// As much of a file as is printed.
 const SHOWN_BYTES_MAX: u32 = 4096;
+
+/// How long one call may take.
+const PATIENCE_MILLIS: u64 = 5000;
 
 /// Brings the disk up, and uses its files.
 pub fn run() -> Result<(), String> {
@@ -36,7 +41,9 @@ pub fn run() -> Result<(), String> {
     println!("capacity: {sectors} sectors of 512 bytes ({} MiB)", sectors >> 11);
     println!("paths: {:?}", disk.active_paths());
 
-    use_files(Blocks::new(disk, wiring), sectors).map_err(|error| match error {
+    let blocks = Blocks::new(disk, || wiring.patience(PATIENCE_MILLIS));
+    let used = use_files(blocks, sectors, || wiring.arrived());
+    used.map_err(|error| match error {
         embedded_sdmmc::Error::DeviceError(error) => alloc::format!("the disk failed: {error}"),
         error @ (embedded_sdmmc::Error::FormatError(_) | embedded_sdmmc::Error::NoSuchVolume) => alloc::format!(
             "no FAT file system in the disk's first partition ({error:?}): `scripts/image.sh IMAGE FOLDER` makes an image with one"
@@ -45,7 +52,12 @@ pub fn run() -> Result<(), String> {
     })
 }
 
-fn use_files(blocks: Blocks<'_>, sectors: u64) -> Result<(), embedded_sdmmc::Error<RequestError>> {
+/// The crate's own traits are implemented by an adapter of the library's; see the guide's page on adapters for others.
+fn use_files<W: Patience>(
+    blocks: Blocks<Block<'_, Way, Dma>, impl Fn() -> W>,
+    sectors: u64,
+    interrupts: impl Fn() -> u64,
+) -> Result<(), embedded_sdmmc::Error<BlocksError>> {
     let start = clock::now();
     let manager: VolumeManager<_, _> = VolumeManager::new(blocks, Clock);
     let volume = manager.open_volume(VolumeIdx(0))?;
@@ -90,7 +102,7 @@ fn use_files(blocks: Blocks<'_>, sectors: u64) -> Result<(), embedded_sdmmc::Err
     root.close()?;
     volume.close()?;
     manager.device(|blocks| blocks.flush()).map_err(embedded_sdmmc::Error::DeviceError)?;
-    println!("interrupts that arrived: {}", manager.device(|blocks| blocks.interrupts()));
+    println!("interrupts that arrived: {}", interrupts());
     println!("wrote {NEW_FILE} ({} bytes) in {} ms", text.len(), clock::since(start).as_millis());
     Ok(())
 }
