@@ -8,7 +8,12 @@ mod support;
 
 use support::levels::{Ask, Got, Level, LevelBench, range};
 use support::tasks::TaskBench;
-use virtio_guest::device::block::{RequestError, Sector, Zone, ZoneAction, ZoneState, ZoneType};
+use support::{Mapper, TestHal, claim};
+use virtio_guest::device::block::{
+    Block, RequestError, Sector, Storage, Zone, ZoneAction, ZoneState, ZoneType,
+};
+use virtio_guest::hal::Attempts;
+use virtio_guest::transport::AnyTransport;
 use virtio_model::Disk;
 use virtio_model::block::{
     self as model, RangeLimits, SECTOR_BYTES, ZoneSetup, status, zone_state, zone_type,
@@ -16,6 +21,7 @@ use virtio_model::block::{
 
 const SIZE_MAX: u128 = 1 << 1;
 const DISCARD: u128 = 1 << 13;
+const ZONED: u128 = 1 << 17;
 
 /// Zones of 8 sectors, of which 6 can be written: one conventional, six sequential, one of 5 sectors.
 const SECTORS: u64 = 61;
@@ -341,18 +347,18 @@ fn zones_are_erased_whole() {
     }
 }
 
-/// Spec: §5.2.5.1 — a disk whose zones have to be written in order is not asked for DISCARD; others may be.
+/// Spec: §5.2.5.2 — a device that does not confirm its features has no zones, whatever it offers.
 #[test]
-fn discard_is_agreed_on_unless_zones_have_to_be_written_in_order() {
-    let limits = RangeLimits { sectors_max: 8, ranges_max: 1, alignment_sectors: 1 };
-    for (setup, is_agreed) in [(ZoneSetup::host_managed(8), false), (ZoneSetup::host_aware(8), true)] {
-        for mut bench in LevelBench::each(|| disk(&setup).with_discard(limits)) {
-            assert_eq!(bench.bench.device.negotiated_features() & DISCARD != 0, is_agreed);
-            assert_eq!(bench.control().shape().discard.is_some(), is_agreed);
-            if !is_agreed {
-                assert_eq!(bench.refusal(Ask::Discard(range(0, 1))), RequestError::Unsupported);
-            }
-            bench.finish();
-        }
-    }
+fn a_legacy_disk_is_not_asked_for_zones() {
+    let disk = disk(&setup());
+    let device = disk.builder().features(ZONED | DISCARD).legacy().device_id(0x1001).build();
+    let hal = TestHal::default();
+    hal.put_memory_at(0x7_0000_0000); // where such a device finds it
+    let transport = AnyTransport::open_pci(claim(&device), &Mapper(device.clone())).unwrap();
+    let mut storage = Storage::<16>::new();
+
+    let mut disk = Block::start(transport, hal, &mut storage, Attempts(10)).unwrap();
+
+    assert_eq!(device.negotiated_features() & (ZONED | DISCARD), DISCARD);
+    assert_eq!(disk.control().shape().zoned, None);
 }

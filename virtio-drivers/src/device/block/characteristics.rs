@@ -110,9 +110,10 @@ impl Description {
     }
 }
 
-/// Whether a disk with `ZONED` has to be written one sector after the other, asked before features are agreed on. Such a disk is not to be asked for `DISCARD` (§5.2.5.1).
-pub(super) fn is_host_managed<T: Transport>(config: &Config<'_, T>) -> bool {
-    config.read(config::MODEL) == Ok(zone_model::HOST_MANAGED)
+/// Whether a disk with `ZONED` may have to be written one sector after the other, asked before features are agreed on. Such a disk is not to be asked for `DISCARD` (§5.2.5.1).
+pub(super) fn may_be_host_managed<T: Transport>(config: &Config<'_, T>) -> bool {
+    // One that cannot say it is not believed to be harmless.
+    !matches!(config.read(config::MODEL), Ok(zone_model::NONE | zone_model::HOST_AWARE))
 }
 
 /// What of a [`Shape`] may change while the disk runs.

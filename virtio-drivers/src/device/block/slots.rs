@@ -120,9 +120,9 @@ impl<'s, P> RequestSlots<'s, P> {
         }
     }
 
-    /// Bytes of queue memory that the slots take.
+    /// Bytes of queue memory that the slots take; so many that nobody has them, if they cannot be counted.
     pub(super) const fn memory_bytes(&self) -> usize {
-        self.count * (CONTROL_BYTES + self.data_bytes)
+        self.count.saturating_mul(self.data_bytes.saturating_add(CONTROL_BYTES))
     }
 
     /// How many slots there are: requests that can be in flight together.

@@ -31,7 +31,7 @@
 
 use core::fmt;
 
-use super::characteristics::{Description, is_host_managed};
+use super::characteristics::{Description, may_be_host_managed};
 use super::control::Control;
 use super::driver::{Block, Live};
 use super::limits::{Limits, Settings};
@@ -43,7 +43,7 @@ use crate::lifecycle::{
 };
 use crate::raw::{ConfirmedReset, Payload, Tag};
 use crate::ring::QueueSettings;
-use crate::transport::Transport;
+use crate::transport::{Interface, Transport};
 use crate::wire::block::BlockFeatures;
 use crate::wire::device_type::DeviceType;
 use crate::wire::features::CommonFeatures;
@@ -194,14 +194,20 @@ impl<T: Transport> Starting<T> {
         wants: Wants<BlockFeatures>,
         patience: impl Patience,
     ) -> Result<Self, StartError> {
-        let device_type = transport.device_type();
+        let (device_type, interface) = (transport.device_type(), transport.interface());
         if device_type != DeviceType::BLOCK {
             return Err(StartError::NotABlockDevice(device_type));
         }
         let device = Negotiating::begin(transport, patience)?.with_drop_attempts(settings.drop_attempts);
         let mut handled = HANDLED;
+        if interface == Interface::Legacy {
+            // Zones are for devices that confirm their features (§5.2.5.2).
+            handled.remove(BlockFeatures::ZONED);
+        }
         let offered = BlockFeatures::from_bits_truncate(device.offered().bits());
-        if offered.contains(BlockFeatures::ZONED) && is_host_managed(&device.config()) {
+        if handled.intersection(offered).contains(BlockFeatures::ZONED)
+            && may_be_host_managed(&device.config())
+        {
             handled.remove(BlockFeatures::DISCARD);
         }
         let mut device = device.negotiate(wants.within(handled).with(NEEDED))?;
