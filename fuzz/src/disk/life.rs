@@ -23,6 +23,7 @@ const GUARD: usize = 32;
 type Queue<'s> = RequestQueue<'s, WatchedHal, Load>;
 
 /// A queue, and who uses it.
+#[allow(clippy::large_enum_variant, reason = "there are three of them")]
 enum Use<'s> {
     Own(Queue<'s>, Ledger),
     Tasks(Tasks<'s>),
