@@ -72,9 +72,9 @@ fn each_call_does_its_own_to_its_range_and_nothing_else() {
 #[test]
 fn a_long_range_is_cut_to_what_the_device_takes_at_a_time() {
     let odd = [1, 2, 3, 7, 63, 64, u32::MAX];
-    for sectors_max in odd {
+    for sectors_max in if cfg!(miri) { &odd[3..5] } else { &odd[..] } {
         for (ranges_max, alignment) in [(1, 1), (3, 2), (5, 48), (u32::MAX, u32::MAX), (0, 0)] {
-            let limits = limits(sectors_max, ranges_max, alignment);
+            let limits = limits(*sectors_max, ranges_max, alignment);
             let whole = range(1, 61);
             let bench = LevelBench::at(&[Level::Blocking, Level::Task], || disk(limits));
             for mut bench in bench {
