@@ -18,8 +18,8 @@ const LIMITS: RangeLimits = RangeLimits { sectors_max: 4, ranges_max: 4, alignme
 
 /// Sectors that hold their number.
 fn disk() -> Disk {
-    let sectors = (0..64u8).flat_map(|sector| [sector; SECTOR_BYTES]);
-    let disk = Disk::with_contents(sectors.collect()).with_id("of many").with_lifetime(2, 3, 4);
+    let sectors = (0..64u8).map(|sector| [sector; SECTOR_BYTES]).collect::<Vec<_>>();
+    let disk = Disk::with_contents(sectors.concat()).with_id("of many").with_lifetime(2, 3, 4);
     disk.with_discard(LIMITS).with_write_zeroes(LIMITS, true).with_secure_erase(LIMITS)
 }
 

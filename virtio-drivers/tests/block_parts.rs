@@ -32,7 +32,7 @@ fn read<'t>(tasks: &'t Tasks, pool: &Pool, sector: u64) -> Task<'t, Result<Page,
 }
 
 fn expected(sector: u8) -> Vec<u8> {
-    (sector..).take(PARTS).flat_map(|sector| [sector; 512]).collect()
+    (sector..).take(PARTS).map(|sector| [sector; 512]).collect::<Vec<_>>().concat()
 }
 
 /// More of them than there are places, so that some wait in between.

@@ -59,8 +59,8 @@ impl Sleeper {
 
     /// One with these features, and two queues.
     fn new(behind_mmio: bool, features: u128) -> Self {
-        let sectors = (0..SECTORS).flat_map(|sector| [u8::try_from(sector).unwrap(); 512]);
-        let disk = Disk::with_contents(sectors.collect::<Vec<_>>());
+        let sectors = (0..SECTORS).map(|sector| [u8::try_from(sector).unwrap(); 512]).collect::<Vec<_>>();
+        let disk = Disk::with_contents(sectors.concat());
         let device = disk.builder().features(features).queue_sizes(&[16, 16]).build();
         let mmio = behind_mmio.then(|| MmioDevice::new(device.clone(), 2));
         Self { disk, device, hal: TestHal::default(), mmio }
