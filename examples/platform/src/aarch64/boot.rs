@@ -121,7 +121,7 @@ boot_level_2:
 
     .section .stack, "aw", @nobits
     .align 12
-    .skip 128 * 1024
+    .skip 256 * 1024
 boot_stack_top:
     .skip 16 * 1024
 boot_exception_stack_top:

@@ -46,7 +46,7 @@ boot_other:
 
     .section .stack, "aw", @nobits
     .balign 4096
-    .skip 128 * 1024
+    .skip 256 * 1024
 boot_stack_top:
     .skip 16 * 1024
 boot_trap_stack_top:

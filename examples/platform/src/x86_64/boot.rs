@@ -117,7 +117,7 @@ boot_level_1:
 
     .section .stack, "aw", @nobits
     .align 4096
-    .skip 128 * 1024
+    .skip 256 * 1024
 boot_stack_top:
     "#
 );
