@@ -80,6 +80,16 @@ impl Connection {
 }
 
 impl Machine {
+    /// Machines of each architecture, with each connection that has every feature.
+    pub const MODERN: [(Self, Connection); 6] = [
+        (Self::Q35, Connection::Pci),
+        (Self::Microvm, Connection::Mmio),
+        (Self::Aarch64Virt, Connection::Pci),
+        (Self::Aarch64Virt, Connection::Mmio),
+        (Self::Riscv64Virt, Connection::Pci),
+        (Self::Riscv64Virt, Connection::Mmio),
+    ];
+
     /// All of them.
     pub const ALL: [Self; 8] = [
         Self::Q35,

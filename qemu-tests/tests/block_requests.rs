@@ -13,16 +13,6 @@ const DISCARDED: [(u64, u64); 2] = [(264, 240), (1288, 16)];
 const ZEROED: [(u64, u64); 4] = [(520, 240), (776, 240), (1544, 16), (1800, 16)];
 const WRITTEN: [(u64, u64); 3] = [(1032, 16), (1064, 16), (1096, 16)];
 
-/// Machines and connections that have every feature.
-const PLACES: [(Machine, Connection); 6] = [
-    (Machine::Q35, Connection::Pci),
-    (Machine::Microvm, Connection::Mmio),
-    (Machine::Aarch64Virt, Connection::Pci),
-    (Machine::Aarch64Virt, Connection::Mmio),
-    (Machine::Riscv64Virt, Connection::Pci),
-    (Machine::Riscv64Virt, Connection::Mmio),
-];
-
 /// What QEMU says that the disk's cache does at the moment.
 fn writes_back(guest: &mut Running) -> Value {
     guest.qmp().execute("query-block", &json!({}))[0]["inserted"]["cache"]["writeback"].take()
@@ -88,7 +78,7 @@ const NOT_OFFERED: [&str; 6] = [
 
 #[test]
 fn every_request_that_qemu_serves_does_what_it_says_and_touches_nothing_else() {
-    for (machine, connection) in PLACES {
+    for (machine, connection) in Machine::MODERN {
         for packed in [false, true] {
             let device = DiskDevice {
                 connection: Some(connection),
@@ -205,7 +195,7 @@ fn what_is_discarded_where_nothing_can_be_given_back_stays_as_it_was() {
 /// A second device side, written by others than the first.
 #[test]
 fn every_request_that_the_storage_daemon_serves_does_what_it_says() {
-    for (machine, connection) in PLACES {
+    for (machine, connection) in Machine::MODERN {
         let device = DiskDevice {
             connection: Some(connection),
             storage_daemon: true,

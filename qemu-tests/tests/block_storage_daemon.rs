@@ -7,7 +7,7 @@ mod common;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use common::SECTORS;
-use qemu_tests::{Connection, DiskDevice, Ended, Image, Machine, Qemu};
+use qemu_tests::{DiskDevice, Ended, Image, Machine, Qemu};
 use serde_json::json;
 
 fn device() -> DiskDevice {
@@ -16,14 +16,7 @@ fn device() -> DiskDevice {
 
 #[test]
 fn a_disk_of_the_storage_daemon_serves_every_request() {
-    for (machine, connection) in [
-        (Machine::Q35, Connection::Pci),
-        (Machine::Microvm, Connection::Mmio),
-        (Machine::Aarch64Virt, Connection::Pci),
-        (Machine::Aarch64Virt, Connection::Mmio),
-        (Machine::Riscv64Virt, Connection::Pci),
-        (Machine::Riscv64Virt, Connection::Mmio),
-    ] {
+    for (machine, connection) in Machine::MODERN {
         let device = DiskDevice { connection: Some(connection), ..device() };
 
         let output = common::check(machine, SECTORS, &device);
