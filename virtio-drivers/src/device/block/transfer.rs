@@ -85,6 +85,7 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
                 let len =
                     (bytes - sent).min(self.limits.request_bytes).min(self.bytes_in_zone(call.command, sent));
                 if let Err(refused) = self.send_portion(slot, serial, &call, sent, len) {
+                    self.slots.put(slot);
                     if refused != RefusedReason::Full || self.queue.in_flight() == 0 {
                         result = Err(RequestError::Refused(refused));
                     }
@@ -132,7 +133,7 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         usize::try_from(self.shape.bytes_in_zone(command)).unwrap_or(usize::MAX)
     }
 
-    /// Writes one request and makes it available.
+    /// Writes one request and makes it available. If it is refused, its slot is still the caller's.
     fn send_portion(
         &mut self,
         slot: u16,
@@ -142,23 +143,18 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         len: usize,
     ) -> Result<(), RefusedReason> {
         let command = call.command.further((offset / SECTOR_BYTES) as u64);
-        let filled = self.fill(slot, command, call, offset, len);
-        let (header, status, expected_bytes) = filled.inspect_err(|_| self.slots.put(slot))?;
+        let (header, status, expected_bytes) = self.fill(slot, command, call, offset, len)?;
         let (header, status) = ([header], [status]);
         let is_read = matches!(call.data, Data::FromDevice(_));
         let mut portions = Portions::default();
-        let described = self.describe(&mut portions, slot, len, header[0], status[0], is_read);
-        described.inspect_err(|_| self.slots.put(slot))?;
+        self.describe(&mut portions, slot, len, header[0], status[0], is_read)?;
         let chain = if is_read {
             Chain { readable: &header, writable: portions.as_slice() }
         } else {
             Chain { readable: portions.as_slice(), writable: &status }
         };
         let request = InFlight { slot, command, expected_bytes, owner: Owner::Call { serial, offset, len } };
-        self.make_available(chain, request, None).map_err(|(reason, _)| {
-            self.slots.put(slot);
-            reason
-        })
+        self.make_available(chain, request, None).map_err(|(reason, _)| reason)
     }
 
     /// Writes a request's header and status, and copies what is to be written to the disk.
@@ -174,8 +170,8 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         let room = u32::try_from(len).map_err(|_| RefusedReason::TooLong)?;
         let expected_bytes = self.expected_bytes(command, room)?;
         if let Data::ToDevice(pieces) = &call.data {
-            let (mut at, mut window) = (self.slots.data(slot), Window { skip: offset, left: len });
-            for piece in pieces.iter().filter_map(|piece| piece.get(window.within(piece.len()))) {
+            let (mut at, mut excerpt) = (self.slots.data(slot), Excerpt { skip: offset, left: len });
+            for piece in pieces.iter().filter_map(|piece| piece.get(excerpt.within(piece.len()))) {
                 self.write(at, piece)?;
                 at += piece.len();
             }
@@ -213,8 +209,8 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         self.judge(request, written_len)?;
         let Owner::Call { offset, len, .. } = request.owner else { return Ok(Answered::default()) };
         if let Data::FromDevice(pieces) = data {
-            let (mut at, mut window) = (self.slots.data(request.slot), Window { skip: offset, left: len });
-            for piece in pieces.iter_mut().filter_map(|piece| piece.get_mut(window.within(piece.len()))) {
+            let (mut at, mut excerpt) = (self.slots.data(request.slot), Excerpt { skip: offset, left: len });
+            for piece in pieces.iter_mut().filter_map(|piece| piece.get_mut(excerpt.within(piece.len()))) {
                 self.read(at, piece)?;
                 at += piece.len();
             }
@@ -235,12 +231,12 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
 }
 
 /// A range of a sequence that is in several pieces, while walking along them.
-struct Window {
+struct Excerpt {
     skip: usize,
     left: usize,
 }
 
-impl Window {
+impl Excerpt {
     /// The part of the next piece, of `len` bytes, that is in the range.
     fn within(&mut self, len: usize) -> Range<usize> {
         let start = self.skip.min(len);
@@ -272,13 +268,13 @@ impl Portions {
 
 #[cfg(test)]
 mod tests {
-    use super::Window;
+    use super::Excerpt;
 
     #[test]
-    fn a_window_over_pieces_covers_its_range_once() {
-        let mut window = Window { skip: 5, left: 7 };
+    fn an_excerpt_of_pieces_covers_its_range_once() {
+        let mut excerpt = Excerpt { skip: 5, left: 7 };
 
-        let ranges = [3, 4, 0, 4, 10].map(|len| window.within(len));
+        let ranges = [3, 4, 0, 4, 10].map(|len| excerpt.within(len));
 
         assert_eq!(ranges, [3..3, 2..4, 0..0, 0..4, 0..1]);
     }
