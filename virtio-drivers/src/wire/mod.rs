@@ -12,6 +12,7 @@ pub mod device_type;
 pub mod features;
 pub mod field;
 pub mod mmio;
+pub mod net;
 pub mod packed;
 pub mod pci;
 pub mod split;
