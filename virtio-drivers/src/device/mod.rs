@@ -6,4 +6,5 @@
 #![forbid(unsafe_code)]
 
 pub mod block;
+pub mod net;
 mod tasks;
