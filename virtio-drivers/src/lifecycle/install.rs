@@ -56,8 +56,7 @@ pub enum InstallError {
         /// The device's largest size, and perhaps its only one.
         size_max: u16,
     },
-    /// The device refuses the interrupt vector that the routing has for the queue: it took it before and does not any more, or the queue is beyond those that
-    /// [`route_vectors`](super::Installing::route_vectors) was told of.
+    /// The device refuses the interrupt vector that the routing has for the queue, though it took it before.
     #[error("queue {index}: the device refuses the interrupt vector that the routing has for it")]
     VectorRefused {
         /// Which one.
@@ -130,7 +129,7 @@ pub(super) fn install<'s, T: Transport, H: Hal, P: Payload>(
         }
     };
     let setup = QueueSetup { size: prepared.size(), addresses: prepared.addresses(), features };
-    if let Some(vector) = rung.routing.queue_vector(index)
+    if let Some(vector) = rung.routing.queue_vector_among(index, rung.routed_queues)
         && let Err(VectorRefused) = rung.transport.set_queue_vector(index, vector)
     {
         let storage = prepared.into_slots();

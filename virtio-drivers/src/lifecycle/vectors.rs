@@ -47,6 +47,14 @@ impl VectorRouting {
         }
     }
 
+    /// The vector of a queue, where so many were told of: one beyond them has no vector of its own, and shares the configuration's.
+    pub(super) const fn queue_vector_among(self, index: u16, queues: u16) -> Option<u16> {
+        match self {
+            Self::PerQueue if index >= queues => Some(CONFIG_VECTOR),
+            _ => self.queue_vector(index),
+        }
+    }
+
     /// Vectors that this takes for so many queues.
     pub const fn vectors(self, queues: u16) -> u16 {
         match self {
@@ -87,7 +95,7 @@ impl VectorRouting {
 impl<T: Transport, D: Copy> Installing<T, D> {
     /// Deals out the vectors that the transport has, for the first so many queues: in the best way that the device takes. If it takes none, they are switched off.
     ///
-    /// Before the queues are installed. The routing lasts until the device is reset; a queue that is reset and installed anew gets its vector again.
+    /// Before the queues are installed. Others that are installed share the vector for changes of the configuration, where each has its own: nobody is told which of them it was. The routing lasts until the device is reset; a queue that is reset and installed anew gets its vector again.
     ///
     /// Spec: §4.1.5.1.2.
     pub fn route_vectors(&mut self, queues: u16) -> VectorRouting {

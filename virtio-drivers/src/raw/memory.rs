@@ -27,6 +27,9 @@ pub struct DmaMemory<H: Hal> {
 // accesses); moving the value to another thread moves the right to use and free it, which `Hal` values that are `Send` can do.
 unsafe impl<H: Hal + Send> Send for DmaMemory<H> {}
 
+// SAFETY: a shared value lets its bytes be copied in and out, by atomic accesses that may race with each other as they may with the device's, and asks a `Hal` value that may be shared.
+unsafe impl<H: Hal + Sync> Sync for DmaMemory<H> {}
+
 impl<H: Hal> DmaMemory<H> {
     /// Allocates `bytes` zeroed bytes, aligned to at least `align` (a power of two).
     ///

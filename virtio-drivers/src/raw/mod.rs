@@ -21,6 +21,7 @@ mod pci_bar;
 mod pci_function;
 mod pci_segment;
 mod physical_function;
+mod pool;
 mod register_access;
 mod registers;
 #[cfg(virtio_guest_stand_in)]
@@ -42,6 +43,8 @@ pub use pci_function::PciFunction;
 pub use pci_segment::{Apertures, PciSegment};
 pub(crate) use physical_function::BarPlace;
 pub use physical_function::{PhysicalFunction, VirtualFunction, VirtualFunctionMemory};
+pub(crate) use pool::Homecoming;
+pub use pool::{BufferPool, Buffers, PoolEntries, PoolStorage, Supply};
 pub use registers::Registers;
 pub use window::{Fit, Window};
 pub(crate) use windowed_function::{CommandRegister, STRUCTURES, StructurePlace, WindowedFunction};

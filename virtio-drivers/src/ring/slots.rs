@@ -120,7 +120,7 @@ impl<T> Slots<'_, T> {
     }
 
     /// For how many descriptors there is room.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.as_slice().len()
     }
 }

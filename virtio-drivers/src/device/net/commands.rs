@@ -87,6 +87,14 @@ impl<'s, const N: usize> From<&'s mut ControlStorage<N>> for ControlSlots<'s> {
     }
 }
 
+#[cfg(feature = "alloc")]
+impl ControlSlots<'_> {
+    /// For so many descriptors, from the heap; see [`ControlStorage`].
+    pub fn allocate(descriptors: u16) -> Self {
+        Self(ring::Slots::allocate(descriptors))
+    }
+}
+
 /// The control queue of a live device.
 pub(super) struct Commands<'s, H: Hal> {
     queue: Virtqueue<'s, H, Tag<()>>,

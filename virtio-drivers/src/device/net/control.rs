@@ -237,7 +237,9 @@ impl<'s, T: Transport, H: Hal> Control<'s, T, H> {
     /// The end of a driver that was dropped: as [`take_down`](Control::take_down), with the patience fixed at bring-up.
     pub(super) fn tear_down(self) -> Option<ConfirmedReset> {
         let reset = self.device.reset_within_drop_bound()?;
-        drop(self.commands.map(|commands| commands.reclaim(&reset)));
+        if let Some(commands) = self.commands {
+            commands.reclaim(&reset);
+        }
         Some(reset)
     }
 

@@ -1,0 +1,131 @@
+//! From used buffers to frames: header taken off, parts put together, nonsense left out.
+//!
+//! Spec: §5.1.9.4 Processing of Incoming Packets.
+
+use super::format::{FRAME_BYTES_MIN, Format, HeaderBytes, LONGEST_HEADER_BYTES, Malformed};
+use super::frame::Frame;
+use super::receive::ReceiveCounts;
+use crate::hal::Hal;
+use crate::raw::{Buffers, Homecoming};
+use crate::ring::Used;
+
+/// On the way through a burst of used buffers.
+pub(super) struct Assembly<'a, 's, H: Hal, D> {
+    pub(super) format: Format,
+    /// No frame has more buffers.
+    pub(super) buffers_max: u16,
+    pub(super) counts: &'a mut ReceiveCounts,
+    pub(super) deliver: D,
+    /// A frame of which not all buffers came by yet.
+    partial: Option<Partial<'s, H>>,
+    /// Buffers of a malformed frame that are still to come by.
+    skip: u16,
+    /// Where buffers of malformed frames go.
+    home: Homecoming<'s, H>,
+}
+
+struct Partial<'s, H: Hal> {
+    buffers: Buffers<'s, H>,
+    header: HeaderBytes,
+    /// Buffers that are still to come.
+    left: u16,
+}
+
+impl<'a, 's, H: Hal, D: FnMut(Frame<'s, H>)> Assembly<'a, 's, H, D> {
+    pub(super) const fn new(
+        format: Format,
+        buffers_max: u16,
+        counts: &'a mut ReceiveCounts,
+        deliver: D,
+    ) -> Self {
+        Self { format, buffers_max, counts, deliver, partial: None, skip: 0, home: Homecoming::new() }
+    }
+
+    /// Whether a frame has begun whose other buffers the device has used, too, as it says.
+    pub(super) const fn wants_more(&self) -> bool {
+        self.partial.is_some() || self.skip > 0
+    }
+
+    /// The next used buffer.
+    #[inline]
+    pub(super) fn add(&mut self, used: Used<Buffers<'s, H>>) {
+        let Used { payload: mut buffers, written_len } = used;
+        if self.skip > 0 {
+            self.skip -= 1;
+            self.home.add(buffers);
+            return;
+        }
+        let written = usize::try_from(written_len).unwrap_or(usize::MAX);
+        let room = buffers.len();
+        buffers.truncate(written);
+        let is_full = written >= room;
+        match self.partial.take() {
+            None => self.first(buffers, is_full),
+            Some(partial) => self.next(partial, buffers, is_full),
+        }
+    }
+
+    #[inline]
+    fn first(&mut self, mut buffers: Buffers<'s, H>, is_full: bool) {
+        let mut header: HeaderBytes = [0; LONGEST_HEADER_BYTES];
+        let bytes = self.format.bytes();
+        let read = header.get_mut(..usize::from(bytes)).is_some_and(|header| buffers.read(0, header).is_ok());
+        if !read || buffers.trim_front(bytes).is_err() {
+            return self.refuse(buffers, 0);
+        }
+        match self.format.buffers(&header) {
+            Ok(1) => self.finish(buffers, &header),
+            // The device fills all buffers of a frame but the last.
+            Ok(count) if is_full && count <= self.buffers_max => {
+                self.partial = Some(Partial { buffers, header, left: count - 1 });
+            }
+            Ok(count) if count <= self.buffers_max => self.refuse(buffers, count - 1),
+            Ok(_) | Err(Malformed) => self.refuse(buffers, 0),
+        }
+    }
+
+    fn next(&mut self, partial: Partial<'s, H>, more: Buffers<'s, H>, is_full: bool) {
+        let Partial { mut buffers, header, left } = partial;
+        let left = left.saturating_sub(1);
+        if more.is_empty() || left > 0 && !is_full {
+            self.home.add(more);
+            return self.refuse(buffers, left);
+        }
+        if let Err(more) = buffers.extend(more) {
+            self.home.add(more);
+            return self.refuse(buffers, left);
+        }
+        if left == 0 {
+            self.finish(buffers, &header);
+        } else {
+            self.partial = Some(Partial { buffers, header, left });
+        }
+    }
+
+    #[inline]
+    fn finish(&mut self, buffers: Buffers<'s, H>, header: &HeaderBytes) {
+        let len = buffers.len();
+        match self.format.judge(header, len) {
+            Ok(received) if len >= FRAME_BYTES_MIN => {
+                self.counts.frames = self.counts.frames.wrapping_add(1);
+                (self.deliver)(Frame::new(buffers, received.offload, received.hash));
+            }
+            _ => self.refuse(buffers, 0),
+        }
+    }
+
+    /// Leaves a frame out, of which so many buffers are still to come by.
+    #[cold]
+    fn refuse(&mut self, buffers: Buffers<'s, H>, skip: u16) {
+        self.counts.malformed = self.counts.malformed.wrapping_add(1);
+        self.home.add(buffers);
+        self.skip = skip;
+    }
+
+    /// The device has used no more buffers: a frame that is not complete will never be.
+    pub(super) fn end(mut self) {
+        if let Some(Partial { buffers, .. }) = self.partial.take() {
+            self.refuse(buffers, 0);
+        }
+    }
+}

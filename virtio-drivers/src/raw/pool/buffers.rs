@@ -1,0 +1,381 @@
+//! Buffers of a pool, owned: one, or several that follow each other.
+//!
+//! Bytes are copied in and out, for a device may write to a pool's memory at any time. What of the buffers counts is a window in each: queues make chains of those.
+
+#![allow(
+    clippy::inline_always,
+    reason = "as in `mapped`: what a payload's segments have constant is judged by the compiler"
+)]
+
+use super::super::mapped::{Payload, Segment, SegmentVisitor};
+use super::super::memory::OutOfBounds;
+use super::{BufferPool, NOBODY};
+use crate::hal::{DeviceAddress, Direction, Hal};
+
+/// See the module's head. Dropping it gives the buffers back to their pool, from wherever that is done.
+#[derive(Debug)]
+pub struct Buffers<'p, H: Hal> {
+    pool: &'p BufferPool<'p, H>,
+    /// The first buffer, and which bytes of it count; those of the others are in their entries.
+    first: u32,
+    start: u16,
+    len: u32,
+    /// How many buffers there are,
+    count: u16,
+    /// and of how many some bytes count: the first so many.
+    shown: u16,
+    /// Bytes at the very beginning that are a segment of their own.
+    apart: u8,
+    direction: Direction,
+}
+
+impl<'p, H: Hal> Buffers<'p, H> {
+    pub(super) const fn one(pool: &'p BufferPool<'p, H>, first: u32) -> Self {
+        Self {
+            pool,
+            first,
+            start: 0,
+            len: 0,
+            count: 1,
+            shown: 0,
+            apart: 0,
+            direction: Direction::DeviceReadable,
+        }
+    }
+
+    /// How many buffers there are.
+    pub const fn count(&self) -> u16 {
+        self.count
+    }
+
+    /// How many bytes count, in all buffers.
+    pub fn len(&self) -> usize {
+        self.windows().map(|window| window.len as usize).sum()
+    }
+
+    /// Whether no byte counts.
+    pub const fn is_empty(&self) -> bool {
+        self.shown == 0
+    }
+
+    /// How many bytes more can be [appended](Buffers::append).
+    pub fn room(&self) -> usize {
+        let bytes = self.pool.buffer_bytes;
+        let behind = |window: Window| bytes.saturating_sub(window.start).saturating_sub(window.len) as usize;
+        self.all_windows().skip(usize::from(self.shown.saturating_sub(1))).map(behind).sum()
+    }
+
+    /// Begins anew: nothing counts, and in each buffer there will be nothing before `start`.
+    ///
+    /// # Errors
+    /// - [`OutOfBounds`]: buffers are not longer than that; nothing changed.
+    pub fn clear(&mut self, start: u16) -> Result<(), OutOfBounds> {
+        if u32::from(start) >= self.pool.buffer_bytes {
+            return Err(OutOfBounds);
+        }
+        (self.start, self.len, self.shown, self.apart) = (start, 0, 0, 0);
+        for buffer in self.others() {
+            self.pool.entries.at(buffer).show(start.into(), 0);
+        }
+        Ok(())
+    }
+
+    /// All bytes count that are there, as they are: for a device that is to write them.
+    pub fn fill(&mut self) {
+        let bytes = self.pool.buffer_bytes;
+        self.each_window(|window| bytes.saturating_sub(window.start));
+        // A first buffer of which everything was trimmed away has nothing to show.
+        self.shown = if self.len > 0 { self.count } else { 0 };
+    }
+
+    /// No more than the first `len` bytes count.
+    pub fn truncate(&mut self, len: usize) {
+        if self.count == 1 {
+            self.len = self.len.min(u32::try_from(len).unwrap_or(u32::MAX));
+            self.shown = u16::from(self.len > 0);
+            return;
+        }
+        let (mut left, mut shown) = (len, 0);
+        self.each_window(|window| {
+            let kept = left.min(window.len as usize);
+            left -= kept;
+            shown += u16::from(kept > 0);
+            u32::try_from(kept).unwrap_or(window.len)
+        });
+        self.shown = shown;
+    }
+
+    /// `bytes` more count, just before the first one.
+    ///
+    /// # Errors
+    /// - [`OutOfBounds`]: there are not as many; nothing changed.
+    pub fn extend_front(&mut self, bytes: u8) -> Result<(), OutOfBounds> {
+        self.start = self.start.checked_sub(bytes.into()).ok_or(OutOfBounds)?;
+        // No more than there is of a buffer.
+        self.len += u32::from(bytes);
+        self.shown = self.shown.max(u16::from(bytes > 0));
+        Ok(())
+    }
+
+    /// The first `bytes` do not count any more.
+    ///
+    /// # Errors
+    /// - [`OutOfBounds`]: there are not as many in the first buffer, or none would be left there, but in others; nothing changed.
+    pub fn trim_front(&mut self, bytes: u8) -> Result<(), OutOfBounds> {
+        let len = self.len.checked_sub(bytes.into()).ok_or(OutOfBounds)?;
+        let start = self.start.checked_add(bytes.into()).ok_or(OutOfBounds)?;
+        if len == 0 && self.shown > 1 {
+            return Err(OutOfBounds);
+        }
+        (self.start, self.len) = (start, len);
+        self.shown = if len == 0 { 0 } else { self.shown };
+        Ok(())
+    }
+
+    /// The first `bytes` are to be a segment of their own: for devices that want a header by itself. 0: they are not.
+    pub fn set_apart(&mut self, bytes: u8) {
+        self.apart = bytes;
+    }
+
+    /// Which side is to write, while they are with a device.
+    pub fn set_direction(&mut self, direction: Direction) {
+        self.direction = direction;
+    }
+
+    /// Copies bytes out, from the one at `offset` on.
+    ///
+    /// # Errors
+    /// - [`OutOfBounds`]: not all of them count; nothing sensible was copied.
+    pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<(), OutOfBounds> {
+        let mut rest = into;
+        self.pieces(offset, rest.len(), |place, len| {
+            let (piece, others) = core::mem::take(&mut rest).split_at_mut_checked(len).ok_or(OutOfBounds)?;
+            rest = others;
+            self.pool.memory.read(place, piece)
+        })
+    }
+
+    /// Copies bytes in, from the one at `offset` on.
+    ///
+    /// # Errors
+    /// - [`OutOfBounds`]: not all of them count; some may have been copied.
+    pub fn write(&mut self, offset: usize, from: &[u8]) -> Result<(), OutOfBounds> {
+        let mut rest = from;
+        self.pieces(offset, rest.len(), |place, len| {
+            let (piece, others) = rest.split_at_checked(len).ok_or(OutOfBounds)?;
+            rest = others;
+            self.pool.memory.write(place, piece)
+        })
+    }
+
+    /// Copies bytes in after the last one; they count from now on.
+    ///
+    /// # Errors
+    /// - [`OutOfBounds`]: there is no [room](Buffers::room) for all of them; nothing changed.
+    pub fn append(&mut self, from: &[u8]) -> Result<(), OutOfBounds> {
+        if from.len() > self.room() {
+            return Err(OutOfBounds);
+        }
+        let pool = self.pool;
+        let (mut rest, mut outcome) = (from, Ok(()));
+        let (mut index, mut shown) = (0, self.shown);
+        let last = self.shown.saturating_sub(1);
+        self.each_window(|Window { buffer, start, len }| {
+            index += 1;
+            if index <= last {
+                return len;
+            }
+            let room = pool.buffer_bytes.saturating_sub(start).saturating_sub(len);
+            let (piece, others) = rest.split_at(rest.len().min(room as usize));
+            rest = others;
+            let place = pool.offset(buffer) + start as usize + len as usize;
+            outcome = outcome.and(pool.memory.write(place, piece));
+            let len = len + u32::try_from(piece.len()).unwrap_or(0);
+            shown = if len > 0 { shown.max(index) } else { shown };
+            len
+        });
+        self.shown = shown;
+        outcome
+    }
+
+    /// More buffers, at the end. What counts of them counts from now on, so nothing must be left out before: all bytes of the present ones are in use, or none of the new ones.
+    ///
+    /// # Errors
+    /// The buffers, if they are another pool's, too many, or would leave a gap.
+    pub fn extend(&mut self, more: Self) -> Result<(), Self> {
+        let Some(count) = self.count.checked_add(more.count) else { return Err(more) };
+        if !core::ptr::eq(self.pool, more.pool) || self.shown != self.count && more.shown != 0 {
+            return Err(more);
+        }
+        let entries = &self.pool.entries;
+        entries.at(more.first).show(more.start.into(), more.len);
+        entries.at(self.last()).follow(more.first);
+        self.count = count;
+        self.shown += more.shown;
+        core::mem::forget(more);
+        Ok(())
+    }
+
+    /// Shows `act` the pieces of memory that bytes are in: where from the pool's start, and how many.
+    fn pieces(
+        &self,
+        offset: usize,
+        len: usize,
+        mut act: impl FnMut(usize, usize) -> Result<(), OutOfBounds>,
+    ) -> Result<(), OutOfBounds> {
+        let (mut skip, mut left) = (offset, len);
+        for Window { buffer, start, len } in self.windows() {
+            let bytes = len as usize;
+            if skip < bytes && left > 0 {
+                let piece = left.min(bytes - skip);
+                act(self.pool.offset(buffer) + start as usize + skip, piece)?;
+                left -= piece;
+            }
+            skip = skip.saturating_sub(bytes);
+        }
+        if left == 0 && skip == 0 { Ok(()) } else { Err(OutOfBounds) }
+    }
+
+    /// The buffers after the first.
+    fn others(&self) -> impl Iterator<Item = u32> + use<'p, H> {
+        let (pool, mut buffer) = (self.pool, self.first);
+        (1..self.count).map(move |_| {
+            buffer = pool.entries.at(buffer).next();
+            buffer
+        })
+    }
+
+    fn last(&self) -> u32 {
+        self.others().last().unwrap_or(self.first)
+    }
+
+    /// What counts of each buffer.
+    fn all_windows(&self) -> impl Iterator<Item = Window> + use<'p, H> {
+        let pool = self.pool;
+        let first = Window { buffer: self.first, start: self.start.into(), len: self.len };
+        core::iter::once(first).chain(self.others().map(move |buffer| {
+            let (start, len) = pool.entries.at(buffer).shown();
+            Window { buffer, start, len }
+        }))
+    }
+
+    /// The same, of those of which something does.
+    fn windows(&self) -> impl Iterator<Item = Window> + use<'p, H> {
+        self.all_windows().take(self.shown.into())
+    }
+
+    /// Sets how many bytes count of each buffer.
+    fn each_window(&mut self, mut len: impl FnMut(Window) -> u32) {
+        let (pool, others) = (self.pool, self.others());
+        self.len = len(Window { buffer: self.first, start: self.start.into(), len: self.len });
+        for buffer in others {
+            let entry = pool.entries.at(buffer);
+            let (start, old) = entry.shown();
+            entry.show(start, len(Window { buffer, start, len: old }));
+        }
+    }
+}
+
+/// What counts of one buffer.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    buffer: u32,
+    start: u32,
+    len: u32,
+}
+
+impl<H: Hal> Drop for Buffers<'_, H> {
+    fn drop(&mut self) {
+        self.pool.put_back(self.first, self.last());
+    }
+}
+
+// SAFETY: the buffers are these values' alone, and in memory that is mapped until all of them are back in their pool; which bytes count changes only through exclusive references, and so does what is in them.
+unsafe impl<H: Hal> Payload for Buffers<'_, H> {
+    #[inline(always)]
+    fn segment_count(&self) -> usize {
+        usize::from(self.shown) + usize::from(self.is_apart())
+    }
+
+    #[inline(always)]
+    fn visit_segments(&self, visitor: &mut (impl SegmentVisitor + ?Sized)) {
+        if self.shown == 1 && self.apart == 0 {
+            let window = Window { buffer: self.first, start: self.start.into(), len: self.len };
+            visitor.segment(&self.segment(window));
+        } else {
+            self.visit_several(visitor);
+        }
+    }
+}
+
+impl<H: Hal> Buffers<'_, H> {
+    #[inline(always)]
+    fn segment(&self, Window { buffer, start, len }: Window) -> Segment {
+        let offset = self.pool.offset(buffer) as u64 + u64::from(start);
+        let address = DeviceAddress(self.pool.address.0.wrapping_add(offset));
+        Segment { address, len, direction: self.direction, domain: self.pool.domain }
+    }
+
+    /// Whether the first bytes are a segment of their own, and others come after them in the same buffer.
+    #[inline(always)]
+    const fn is_apart(&self) -> bool {
+        self.apart > 0 && self.len > self.apart as u32
+    }
+
+    fn visit_several(&self, visitor: &mut (impl SegmentVisitor + ?Sized)) {
+        let mut windows = self.windows();
+        if self.is_apart()
+            && let Some(first) = windows.next()
+        {
+            let apart = u32::from(self.apart);
+            visitor.segment(&self.segment(Window { len: apart, ..first }));
+            let rest = Window { start: first.start + apart, len: first.len - apart, ..first };
+            visitor.segment(&self.segment(rest));
+        }
+        for window in windows {
+            visitor.segment(&self.segment(window));
+        }
+    }
+}
+
+/// Buffers on their way back to their pool, many together, so that they are given back at once.
+#[derive(Debug)]
+pub(crate) struct Homecoming<'p, H: Hal> {
+    pool: Option<&'p BufferPool<'p, H>>,
+    first: u32,
+    last: u32,
+}
+
+impl<'p, H: Hal> Homecoming<'p, H> {
+    /// Nobody yet.
+    pub(crate) const fn new() -> Self {
+        Self { pool: None, first: NOBODY, last: NOBODY }
+    }
+
+    /// These, too. Those of another pool before them are given back.
+    #[inline]
+    pub(crate) fn add(&mut self, buffers: Buffers<'p, H>) {
+        if let Some(pool) = self.pool
+            && core::ptr::eq(pool, buffers.pool)
+        {
+            pool.entries.at(self.last).follow(buffers.first);
+        } else {
+            self.end();
+            (self.pool, self.first) = (Some(buffers.pool), buffers.first);
+        }
+        self.last = if buffers.count == 1 { buffers.first } else { buffers.last() };
+        core::mem::forget(buffers);
+    }
+
+    fn end(&mut self) {
+        if let Some(pool) = self.pool.take() {
+            pool.put_back(self.first, self.last);
+        }
+    }
+}
+
+impl<H: Hal> Drop for Homecoming<'_, H> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

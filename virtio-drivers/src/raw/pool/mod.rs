@@ -1,0 +1,150 @@
+//! Equal buffers of DMA memory that travel through queues and come back.
+//!
+//! Spec: §2.6 Virtqueues, §5.1.6.3 Setting Up Receive Buffers: for drivers that need many buffers of the same size, all the time. The memory is mapped once, and nothing is allocated
+//! afterwards.
+//!
+//! ```text
+//!   BufferPool ── supply ──▶ Supply ── take ──▶ Buffers ── through a queue, to other processors ──▶ dropped
+//!       ▲            (one: whoever fills queues)    (one buffer, or several)                           │
+//!       ╰───────────────────────────────── without a lock, from anywhere ──────────────────────────────╯
+//! ```
+//!
+//! Who owns which buffer is kept in memory that no device can reach ([`PoolStorage`]). A pool that is dropped while buffers of it are still out, in a queue that was never
+//! taken down, say, leaks its memory.
+
+mod buffers;
+mod entries;
+mod supply;
+
+pub use buffers::Buffers;
+pub(crate) use buffers::Homecoming;
+use entries::NOBODY;
+pub use entries::{PoolEntries, PoolStorage};
+pub use supply::Supply;
+
+use core::mem::ManuallyDrop;
+
+use atomic_waker::AtomicWaker;
+
+use super::memory::DmaMemory;
+use crate::hal::{DeviceAddress, DmaError, Domain, Hal};
+use crate::sync::{AtomicU8, AtomicU32, Ordering};
+
+/// What a pool's buffers are aligned to, in bytes: a cache line of most processors.
+const ALIGNMENT: u32 = 64;
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct BufferPool<'s, H: Hal> {
+    memory: ManuallyDrop<DmaMemory<H>>,
+    address: DeviceAddress,
+    domain: Domain,
+    buffer_bytes: u32,
+    entries: PoolEntries<'s>,
+    /// The first of those that came back; the others follow from entry to entry.
+    returned: AtomicU32,
+    /// Whether somebody has the supply.
+    is_supplied: AtomicU8,
+    /// Whether somebody waits for buffers to come back,
+    is_awaited: AtomicU8,
+    /// and who.
+    waker: AtomicWaker,
+}
+
+impl<'s, H: Hal> BufferPool<'s, H> {
+    /// Allocates as many buffers as there is storage for, of `buffer_bytes` each (rounded up to whole cache lines of 64 bytes), in one piece of DMA memory.
+    ///
+    /// # Errors
+    /// - [`DmaError`]: the kernel has no such memory, or no buffer was asked for, or one of no byte.
+    pub fn new(hal: &H, storage: impl Into<PoolEntries<'s>>, buffer_bytes: u32) -> Result<Self, DmaError> {
+        let entries = storage.into();
+        if u32::try_from(entries.len()).map_or(true, |count| count == NOBODY) {
+            return Err(DmaError); // numbers for them are used up
+        }
+        let buffer_bytes = buffer_bytes.checked_next_multiple_of(ALIGNMENT).ok_or(DmaError)?;
+        let bytes = usize::try_from(buffer_bytes).ok().and_then(|bytes| bytes.checked_mul(entries.len()));
+        let bytes = bytes.ok_or(DmaError)?;
+        let memory = DmaMemory::allocate(hal, bytes, ALIGNMENT as usize)?;
+        let address = memory.device_address(0, bytes).map_err(|_| DmaError)?;
+        let domain = memory.domain();
+        let returned = AtomicU32::new(entries.string());
+        Ok(Self {
+            memory: ManuallyDrop::new(memory),
+            address,
+            domain,
+            buffer_bytes,
+            entries,
+            returned,
+            is_supplied: AtomicU8::new(0),
+            is_awaited: AtomicU8::new(0),
+            waker: AtomicWaker::new(),
+        })
+    }
+
+    /// Bytes of each buffer.
+    pub const fn buffer_bytes(&self) -> u32 {
+        self.buffer_bytes
+    }
+
+    /// How many buffers there are, wherever they are.
+    pub fn count(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The right to take buffers: one at a time has it. `None` if somebody else does.
+    pub fn supply(&self) -> Option<Supply<'_, H>> {
+        let was_supplied = self.is_supplied.swap(1, Ordering::AcqRel);
+        (was_supplied == 0).then(|| Supply::of(self))
+    }
+
+    /// A string of buffers comes back: the first, and the last of them.
+    fn put_back(&self, first: u32, last: u32) {
+        let mut before = self.returned.load(Ordering::Relaxed);
+        loop {
+            self.entries.at(last).follow(before);
+            // Who takes them sees what was written about them, and into them; who is about to wait sees them, or is seen.
+            match self.returned.compare_exchange_weak(before, first, Ordering::SeqCst, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(other) => before = other,
+            }
+        }
+        if self.is_awaited.load(Ordering::SeqCst) != 0 {
+            self.is_awaited.store(0, Ordering::Relaxed);
+            self.waker.wake();
+        }
+    }
+
+    /// Takes all that came back: the first of them, or [`NOBODY`].
+    fn take_returned(&self) -> u32 {
+        // A load first, so that an empty pool is looked at without taking its cache line from those who give back.
+        if self.returned.load(Ordering::Relaxed) == NOBODY {
+            return NOBODY;
+        }
+        self.returned.swap(NOBODY, Ordering::SeqCst)
+    }
+
+    /// Where a buffer begins, in bytes from the start of the memory.
+    const fn offset(&self, buffer: u32) -> usize {
+        // As many bytes as were allocated, at most: there are no other buffers.
+        buffer as usize * self.buffer_bytes as usize
+    }
+}
+
+impl<H: Hal> Drop for BufferPool<'_, H> {
+    fn drop(&mut self) {
+        // Nobody else has a part of it any more, but for what was leaked.
+        let mut returned = 0;
+        let mut next = self.take_returned();
+        while next != NOBODY && returned < self.entries.len() {
+            next = self.entries.at(next).next();
+            returned += 1;
+        }
+        let missing = self.entries.len() - returned;
+        if missing == 0 {
+            // SAFETY: taken once, since the pool is being dropped. All buffers are here, so no device was given one that it did not give back.
+            unsafe { ManuallyDrop::drop(&mut self.memory) };
+        } else {
+            log::error!("a pool is dropped of which {missing} buffers are still out: its memory is leaked");
+        }
+    }
+}
