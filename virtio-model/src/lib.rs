@@ -60,6 +60,7 @@ pub mod mmio;
 pub mod packed;
 pub mod pci;
 pub mod queue;
+mod rings;
 pub mod setup;
 pub mod split;
 

@@ -38,6 +38,7 @@ use crate::memory::AddressSpace;
 use crate::pci::{Builder, PciDevice};
 use crate::queue::DeviceQueue;
 use state::{State, feature};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The PCI device id of a modern block device.
@@ -142,7 +143,7 @@ impl Disk {
         act: impl FnOnce(&mut DeviceQueue) -> R,
     ) -> Option<R> {
         let mut state = self.lock();
-        state.adopt(device, memory, index).map(|running| act(&mut running.ring))
+        state.running.adopt(device, memory, index).map(|running| act(&mut running.queue))
     }
 
     /// Holds back completions from now on; requests are still taken.
@@ -164,7 +165,7 @@ impl Disk {
 
     /// The number of requests taken and not completed.
     pub fn waiting(&self) -> usize {
-        self.lock().running.iter().flatten().map(|running| running.waiting.len()).sum()
+        self.lock().running.work().map(VecDeque::len).sum()
     }
 
     /// Sets the order in which requests are completed; with `IN_ORDER` negotiated it stays the

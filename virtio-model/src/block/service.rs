@@ -1,9 +1,7 @@
 //! Serving the request queues of a disk.
 //!
-//! Spec: §5.2.6 Device Operation. Follows the queue registers: an enabled queue of a live device
-//! gets a ring, a queue that was reset or enabled anew loses it; a device that suspends itself takes
-//! no more requests, and one that is suspended leaves everything as it is. What the driver did wrong goes
-//! to the device; a broken ring makes the device ask for a reset and is not looked at again.
+//! Spec: §5.2.6 Device Operation. Takes what is available in every ring that there is ([`rings`](crate::rings)), and completes it; a
+//! device that suspends itself takes no more requests. What the driver did wrong goes to the device.
 
 use super::cache::CacheMode;
 use super::judge::Rules;
@@ -15,17 +13,11 @@ use crate::chain::Chain;
 use crate::error::ModelError;
 use crate::memory::AddressSpace;
 use crate::pci::PciDevice;
-use crate::queue::DeviceQueue;
+use crate::rings::Ring;
 use std::collections::VecDeque;
 
-/// A queue that the disk is working on.
-#[derive(Debug)]
-pub(super) struct Running {
-    epoch: u64,
-    pub(super) ring: DeviceQueue,
-    pub(super) waiting: VecDeque<Waiting>,
-    broken: bool,
-}
+/// A queue that the disk is working on, and the requests that wait in it.
+type Running = Ring<VecDeque<Waiting>>;
 
 /// A request that was taken, and what held at that moment.
 #[derive(Debug)]
@@ -42,42 +34,6 @@ pub(super) struct Waiting {
 }
 
 impl State {
-    /// Brings the ring of queue `index` in line with its registers.
-    pub(super) fn adopt(
-        &mut self,
-        device: &PciDevice,
-        memory: &AddressSpace,
-        index: u16,
-    ) -> Option<&mut Running> {
-        let slot = usize::from(index);
-        if self.running.len() <= slot {
-            self.running.resize_with(slot + 1, || None);
-        }
-        let registers = device.queue(index)?;
-        if device.is_suspended() {
-            return None;
-        }
-        if !device.is_live() || !device.is_bus_master() || !registers.enabled {
-            self.running[slot] = None;
-            return None;
-        }
-        let is_current = self.running[slot].as_ref().is_some_and(|run| run.epoch == registers.epoch);
-        if !is_current {
-            self.running[slot] = match device.device_queue(index, memory)? {
-                Ok(ring) => {
-                    let waiting = VecDeque::new();
-                    Some(Running { epoch: registers.epoch, ring, waiting, broken: false })
-                }
-                Err(error) => {
-                    device.report_driver_error(error.to_string());
-                    device.set_needs_reset();
-                    None
-                }
-            };
-        }
-        self.running[slot].as_mut()
-    }
-
     /// Takes what is available in one queue.
     pub(super) fn take(&mut self, device: &PciDevice, memory: &AddressSpace, index: u16) {
         self.work(device, memory, index, |state, running| {
@@ -105,18 +61,10 @@ impl State {
         index: u16,
         act: impl FnOnce(&mut Self, &mut Running) -> Result<(), ModelError>,
     ) {
-        if self.adopt(device, memory, index).is_none_or(|running| running.broken) {
-            return;
+        if let Some(mut running) = self.running.take_out(device, memory, index) {
+            let outcome = act(self, &mut running);
+            self.running.put_back(device, index, running, outcome);
         }
-        let Some(mut running) = self.running[usize::from(index)].take() else {
-            return;
-        };
-        if let Err(error) = act(self, &mut running) {
-            device.report_driver_error(format!("queue {index}: {error}"));
-            device.set_needs_reset();
-            running.broken = true;
-        }
-        self.running[usize::from(index)] = Some(running);
     }
 
     /// Moves every available request to the waiting line.
@@ -128,11 +76,11 @@ impl State {
         running: &mut Running,
     ) -> Result<(), ModelError> {
         if self.suppresses_notifications {
-            running.ring.disable_notifications()?;
+            running.queue.disable_notifications()?;
         }
         let mode = CacheMode::of(device);
         loop {
-            while let Some(chain) = running.ring.pop()? {
+            while let Some(chain) = running.queue.pop()? {
                 let rules = Rules {
                     features: device.negotiated_features(),
                     capacity_sectors: self.config.capacity_sectors.min(self.sectors()),
@@ -146,16 +94,9 @@ impl State {
                 self.log.push(request.clone());
                 let number = self.failures.count();
                 let completed_before = self.cache.completed;
-                running.waiting.push_back(Waiting {
-                    chain,
-                    request,
-                    refusal,
-                    number,
-                    completed_before,
-                    mode,
-                });
+                running.work.push_back(Waiting { chain, request, refusal, number, completed_before, mode });
             }
-            if self.suppresses_notifications || !running.ring.enable_notifications()? {
+            if self.suppresses_notifications || !running.queue.enable_notifications()? {
                 return Ok(());
             }
         }
@@ -170,22 +111,22 @@ impl State {
         running: &mut Running,
         completed: &mut usize,
     ) -> Result<(), ModelError> {
-        while !running.waiting.is_empty() && self.may_complete() {
-            let order = if running.ring.is_in_order() { Order::Fifo } else { self.order };
-            let Some(waiting) = order.next(&mut running.waiting) else {
+        while !running.work.is_empty() && self.may_complete() {
+            let order = if running.queue.is_in_order() { Order::Fifo } else { self.order };
+            let Some(waiting) = order.next(&mut running.work) else {
                 break;
             };
             let written = self.perform(device, memory, &waiting)?;
             let len = self.lies.written.apply(written);
-            let slot = running.ring.push_used(waiting.chain.head, len)?;
+            let slot = running.queue.push_used(waiting.chain.head, len)?;
             if let Some(id) = self.lies.used_id {
-                running.ring.put_used_id(slot, id, len)?;
+                running.queue.put_used_id(slot, id, len)?;
             }
             *completed += 1;
         }
         if *completed != 0 {
-            let published = running.ring.publish_used()?;
-            if running.ring.needs_interrupt(published)? {
+            let published = running.queue.publish_used()?;
+            if running.queue.needs_interrupt(published)? {
                 device.raise_used(index);
             }
         }

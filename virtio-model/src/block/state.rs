@@ -5,8 +5,9 @@ use super::config::DiskConfig;
 use super::failures::Failures;
 use super::misbehaviour::{DiskMisbehaviour, Order};
 use super::request::{Request, SECTOR_BYTES};
-use super::service::{Running, Waiting};
+use super::service::Waiting;
 use super::zones::{ZoneLimits, Zones};
+use crate::rings::Rings;
 use std::collections::VecDeque;
 
 /// The feature bits, by number, that change what a disk does.
@@ -47,7 +48,7 @@ pub(super) struct State {
     pub(super) suppresses_notifications: bool,
     pub(super) log: Vec<Request>,
     pub(super) flushes: usize,
-    pub(super) running: Vec<Option<Running>>,
+    pub(super) running: Rings<VecDeque<Waiting>>,
 }
 
 impl State {
@@ -77,7 +78,7 @@ impl State {
             suppresses_notifications: false,
             log: Vec::new(),
             flushes: 0,
-            running: Vec::new(),
+            running: Rings::new(),
         }
     }
 
