@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!   block::Disk    requests           --serve--> queue::DeviceQueue --> memory::AddressSpace
+//!   net::Nic       packets, commands  --serve-->     |                       |
 //!   pci::PciDevice registers, notifications, interrupts   split|packed    (what the test mapped)
 //! ```
 //!
@@ -25,6 +26,9 @@
 //!   `misbehave`, and `with_queue` for lies about the ring. It can have more than sectors: `with_discard`, `with_write_zeroes`,
 //!   `with_secure_erase`, `with_lifetime`, `with_cache_switch`, `with_zones`; `stable_contents` is what a power failure would leave,
 //!   `fail_nth` and `fail_sector` have requests fail, `resize` and `change_zone` change it while it works.
+//! - [`Nic`]: a network device. `inject` and `inject_raw` have packets arrive, `take_transmitted` tells what was transmitted, header and all; `settings`
+//!   is what its driver set by commands, `take_commands` what it sent. `with_pairs`, `with_features`, `with_config` and `with_filters` say what it is,
+//!   `set_link`, `ask_for_announcement` and `change_config` change it while it works, `misbehave` and `with_queue` have it lie.
 //! - [`DeviceQueue`]: a [`SplitQueue`] or a [`PackedQueue`], as negotiated. `pop` gives a checked
 //!   [`Chain`]; `push_used`, `publish_used` and `needs_interrupt`, or `complete`, return it, and
 //!   `complete_batch` several at once with `IN_ORDER`.
@@ -57,6 +61,7 @@ pub mod error;
 mod in_order;
 pub mod memory;
 pub mod mmio;
+pub mod net;
 pub mod packed;
 pub mod pci;
 pub mod queue;
@@ -69,6 +74,7 @@ pub use chain::{Chain, Segment};
 pub use error::ModelError;
 pub use memory::AddressSpace;
 pub use mmio::MmioDevice;
+pub use net::Nic;
 pub use packed::PackedQueue;
 pub use pci::PciDevice;
 pub use queue::DeviceQueue;

@@ -28,7 +28,7 @@ pub enum WrittenLen {
 }
 
 impl WrittenLen {
-    pub(super) fn apply(self, honest: u32) -> u32 {
+    pub(crate) fn apply(self, honest: u32) -> u32 {
         match self {
             Self::Honest => honest,
             Self::Less(bytes) => honest.saturating_sub(bytes),
