@@ -73,7 +73,8 @@ impl State {
         } else {
             counters.count(&header, &frame);
             if let Some(flow) = Flow::of_frame(&frame) {
-                let answers = [flow.destination, flow.source, flow.ports].concat();
+                let (from, to) = flow.ports.split_at(flow.ports.len() / 2);
+                let answers = [flow.destination, flow.source, to, from].concat();
                 self.settings.pair_of_flow.insert(answers, pair);
             }
         }
