@@ -82,5 +82,6 @@ pub(super) fn fields(offered: u128) -> Vec<ConfigField> {
         (0x18..0x1c, feature::HASH_TUNNEL),
     ];
     let field = |(bytes, feature)| ConfigField { bytes, feature, rule: FieldRule::Optional };
-    optional.into_iter().map(field).collect()
+    let mac = ConfigField { bytes: 0x00..0x06, feature: feature::MAC, rule: FieldRule::LegacyWritable };
+    optional.into_iter().map(field).chain([mac]).collect()
 }

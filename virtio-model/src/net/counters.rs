@@ -1,6 +1,6 @@
 //! What a network device counts, queue by queue.
 //!
-//! Spec: §5.1.6.5.10 Device Statistics.
+//! Spec: §5.1.9.5.11 Device Statistics.
 
 use super::header::Header;
 use super::numbers::{gso_type, header_flag};

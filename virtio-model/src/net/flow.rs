@@ -1,6 +1,6 @@
 //! Whose packet it is: addresses and ports, of the outer header or of what a tunnel carries.
 //!
-//! Spec: §5.1.6.4.2 Inner Header Hash; the formats are those of Ethernet, IP, TCP, UDP and of each tunnel. What is cut short, or is something else, has no flow.
+//! Spec: §5.1.9.4.4 Inner Header Hash; the formats are those of Ethernet, IP, TCP, UDP and of each tunnel. What is cut short, or is something else, has no flow.
 
 use super::numbers::tunnel_type;
 

@@ -1,6 +1,6 @@
 //! The hash of a packet, and where it leads to.
 //!
-//! Spec: §5.1.6.4.1 Hash calculation for incoming packets, §5.1.6.5.7 Receive-side scaling (RSS).
+//! Spec: §5.1.9.4.3 Hash calculation for incoming packets, §5.1.9.5.7 Receive-side scaling (RSS).
 
 use super::flow::{Flow, Transport};
 use super::numbers::hash_report;

@@ -1,6 +1,6 @@
 //! What precedes a packet in both directions.
 //!
-//! Spec: §5.1.6 Device Operation, §5.1.6.3 Setting Up Receive Buffers. A header has all fields up to the last one that a feature brings:
+//! Spec: §5.1.9 Device Operation, §5.1.9.3 Setting Up Receive Buffers. A header has all fields up to the last one that a feature brings:
 //!
 //! ```text
 //!   0 flags, gso_type | 2 hdr_len | 4 gso_size | 6 csum_start | 8 csum_offset | 10 num_buffers      10 bytes on a legacy device that merges no buffers

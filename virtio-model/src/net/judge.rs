@@ -1,7 +1,7 @@
 //! Judging what a driver supplies: packets that it transmits, and buffers to receive into.
 //!
-//! Spec: §5.1.6.2.1 Driver Requirements: Packet Transmission, §5.1.6.3.1 Driver Requirements: Setting Up Receive Buffers,
-//! §5.1.6.8 Legacy Interface: Framing Requirements.
+//! Spec: §5.1.9.2.1 Driver Requirements: Packet Transmission, §5.1.9.3.1 Driver Requirements: Setting Up Receive Buffers,
+//! §5.1.9.8 Legacy Interface: Framing Requirements.
 
 use super::flow;
 use super::header::{Header, header_bytes};

@@ -1,6 +1,6 @@
 //! What a test does with a network device at work: it is the link, and changes the configuration.
 //!
-//! Spec: §5.1.4 Device configuration layout, §5.1.6.4 Processing of Incoming Packets.
+//! Spec: §5.1.4 Device configuration layout, §5.1.9.4 Processing of Incoming Packets.
 
 use super::numbers::link_status;
 use super::packet::{Arrival, Packet, RawBuffer, Transmitted};

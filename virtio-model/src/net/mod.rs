@@ -133,7 +133,7 @@ impl Nic {
     /// Does nothing while the driver is not ready or the function is no bus master.
     pub fn serve(&self, device: &PciDevice, memory: &AddressSpace) -> usize {
         let mut state = self.lock();
-        state.follow_resets(device);
+        state.follow_registers(device);
         let commands = state.obey(device, memory);
         let pairs = state.agreed_pairs(device);
         let transmitted: usize = (0..pairs).map(|pair| state.transmit(device, memory, pair)).sum();

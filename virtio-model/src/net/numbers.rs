@@ -1,6 +1,6 @@
 //! The numbers of features, headers, hashes and commands.
 //!
-//! Spec: §5.1.3 Feature bits, §5.1.6 Device Operation. Typed from the specification, and shared with nobody.
+//! Spec: §5.1.3 Feature bits, §5.1.9 Device Operation. Typed from the specification, and shared with nobody.
 
 /// Feature bits, by number.
 pub mod feature {

@@ -1,6 +1,6 @@
 //! Packets as a test sees them: those that it has arrive, and those that were transmitted.
 //!
-//! Spec: §5.1.6.2 Packet Transmission, §5.1.6.4 Processing of Incoming Packets.
+//! Spec: §5.1.9.2 Packet Transmission, §5.1.9.4 Processing of Incoming Packets.
 
 use super::header::Header;
 use super::numbers::header_flag;

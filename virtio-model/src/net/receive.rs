@@ -1,6 +1,6 @@
 //! Having packets arrive: into one buffer, or into several, by the steering.
 //!
-//! Spec: §5.1.6.3.2 Device Requirements: Setting Up Receive Buffers, §5.1.6.4 Processing of Incoming Packets. A packet waits until there are
+//! Spec: §5.1.9.3.2 Device Requirements: Setting Up Receive Buffers, §5.1.9.4 Processing of Incoming Packets. A packet waits until there are
 //! enough buffers, and so does what comes after it to the same pair; one that no buffer is large enough for is dropped.
 
 use super::header::header_bytes;

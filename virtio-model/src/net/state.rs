@@ -64,12 +64,15 @@ impl State {
         }
     }
 
-    /// Forgets what a driver set before the last reset.
-    pub(super) fn follow_resets(&mut self, device: &PciDevice) {
+    /// Forgets what a driver set before the last reset, and takes the address that a legacy driver wrote.
+    pub(super) fn follow_registers(&mut self, device: &PciDevice) {
         if self.resets != device.resets() {
             self.resets = device.resets();
             self.settings = Settings::default();
             self.counters.clear();
+        }
+        if let Some(mac) = device.config().first_chunk() {
+            self.config.mac = *mac;
         }
     }
 
@@ -109,7 +112,7 @@ impl State {
 
     /// Tells the driver that packets of a queue are used, if it wants to know, now or when enough have come together.
     ///
-    /// Spec: §5.1.6.5.9 Notifications Coalescing.
+    /// Spec: §5.1.9.5.10 Notifications Coalescing.
     pub(super) fn tell(&mut self, device: &PciDevice, index: u16, packets: usize, is_wanted: bool) {
         let coalescing = self.settings.coalescing_of(index);
         let counters = self.counters.entry(index).or_default();

@@ -1,7 +1,7 @@
 //! Which packets a driver gets, and through which pair.
 //!
-//! Spec: §5.1.6.5.1 Packet Receive Filtering, §5.1.6.5.2 Setting MAC Address Filtering, §5.1.6.5.3 VLAN Filtering, §5.1.6.5.6 Automatic receive
-//! steering in multiqueue mode, §5.1.6.5.7 Receive-side scaling (RSS).
+//! Spec: §5.1.9.5.1 Packet Receive Filtering, §5.1.9.5.2 Setting MAC Address Filtering, §5.1.9.5.3 VLAN Filtering, §5.1.9.5.6 Automatic receive
+//! steering in multiqueue mode, §5.1.9.5.7 Receive-side scaling (RSS).
 
 use super::control::{Settings, Steering};
 use super::flow::{self, Flow};

@@ -1,6 +1,6 @@
 //! Taking what a driver transmits, and giving the buffers back.
 //!
-//! Spec: §5.1.6.2 Packet Transmission.
+//! Spec: §5.1.9.2 Packet Transmission.
 
 use super::flow::Flow;
 use super::packet::Transmitted;

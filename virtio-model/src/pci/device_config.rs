@@ -29,6 +29,8 @@ pub enum FieldRule {
         /// The other feature.
         with: u32,
     },
+    /// It is always there, and a legacy driver may write it, byte by byte.
+    LegacyWritable,
 }
 
 impl State {
@@ -84,7 +86,7 @@ impl State {
     /// Spec: §2.5.1 Driver Requirements: Device Configuration Space.
     fn check_read(&mut self, within: u64, width: u8) {
         for ConfigField { bytes, feature, rule } in self.fields_at(within, width) {
-            if self.offered & 1 << feature == 0 {
+            if self.offered & 1 << feature == 0 && rule != FieldRule::LegacyWritable {
                 self.complain(format!(
                     "configuration {bytes:#x?} read, though feature {feature} is not offered"
                 ));
@@ -98,7 +100,7 @@ impl State {
     /// What reads 0, since features are agreed on without it.
     fn hidden_bytes(&self) -> Vec<Range<usize>> {
         let is_hidden = |field: &&ConfigField| match field.rule {
-            FieldRule::Optional => false,
+            FieldRule::Optional | FieldRule::LegacyWritable => false,
             FieldRule::ZeroUnlessAgreed => !self.negotiated(field.feature),
             FieldRule::Switch { with } => self.negotiated(field.feature) && !self.negotiated(with),
         };
@@ -112,6 +114,10 @@ impl State {
             return true;
         }
         let fields = self.fields_at(within, width);
+        if self.is_legacy && fields.iter().any(|field| field.rule == FieldRule::LegacyWritable) && width == 1
+        {
+            return true;
+        }
         let is_switch = fields.first().is_some_and(|field| {
             let is_all_of_it = field.bytes.start as u64 == within && field.bytes.len() == usize::from(width);
             let is_agreed = self.negotiated(field.feature);

@@ -1,6 +1,6 @@
 //! Commands about coalesced notifications.
 //!
-//! Spec: §5.1.6.5.9 Notifications Coalescing. The last command that is about a queue counts.
+//! Spec: §5.1.9.5.10 Notifications Coalescing. The last command that is about a queue counts.
 
 use super::super::numbers::command;
 use super::super::state::State;

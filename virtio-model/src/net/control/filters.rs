@@ -1,6 +1,6 @@
 //! Commands about which packets a driver gets, and what they may look like.
 //!
-//! Spec: §5.1.6.5.1 Packet Receive Filtering to §5.1.6.5.4 Gratuitous Packet Sending, §5.1.6.5.8 Offloads State Configuration.
+//! Spec: §5.1.9.5.1 Packet Receive Filtering to §5.1.9.5.4 Gratuitous Packet Sending, §5.1.9.5.9 Offloads State Configuration.
 
 use super::super::numbers::{command, feature, link_status};
 use super::super::state::State;

@@ -1,6 +1,6 @@
 //! The control queue: taking commands, carrying them out, answering.
 //!
-//! Spec: §5.1.6.5 Control Virtqueue. A command that its driver must not send is a driver error, and answered with an error; what a command sets
+//! Spec: §5.1.9.5 Control Virtqueue. A command that its driver must not send is a driver error, and answered with an error; what a command sets
 //! is kept in [`Settings`], where a test can see it.
 //!
 //! ```text
@@ -213,7 +213,7 @@ impl State {
 
 /// Without free framing, class and command are a descriptor, the data another one (a table two), and so is the answer.
 ///
-/// Spec: §5.1.6.8 Legacy Interface: Framing Requirements.
+/// Spec: §5.1.9.8 Legacy Interface: Framing Requirements.
 fn judge_framing(device: &PciDevice, chain: &Chain, class: u8, number: u8) -> Result<(), Refusal> {
     let features = device.negotiated_features();
     if features & (1 << VERSION_1 | 1 << feature::ANY_LAYOUT) != 0 {

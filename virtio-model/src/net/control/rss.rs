@@ -1,7 +1,7 @@
 //! Commands about pairs of queues, and about how packets are steered to them.
 //!
-//! Spec: §5.1.6.5.6 Automatic receive steering in multiqueue mode, §5.1.6.5.7 Receive-side scaling (RSS), §5.1.6.5.7.2 RSS Context,
-//! §5.1.6.4.2 Inner Header Hash.
+//! Spec: §5.1.9.5.6 Automatic receive steering in multiqueue mode, §5.1.9.5.7 Receive-side scaling (RSS), §5.1.9.5.8 RSS Context,
+//! §5.1.9.4.4 Inner Header Hash.
 //!
 //! ```text
 //!   rss    hash_types le32 | mask le16 | unclassified le16 | table le16[mask + 1] | max_tx_vq le16 | key_len u8 | key

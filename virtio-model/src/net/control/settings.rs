@@ -1,6 +1,6 @@
 //! What a driver set by commands; a reset brings it back to what it was.
 //!
-//! Spec: §5.1.6.5 Control Virtqueue.
+//! Spec: §5.1.9.5 Control Virtqueue.
 
 use super::super::hash::HashSetup;
 use super::rss::RssSetup;

@@ -1,6 +1,6 @@
 //! Commands about counters.
 //!
-//! Spec: §5.1.6.5.10 Device Statistics.
+//! Spec: §5.1.9.5.11 Device Statistics.
 //!
 //! ```text
 //!   asked for   vq_index le16 | reserved le16[3] | types le64              again and again

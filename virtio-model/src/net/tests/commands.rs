@@ -98,7 +98,7 @@ fn commands_that_ask_are_answered() {
     assert_eq!(bench.ask(CONTROL, [8, 1], &both, 10).1.len(), 10, "as much as there is room for");
 }
 
-/// Spec: §5.1.6.5 — each command that must not be sent is named, and answered with an error.
+/// Spec: §5.1.9.5 — each command that must not be sent is named, and answered with an error.
 #[test]
 fn a_malformed_command_is_a_driver_error() {
     let key = [0; 40];

@@ -45,7 +45,7 @@ fn a_hash_is_the_one_that_is_published() {
     assert_eq!(toeplitz(&KEY, &[&addresses[..], &PORTS].concat()), 0x51cc_c178);
 }
 
-/// Spec: §5.1.6.4.1 — ports if they are enabled and there, else addresses, else nothing.
+/// Spec: §5.1.9.4.3 — ports if they are enabled and there, else addresses, else nothing.
 #[test]
 fn a_hash_is_made_of_what_is_enabled() {
     let udp = ethernet(0x0800, &v4(17, &[&PORTS[..], &[0; 4]].concat()));
@@ -61,7 +61,7 @@ fn a_hash_is_made_of_what_is_enabled() {
     }
 }
 
-/// Spec: §5.1.6.4.1 — the addresses of extension headers take the place of the others.
+/// Spec: §5.1.9.4.3 — the addresses of extension headers take the place of the others.
 #[test]
 fn extension_headers_of_ipv6_say_which_addresses_count() {
     let [source, destination, home, routed] = [1u8, 2, 3, 4].map(|byte| [byte; 16]);
@@ -85,7 +85,7 @@ fn extension_headers_of_ipv6_say_which_addresses_count() {
     }
 }
 
-/// Spec: §5.1.6.4.2 — the inner header counts if its tunnel is enabled, else the outer one.
+/// Spec: §5.1.9.4.4 — the inner header counts if its tunnel is enabled, else the outer one.
 #[test]
 fn the_inner_header_counts_in_an_enabled_tunnel() {
     let inner = v4(6, &PORTS);

@@ -46,7 +46,7 @@ fn tcp_frame(transport: usize) -> Vec<u8> {
     frame
 }
 
-/// Spec: §5.1.6.2.1 — what the features permit is no mistake.
+/// Spec: §5.1.9.2.1 — what the features permit is no mistake.
 #[test]
 fn packets_that_features_permit_earn_no_complaint() {
     let ecn = bit(feature::HOST_ECN);
@@ -65,7 +65,7 @@ fn packets_that_features_permit_earn_no_complaint() {
     }
 }
 
-/// Spec: §5.1.6.2.1 — each rule has its complaint.
+/// Spec: §5.1.9.2.1 — each rule has its complaint.
 #[test]
 fn each_broken_rule_about_packets_is_named() {
     let all = tunnels() | bit(feature::HOST_ECN) | bit(feature::HOST_UDP_TUNNEL_GSO_CSUM);

@@ -32,7 +32,7 @@ fn a_packed_ring_brings_packets_both_ways() {
     bench.device.assert_driver_was_correct();
 }
 
-/// Spec: §5.1.6.1 — a legacy header has the number of buffers only if they may be several.
+/// Spec: §5.1.9.1 — a legacy header has the number of buffers only if they may be several.
 #[test]
 fn a_legacy_header_may_be_two_bytes_shorter() {
     assert_eq!(header_bytes(0), 10);
@@ -54,4 +54,22 @@ fn the_configuration_is_the_same_behind_each_transport() {
     let legacy = MmioDevice::legacy(PciDevice::network(&Nic::new(MAC)), 1);
     assert_eq!([0x100, 0x105, 0x106].map(|at| legacy.read(at, 1)), [0x52, 3, 1]);
     legacy.device().assert_driver_was_correct();
+}
+
+/// Spec: §5.1.4.3 — where there is no command for it, an address is written.
+#[test]
+fn a_legacy_driver_may_write_the_address() {
+    let nic = Nic::new(MAC);
+    let legacy = MmioDevice::legacy(PciDevice::network(&nic), 1);
+    for status in [0, 1, 3] {
+        legacy.write(0x70, 4, status);
+        assert_eq!(legacy.read(0x70, 4), status);
+    }
+    legacy.write(0x105, 1, 9);
+    nic.serve(legacy.device(), &crate::memory::AddressSpace::new());
+
+    assert_eq!(nic.config().mac, [0x52, 0x54, 0, 1, 2, 9]);
+    legacy.device().assert_driver_was_correct();
+    legacy.write(0x106, 1, 9);
+    assert_eq!(legacy.device().driver_errors().len(), 1);
 }

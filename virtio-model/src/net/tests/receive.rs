@@ -4,7 +4,7 @@ use super::super::{Header, NicMisbehaviour, RawBuffer};
 use super::{Bench, MAC, Nic, Packet, bit, feature, frame};
 use crate::block::WrittenLen;
 
-/// Spec: §5.1.6.3.2 — all buffers but the last one are filled, and used together.
+/// Spec: §5.1.9.3.2 — all buffers but the last one are filled, and used together.
 #[test]
 fn a_packet_is_spread_over_as_many_buffers_as_it_needs() {
     let mut bench = Bench::new(Nic::new(MAC).with_features(bit(feature::MRG_RXBUF)));
@@ -34,7 +34,7 @@ fn a_packet_that_no_buffer_is_large_enough_for_is_dropped() {
     assert_eq!((bench.nic.dropped(), bench.used(0)), (1, vec![(0, 1526)]));
 }
 
-/// Spec: §5.1.6.3 — which fields there are.
+/// Spec: §5.1.9.3 — which fields there are.
 #[test]
 fn headers_are_as_long_as_features_make_them() {
     let hash = bit(feature::HASH_REPORT) | bit(feature::CTRL_VQ);
@@ -90,7 +90,7 @@ fn lies_about_received_packets_are_told() {
     assert_eq!(bench.read(buffers[2], 4), [1, 2, 3, 0]);
 }
 
-/// Spec: §5.1.6.3.1 — what a driver should supply.
+/// Spec: §5.1.9.3.1 — what a driver should supply.
 #[test]
 fn a_receive_buffer_that_is_too_small_is_a_driver_error() {
     let large = bit(feature::GUEST_CSUM) | bit(feature::GUEST_TSO4);

@@ -31,7 +31,7 @@ fn two_pairs(features: u128) -> Bench {
     bench
 }
 
-/// Spec: §5.1.6.5.6 — answers arrive where their flow was transmitted.
+/// Spec: §5.1.9.5.6 — answers arrive where their flow was transmitted.
 #[test]
 fn automatic_steering_follows_what_was_transmitted() {
     let mut bench = two_pairs(0);
@@ -52,7 +52,7 @@ fn automatic_steering_follows_what_was_transmitted() {
     bench.device.assert_driver_was_correct();
 }
 
-/// Spec: §5.1.6.5.7.1 — the masked hash is an index; without a hash there is a queue for the rest.
+/// Spec: §5.1.9.5.7 — the masked hash is an index; without a hash there is a queue for the rest.
 #[test]
 fn packets_are_steered_by_their_hash() {
     let mut bench = two_pairs(bit(feature::RSS));
@@ -73,7 +73,7 @@ fn packets_are_steered_by_their_hash() {
     bench.device.assert_driver_was_correct();
 }
 
-/// Spec: §5.1.6.4.3 — the report says the hash that steering goes by.
+/// Spec: §5.1.9.4.5 — the report says the hash that steering goes by.
 #[test]
 fn a_hash_is_reported_once_it_is_configured() {
     let features = bit(feature::HASH_REPORT) | bit(feature::CTRL_VQ) | bit(feature::MRG_RXBUF);
@@ -95,7 +95,7 @@ fn a_hash_is_reported_once_it_is_configured() {
     bench.device.assert_driver_was_correct();
 }
 
-/// Spec: §5.1.6.5.1 to §5.1.6.5.3 — what the driver did not ask for is dropped.
+/// Spec: §5.1.9.5.1 to §5.1.9.5.3 — what the driver did not ask for is dropped.
 #[test]
 fn packets_are_filtered_by_modes_addresses_and_vlans() {
     let features = [feature::CTRL_VQ, feature::CTRL_RX, feature::CTRL_RX_EXTRA, feature::CTRL_VLAN];

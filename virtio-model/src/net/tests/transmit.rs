@@ -36,7 +36,7 @@ fn lies_about_transmitted_packets_are_told() {
     assert_eq!(bench.used(1), [(9, 5)]);
 }
 
-/// Spec: §5.1.6.2 — the checksum is summed up from its start to the end, what is in its place included.
+/// Spec: §5.1.9.2 — the checksum is summed up from its start to the end, what is in its place included.
 #[test]
 fn a_partial_checksum_is_completed_as_a_device_would() {
     let mut bench = Bench::new(Nic::new(MAC).with_features(bit(feature::CSUM)));
@@ -57,7 +57,7 @@ fn a_partial_checksum_is_completed_as_a_device_would() {
     bench.device.assert_driver_was_correct();
 }
 
-/// Spec: §5.1.6.5.9 — the driver is told when there are enough, or when time has passed.
+/// Spec: §5.1.9.5.10 — the driver is told when there are enough, or when time has passed.
 #[test]
 fn coalesced_packets_are_told_of_together() {
     let features = bit(feature::CTRL_VQ) | bit(feature::NOTF_COAL);
