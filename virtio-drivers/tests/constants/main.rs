@@ -3,7 +3,7 @@
 //! `virtio-bindings`, made from the headers of Linux by a program, and `virtio-spec`, typed from the specification by
 //! others.
 //!
-//! Spec: §2 Basic Facilities, §4.1 Virtio Over PCI Bus, §5.2 Block Device. A value that only one of them knows is held against that one.
+//! Spec: §2 Basic Facilities, §4.1 Virtio Over PCI Bus, §5.1 Network Device, §5.2 Block Device. A value that only one of them knows is held against that one.
 
 use bitflags::Flags;
 
@@ -20,6 +20,8 @@ macro_rules! offsets {
 
 mod bits;
 mod block;
+mod net;
+mod net_control;
 mod pci;
 mod rings;
 
