@@ -5,6 +5,7 @@ use std::mem::offset_of;
 use proptest::prelude::*;
 use virtio_bindings::virtio_net as linux;
 use virtio_guest::wire::features::{CommonFeatures, close_dependencies};
+use virtio_guest::wire::field::Field;
 use virtio_guest::wire::net::header::{
     HashFields, HeaderFlags, LEGACY_PACKET_HEADER_BYTES, OutNetFields, PacketHeader, TunnelFields, gso_type,
 };
@@ -110,7 +111,7 @@ fn network_configuration_fields_are_where_linux_and_virtio_spec_have_them() {
         offset_of!(Theirs, supported_hash_types),
     ];
     assert_eq!(ours, of_linux);
-    assert_eq!(config::MAC.map(|byte| byte.offset()), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(config::MAC.map(Field::offset), [0, 1, 2, 3, 4, 5]);
     let of_spec = offsets!(Config: mac, status, max_virtqueue_pairs, mtu, speed, duplex, rss_max_key_size, rss_max_indirection_table_length, supported_hash_types, supported_tunnel_types);
     assert_eq!(ours, of_spec[..9]);
     assert_eq!(usize::from(config::SUPPORTED_TUNNEL_TYPES.offset()), of_spec[9]);
