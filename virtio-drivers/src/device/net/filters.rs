@@ -91,16 +91,17 @@ impl<T: Transport, H: Hal> Control<'_, T, H> {
     /// Gives the device another address, which it receives from now on. A legacy device takes it without a command, too; one that has no address takes it silently, for it does not look at addresses.
     ///
     /// # Errors
-    /// See [`ControlError`]. Needs [`CTRL_MAC_ADDR`](NetFeatures::CTRL_MAC_ADDR), unless the device is a legacy one or has no address ([`MAC`](NetFeatures::MAC)).
+    /// See [`ControlError`]. Needs [`CTRL_MAC_ADDR`](NetFeatures::CTRL_MAC_ADDR) and, as all commands about addresses, [`CTRL_RX`](NetFeatures::CTRL_RX); unless the device is a legacy one or has no address
+    /// ([`MAC`](NetFeatures::MAC)).
     /// [`InvalidArgument`](ControlError::InvalidArgument): the address is a group's, or none.
     pub fn set_mac(&mut self, address: MacAddress, mut patience: impl Patience) -> Result<(), ControlError> {
         if is_group(&address) || address == MacAddress::default() {
             return Err(ControlError::InvalidArgument);
         }
         let is_legacy = !self.device.features().common.contains(CommonFeatures::VERSION_1);
-        if self.need(NetFeatures::CTRL_MAC_ADDR).is_ok() {
-            let mut command =
-                self.command(NetFeatures::CTRL_MAC_ADDR, class::MAC, mac::ADDR_SET, &mut patience)?;
+        let needed = NetFeatures::CTRL_MAC_ADDR | NetFeatures::CTRL_RX;
+        if self.need(needed).is_ok() {
+            let mut command = self.command(needed, class::MAC, mac::ADDR_SET, &mut patience)?;
             command.put(&address)?;
             command.run(&mut patience)?;
         } else if is_legacy {
