@@ -8,6 +8,7 @@
 
 mod altered;
 mod bench;
+pub mod commands;
 mod disk;
 mod either;
 pub mod levels;
