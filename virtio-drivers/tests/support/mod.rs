@@ -8,6 +8,7 @@
 
 mod altered;
 mod bench;
+pub mod card;
 pub mod commands;
 mod disk;
 mod either;
