@@ -1,4 +1,4 @@
-//! What the fuzz targets share: lives whose driver and device both do what the fuzzer's bytes say. Here those of one queue; in [`control`] those of registers, in [`disk`] those of a whole driver.
+//! What the fuzz targets share: lives whose driver and device both do what the fuzzer's bytes say. Here those of one queue; in [`control`] those of registers, in [`disk`] and [`net`] those of a whole driver.
 //!
 //! Spec: §2.6 Virtqueues, §2.6.1 Virtqueue Reset, §2.4 Device Reset. The driver is the library; the device is `virtio-model`'s as long as it is
 //! honest, and the fuzzer whenever it is not: before any load of the driver's it may change any shared byte.
@@ -23,6 +23,7 @@ mod ledger;
 mod lies;
 mod life;
 mod memory;
+mod net;
 mod plan;
 mod script;
 mod transport;
@@ -32,6 +33,7 @@ mod world;
 pub use control::{config_and_status, mmio, pci_capabilities};
 pub use disk::block;
 pub use life::live;
+pub use net::{net_control, net_receive};
 
 use virtio_guest::ring::Layout;
 
