@@ -127,6 +127,23 @@ pub fn take_disk() -> Result<Device, String> {
     })
 }
 
+/// Opens all network cards, for a program that drives all of them: whoever asks again gets none.
+///
+/// # Errors
+/// There is none, or they were taken; or as [`open_all`].
+pub fn take_network_cards() -> Result<Vec<Device>, String> {
+    static ARE_TAKEN: AtomicBool = AtomicBool::new(false);
+    if ARE_TAKEN.swap(true, Ordering::Relaxed) {
+        return Err("the network cards were taken before".into());
+    }
+    // SAFETY: they are opened here once; whoever opens devices otherwise has promised that nobody else drives them.
+    let cards = unsafe { open_all(DeviceType::NETWORK) }?;
+    if cards.is_empty() {
+        return Err("no virtio network card found, neither on the PCI bus nor behind MMIO: start QEMU with -device virtio-net-pci,netdev=... (or virtio-net-device) and a matching -netdev".into());
+    }
+    Ok(cards)
+}
+
 impl Device {
     /// The PCI function that it is, if it is one.
     pub fn address(&self) -> Option<PciAddress> {

@@ -11,10 +11,11 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::fmt::Display;
 
 use virtio_guest::device::block::Control;
 use virtio_guest::hal::{MsiMessage, Patience};
-use virtio_guest::lifecycle::{Interrupt, Signals};
+use virtio_guest::lifecycle::{self, Interrupt, Signals};
 use virtio_guest::transport::Transport;
 
 use crate::clock::{self, Deadline};
@@ -158,26 +159,37 @@ impl Prepared {
         disk: &mut Control<'static, Way>,
         signals: &'static Signals<QUEUES>,
     ) -> Result<Wiring, String> {
+        self.attach_with(|| disk.connect_interrupts(signals))
+    }
+
+    /// The same for a driver of any kind: `connect` connects it with its signals. It is not called for a device that does not interrupt.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach).
+    pub fn attach_with<'i, E: Display>(
+        self,
+        connect: impl FnOnce() -> Result<&'i lifecycle::Interrupts<'static>, E>,
+    ) -> Result<Wiring, String> {
         let Self { mut kind, messages, line } = self;
         let mut sources = Vec::new();
         if kind == Interrupts::None {
             return Ok(Wiring { kind, sources });
         }
-        let interrupts = disk.connect_interrupts(signals).map_err(|error| error.to_string())?;
+        let interrupts = connect().map_err(|error| error.to_string())?;
         for (vector, source) in (0..).zip(messages) {
-            // A disk may use fewer vectors than it was given.
+            // A device may use fewer vectors than it was given.
             if let Some(interrupt) = interrupts.vector(vector) {
                 source.attach(handler(interrupt))?;
                 sources.push(source);
             }
         }
-        // Also what is left to a disk that takes none of its messages.
+        // Also what is left to a device that takes none of its messages.
         if let Some(interrupt) = interrupts.line() {
             kind = Interrupts::Line;
             sources.extend(line.and_then(|line| Source::shared_line(line, handler(interrupt))));
         }
         if sources.is_empty() {
-            return Err("the disk does not interrupt in any way that this machine has".into());
+            return Err("the device does not interrupt in any way that this machine has".into());
         }
         Ok(Wiring { kind, sources })
     }
