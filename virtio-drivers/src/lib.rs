@@ -21,6 +21,7 @@
 //!
 //! - `device-tree`: [`adapter`]`::device_tree`, which finds virtio over MMIO.
 //! - `embedded-io`, `embedded-sdmmc`, `gpt-disk-io`: [`adapter`]s for file systems and partition tables.
+//! - `embassy-net-driver`, `smoltcp`: [`adapter`]s for network stacks.
 //! - `alloc` (default): [`ring::Slots::allocate`], and [`hal::DmaBuffer`] for `Box<[u8]>` and `Vec<u8>`.
 
 #![no_std]
@@ -61,3 +62,7 @@ mod readme {}
 #[cfg(all(doctest, feature = "alloc", feature = "embedded-io", feature = "embedded-sdmmc"))]
 #[doc = include_str!("../../docs/src/block.md")]
 mod disks {}
+
+#[cfg(all(doctest, feature = "alloc", feature = "embassy-net-driver", feature = "smoltcp"))]
+#[doc = include_str!("../../docs/src/net.md")]
+mod networks {}

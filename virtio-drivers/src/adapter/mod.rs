@@ -5,7 +5,9 @@
 //! | `device_tree` | `device-tree` | finds virtio over MMIO in a flattened device tree |
 //! | `embedded_io` | `embedded-io` | a disk as a stream of bytes: `Read`, `Write`, `Seek` of `embedded-io` 0.7 |
 //! | `embedded_sdmmc` | `embedded-sdmmc` | a disk for FAT file systems: `BlockDevice` of `embedded-sdmmc` 0.10 |
+//! | `embassy_net_driver` | `embassy-net-driver` | a card for `embassy-net`: `Driver` of `embassy-net-driver` 0.2 |
 //! | `gpt_disk_io` | `gpt-disk-io` | a disk for partition tables: `BlockIo` of `gpt_disk_io` 0.17 |
+//! | `smoltcp` | `smoltcp` | a card for a network stack: `phy::Device` of `smoltcp` 0.14 |
 //!
 //! Formats are read by other crates, whose types are in nothing that is offered here, so that their versions are not ours. Where a trait is another crate's, its version is part of what the feature promises.
 
@@ -13,14 +15,24 @@
 
 #[cfg(any(feature = "embedded-sdmmc", feature = "gpt-disk-io"))]
 mod blocks;
+#[cfg(any(feature = "embassy-net-driver", feature = "smoltcp"))]
+mod checksums;
 #[cfg(feature = "device-tree")]
 pub mod device_tree;
+#[cfg(feature = "embassy-net-driver")]
+pub mod embassy_net_driver;
 #[cfg(feature = "embedded-io")]
 pub mod embedded_io;
 #[cfg(feature = "embedded-sdmmc")]
 pub mod embedded_sdmmc;
 #[cfg(feature = "gpt-disk-io")]
 pub mod gpt_disk_io;
+#[cfg(any(feature = "embassy-net-driver", feature = "smoltcp"))]
+mod packets;
+#[cfg(feature = "smoltcp")]
+mod smoltcp;
 
 #[cfg(any(feature = "embedded-sdmmc", feature = "gpt-disk-io"))]
 pub use blocks::{Blocks, BlocksError};
+#[cfg(any(feature = "embassy-net-driver", feature = "smoltcp"))]
+pub use packets::{PacketCounts, PacketMemory, PacketRoom, Packets, ReceivedPacket};
