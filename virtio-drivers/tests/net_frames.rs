@@ -199,7 +199,9 @@ fn a_full_ring_returns_the_frame_as_it_was() {
         bench.nic.hold();
         let offload = Offload::default().with_checksum(Checksum::Partial { start: 34, offset: 16 });
         let mut frames: Vec<_> = (0..20).map(|number| bench.frame(&incoming(100, number))).collect();
-        frames.iter_mut().for_each(|frame| frame.set_offload(offload));
+        for frame in &mut frames {
+            frame.set_offload(offload);
+        }
         let mut frames = frames.into_iter();
 
         let burst = bench.card.transmit_queue().transmit_burst(&mut frames).unwrap_err();
