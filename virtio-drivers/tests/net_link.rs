@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::commands::{ADDRESS, COMMANDS, CommandBench, FEATURES, PAIRS, Waiting, bits, nic};
+use support::commands::{ADDRESS, COMMANDS, CommandBench, FEATURES, PAIRS, Waiting, bits, commands, nic};
 use support::tasks::{Task, run_woken};
 use virtio_guest::device::net::{ControlError, Duplex, HashLimits, Link, StatisticsTypes};
 use virtio_guest::hal::Attempts;
@@ -272,7 +272,7 @@ fn a_control_queue_of_a_driver_that_looks_brings_no_interrupts() {
     let nic = nic();
     let device = nic.builder().msi_x(8).build();
     let mut bench = CommandBench::start(nic, device, 8, |_| {});
-    for (name, ask) in COMMANDS {
+    for (name, ask) in commands() {
         assert_eq!(bench.ask(ask), Ok(()), "{name}");
     }
     assert_eq!(bench.device.used_interrupts(), 0);

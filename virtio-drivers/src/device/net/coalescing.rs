@@ -1,6 +1,16 @@
 //! Notifications that come once for several frames.
 //!
 //! Spec: §5.1.9.5.10 Notifications Coalescing. Devices do their best; at first each frame brings a notification, unless those are suppressed.
+//!
+//! ```no_run
+//! # use virtio_guest::{hal::{Attempts, Hal}, transport::Transport};
+//! use virtio_guest::device::net::{Coalescing, Control, ControlError};
+//!
+//! /// Interrupts for every 32 frames, or 50 microseconds after the first of fewer.
+//! fn gather<T: Transport, H: Hal>(card: &mut Control<'_, T, H>) -> Result<(), ControlError> {
+//!     card.set_receive_coalescing(Coalescing { max_packets: 32, max_microseconds: 50 }, Attempts(100_000))
+//! }
+//! ```
 
 use zerocopy::{FromBytes, IntoBytes};
 

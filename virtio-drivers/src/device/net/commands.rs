@@ -196,10 +196,9 @@ pub(super) struct Writing<'c, 's, H: Hal> {
 impl<'c, 's, H: Hal> Writing<'c, 's, H> {
     /// The next bytes of its data.
     pub(super) fn put(&mut self, bytes: &[u8]) -> Result<(), ControlError> {
-        let end = self.at.checked_add(bytes.len()).filter(|end| *end <= self.commands.end);
-        let end = end.ok_or(ControlError::TooLong)?;
         self.commands.write(self.at, bytes)?;
-        self.at = end;
+        // What was written is inside of the memory.
+        self.at += bytes.len();
         Ok(())
     }
 
@@ -227,12 +226,8 @@ impl<'c, 's, H: Hal> Writing<'c, 's, H> {
         result_bytes: usize,
         patience: &mut dyn Patience,
     ) -> Result<Answered<'c, 's, H>, ControlError> {
-        let room = self.room();
         let Self { commands, at, starts, parts } = self;
-        if result_bytes > room {
-            return Err(ControlError::TooLong);
-        }
-        // What an earlier command left there is not to be taken for an answer.
+        // There is room for it then, and what an earlier command left there is not to be taken for an answer.
         for offset in (0..result_bytes).step_by(ZEROS.len()) {
             let zeros = ZEROS.get(..result_bytes - offset).unwrap_or(&ZEROS);
             commands.write(at + offset, zeros)?;

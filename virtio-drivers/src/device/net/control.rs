@@ -1,6 +1,30 @@
 //! The control half of a network device: what it says of itself, its commands, its interrupts, its end.
 //!
 //! Spec: §5.1.4 Device configuration layout, §5.1.9.5 Control Virtqueue, §2.4 Device Reset. Holds the transport; the data path is in the receive and transmit queues, wherever those are.
+//!
+//! ```no_run
+//! # use virtio_guest::{hal::{Attempts, Hal}, lifecycle::Condition, transport::Transport};
+//! use virtio_guest::device::net::{Control, ControlError};
+//!
+//! /// Follows a link, and has whoever speaks for this station announce it when the device asks for that.
+//! async fn follow<T: Transport, H: Hal>(
+//!     card: &mut Control<'_, T, H>,
+//!     mut link_is: impl FnMut(bool),
+//!     mut announce: impl FnMut(),
+//! ) -> Result<(), ControlError> {
+//!     loop {
+//!         let link = card.link()?; // first as it is, then whenever it changes
+//!         link_is(link.is_up);
+//!         if link.announce {
+//!             announce();
+//!             card.acknowledge_announce(Attempts(100_000))?;
+//!         }
+//!         if card.configuration_change().await != Condition::Live {
+//!             return Ok(()); // it needs a reset, or is gone
+//!         }
+//!     }
+//! }
+//! ```
 
 use core::future::poll_fn;
 use core::task::Poll;

@@ -1,6 +1,22 @@
 //! What is received: modes, addresses, VLANs.
 //!
 //! Spec: §5.1.9.5.1 Packet Receive Filtering, §5.1.9.5.2 Setting MAC Address Filtering, §5.1.9.5.3 VLAN Filtering. Devices do their best; what is not wanted may still come.
+//!
+//! ```no_run
+//! # use virtio_guest::{hal::{Attempts, Hal}, transport::Transport};
+//! use virtio_guest::device::net::{Control, ControlError};
+//!
+//! /// Listens to IPv6's all-nodes group and to VLAN 7, or to everything where a device does not choose.
+//! fn listen<T: Transport, H: Hal>(card: &mut Control<'_, T, H>) -> Result<(), ControlError> {
+//!     let patience = Attempts(100_000);
+//!     match card.set_mac_table(&[], &[[0x33, 0x33, 0, 0, 0, 1]], patience) {
+//!         Ok(()) => card.set_promiscuous(false, patience)?, // as QEMU's begin
+//!         Err(ControlError::Unsupported) => (),
+//!         Err(error) => return Err(error),
+//!     }
+//!     card.add_vlan(7, patience).or_else(|error| if error == ControlError::Unsupported { Ok(()) } else { Err(error) })
+//! }
+//! ```
 
 use super::commands::ControlError;
 use super::control::Control;

@@ -1,6 +1,17 @@
 //! What a device counts.
 //!
 //! Spec: §5.1.9.5.11 Device Statistics. Asked for by queue and type; the device wraps around at 2⁶⁴. What the driver itself counts is with each queue.
+//!
+//! ```no_run
+//! # use virtio_guest::{hal::{Attempts, Hal}, transport::Transport};
+//! use virtio_guest::device::net::{Control, ControlError, StatisticsTypes};
+//!
+//! /// How many packets the first pair lost for want of buffers.
+//! fn overruns<T: Transport, H: Hal>(card: &mut Control<'_, T, H>) -> Result<u64, ControlError> {
+//!     let statistics = card.statistics(0, StatisticsTypes::RX_BASIC, Attempts(100_000))?;
+//!     Ok(statistics.receive.map_or(0, |receive| receive.overruns))
+//! }
+//! ```
 
 use zerocopy::{FromBytes, IntoBytes};
 

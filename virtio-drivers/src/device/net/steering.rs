@@ -2,6 +2,21 @@
 //!
 //! Spec: §5.1.9.5.5 Device operation in multiqueue mode, §5.1.9.5.7 Receive-side scaling (RSS), §5.1.9.5.8 RSS Context, §5.1.9.4.4 Inner Header Hash, §5.1.9.5.9 Offloads State Configuration.
 //! At first a device receives on the first pair alone; the last of these commands counts.
+//!
+//! ```no_run
+//! # use virtio_guest::{hal::{Attempts, Hal}, transport::Transport};
+//! use virtio_guest::device::net::{Control, ControlError, RssConfig};
+//!
+//! /// Spreads flows over the first two pairs, both directions of each on the same one if the key is made for that.
+//! fn spread<T: Transport, H: Hal>(card: &mut Control<'_, T, H>, key: &[u8; 40]) -> Result<(), ControlError> {
+//!     let hash_types = card.hash_limits().hash_types;
+//!     let config = RssConfig { hash_types, table: &[0, 1], unclassified_queue: 0, max_transmit_queues: 2, key };
+//!     match card.set_rss(&config, Attempts(100_000)) {
+//!         Err(ControlError::Unsupported) => card.set_pairs(2, Attempts(100_000)), // the device sees to it
+//!         steered => steered,
+//!     }
+//! }
+//! ```
 
 use zerocopy::IntoBytes;
 
