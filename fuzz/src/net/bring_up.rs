@@ -56,7 +56,11 @@ fn begin(mut script: Script, features: u128, common: u8, poked: u8) -> (TestHal,
     }
     let word = |at: usize| u16::from_le_bytes([config[at], config[at + 1]]);
     let nic = nic.with_config(|kept| {
+        kept.status = word(6);
+        kept.max_virtqueue_pairs = word(8);
         kept.mtu = word(10);
+        kept.speed = u32::from(word(12)) | u32::from(word(14)) << 16;
+        kept.duplex = config[16];
         kept.rss_max_key_size = config[17];
         kept.rss_max_indirection_table_length = word(18);
         kept.supported_hash_types = u32::from(word(20)) | u32::from(word(22)) << 16;

@@ -28,7 +28,7 @@ fn check(frame: &Frame<'_, TestHal>, features: NetFeatures) -> Vec<u8> {
     assert!(len >= 14, "a frame of {len} bytes");
     let mut bytes = vec![0; len];
     assert!(frame.read(0, &mut bytes).is_ok(), "a frame that cannot be read");
-    assert!(frame.read(1, &mut bytes).is_err(), "a frame that goes on behind its end");
+    assert!(frame.read(1, &mut bytes.clone()).is_err(), "a frame that goes on behind its end");
     let offload = frame.offload();
     let is_partial = match offload.checksum() {
         Checksum::Partial { start, offset } => {

@@ -12,6 +12,7 @@ pub mod card;
 pub mod commands;
 mod disk;
 mod either;
+pub mod frames;
 pub mod levels;
 mod meddler;
 mod sleeper;

@@ -182,7 +182,7 @@ impl<'p, H: Hal> Frame<'p, H> {
     /// Copies bytes out, from the one at `offset` on.
     ///
     /// # Errors
-    /// - [`OutOfBounds`]: the frame is shorter than that.
+    /// - [`OutOfBounds`]: the frame is shorter than that. Some may have been copied.
     #[inline]
     pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<(), OutOfBounds> {
         self.buffers.read(offset, into)

@@ -349,17 +349,23 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
         }
     }
 
-    /// Gives up: resets the card, so that pairs installed until now can give their memory back ([`IdlePair::reclaim`]).
+    /// Gives up: resets the card, so that pairs installed until now can give their memory back ([`IdlePair::reclaim`]). The control queue gives its own back.
     ///
     /// # Errors
     /// - [`ResetError`]: the card does not answer; what it learned of stays lent to it.
     pub fn give_up(self, patience: impl Patience) -> Result<ConfirmedReset, ResetError> {
-        self.device.reset(patience)
+        let Self { device, commands, .. } = self;
+        let reset = device.reset(patience)?;
+        drop(commands.map(|queue| queue.reclaim(&reset)));
+        Ok(reset)
     }
 
     /// Gives up as a drop would, and says whether the reset was confirmed.
     pub(super) fn give_up_within_drop_bound(self) -> Option<ConfirmedReset> {
-        self.device.give_up_within_drop_bound()
+        let Self { device, commands, .. } = self;
+        let reset = device.give_up_within_drop_bound()?;
+        drop(commands.map(|queue| queue.reclaim(&reset)));
+        Some(reset)
     }
 }
 

@@ -1,0 +1,127 @@
+//! Headers of every size, both ways.
+//!
+//! Spec: §5.1.9 Device Operation: how long a header is depends on what was agreed on, and is the same for frames that come and frames that go.
+
+mod support;
+
+use support::commands::bits;
+use support::frames::{FrameBench, bytes, frame};
+use virtio_guest::device::net::{
+    Checksum, HashReport, Offload, Segmentation, SegmentationKind, Tunnel, TunnelKind,
+};
+use virtio_model::net::{Header, Packet, feature, gso_type, header_bytes, header_flag};
+
+const VERSION_1: u128 = 1 << 32;
+
+/// What a frame says of itself that is to be cut, in a tunnel: the specification's own example.
+fn tunnelled() -> Header {
+    Header {
+        flags: header_flag::NEEDS_CSUM,
+        gso_type: gso_type::TCPV4 | gso_type::UDP_TUNNEL_IPV4,
+        hdr_len: 104,
+        gso_size: 100,
+        csum_start: 84,
+        csum_offset: 16,
+        outer_th_offset: 34,
+        inner_nh_offset: 64,
+        ..Header::default()
+    }
+}
+
+fn tunnel_features() -> u128 {
+    bits(&[
+        feature::CSUM,
+        feature::HOST_TSO4,
+        feature::HOST_TSO6,
+        feature::HOST_USO,
+        feature::HOST_UDP_TUNNEL_GSO,
+        feature::GUEST_CSUM,
+        feature::GUEST_TSO4,
+        feature::GUEST_TSO6,
+        feature::GUEST_USO4,
+        feature::GUEST_USO6,
+        feature::GUEST_UDP_TUNNEL_GSO,
+        feature::MRG_RXBUF,
+    ])
+}
+
+/// A frame each way, through a header of this length.
+fn both_ways(mut bench: FrameBench, header: usize) {
+    assert_eq!(header_bytes(bench.0.device.negotiated_features()), header, "bytes of a header");
+    for len in [14, 60, 1514] {
+        let received = bench.arrive(Packet::new(frame(len))).expect("it arrives");
+        assert_eq!((bytes(&received), received.offload()), (frame(len), Offload::default()));
+        drop(received);
+
+        let sent = bench.transmit(&frame(len), Offload::default());
+        assert_eq!((sent.frame, sent.complaint), (frame(len), None));
+    }
+    bench.finish();
+}
+
+#[test]
+fn frames_are_whole_behind_headers_of_every_length() {
+    let hash = bits(&[feature::HASH_REPORT, feature::CTRL_VQ]);
+    let merge = bits(&[feature::MRG_RXBUF]);
+    for (features, header) in [
+        (0, 12),
+        (merge, 12),
+        (hash, 20),
+        (hash | merge, 20),
+        (tunnel_features(), 24),
+        (tunnel_features() | hash, 24),
+        (bits(&[feature::OUT_NET_HEADER]), 32),
+        (bits(&[feature::OUT_NET_HEADER]) | hash | tunnel_features(), 32),
+    ] {
+        FrameBench::each(features).for_each(|bench| both_ways(bench, header));
+    }
+}
+
+/// Spec: §5.1.9.1 Legacy Interface: Device Operation, §5.1.9.8 Legacy Interface: Framing Requirements.
+#[test]
+fn a_legacy_header_is_two_bytes_shorter_unless_buffers_are_merged() {
+    let merge = bits(&[feature::MRG_RXBUF]);
+    let any_layout = bits(&[feature::ANY_LAYOUT]);
+    for (features, header) in [(0, 10), (any_layout, 10), (merge, 12), (merge | any_layout, 12)] {
+        let bench = FrameBench::legacy(features);
+        assert_eq!(bench.0.device.negotiated_features() & VERSION_1, 0);
+        both_ways(bench, header);
+    }
+}
+
+#[test]
+fn a_hash_is_told_with_its_frame() {
+    for mut bench in FrameBench::each(bits(&[feature::HASH_REPORT, feature::CTRL_VQ])) {
+        let packet = Packet::new(frame(60)).with_header(|header| {
+            (header.hash_report, header.hash_value) = (2, 0x0102_0304);
+        });
+        let hash = bench.arrive(packet).and_then(|frame| frame.hash()).expect("it has one");
+        assert_eq!((hash.report, hash.value), (HashReport(2), 0x0102_0304));
+
+        assert_eq!(bench.arrive(Packet::new(frame(60))).expect("it arrives").hash(), None);
+        bench.finish();
+    }
+}
+
+#[test]
+fn a_tunnel_is_told_as_it_came_and_goes_as_it_was_told() {
+    for mut bench in FrameBench::each(tunnel_features() | bits(&[feature::OUT_NET_HEADER])) {
+        let header = Header { outer_nh_offset: 14, ..tunnelled() };
+        let received = bench.arrive(Packet { header, ..Packet::new(frame(400)) }).expect("it arrives");
+        let segmentation =
+            Segmentation { kind: SegmentationKind::Tcp4, ecn: false, size: 100, header_len: 104 };
+        let tunnel =
+            Tunnel { kind: TunnelKind::Ipv4, outer_transport: 34, inner_network: 64, checksum: false };
+        let expected = Offload::default()
+            .with_checksum(Checksum::Partial { start: 84, offset: 16 })
+            .with_segmentation(segmentation)
+            .with_tunnel(tunnel)
+            .with_outer_network(14);
+        assert_eq!(received.offload(), expected);
+        drop(received);
+
+        let sent = bench.transmit(&frame(400), expected);
+        assert_eq!((sent.header, sent.complaint), (header, None));
+        bench.finish();
+    }
+}
