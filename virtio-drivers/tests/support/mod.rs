@@ -15,6 +15,8 @@ mod either;
 pub mod frames;
 pub mod levels;
 mod meddler;
+#[cfg(any(feature = "embassy-net-driver", feature = "smoltcp"))]
+mod packets;
 mod sleeper;
 pub mod tasks;
 
@@ -23,6 +25,8 @@ pub use bench::{Bench, DEVICE_TYPE, Device, Queue, RING_SETTINGS, Ring, RingBenc
 pub use disk::{Config, Disk, DiskBench};
 pub use either::{CHAIN, Either, EitherBench, SETTINGS, TagQueue};
 pub use meddler::Meddler;
+#[cfg(any(feature = "embassy-net-driver", feature = "smoltcp"))]
+pub use packets::{CardConfig, DESCRIPTORS, PacketBench};
 pub use sleeper::{Live, Sleeper, read_sector, sectors_read};
 pub use virtio_test_hal::{ConfigSpace, MESSAGE_ADDRESS, Mapper, TestHal, claim, message};
 
