@@ -64,7 +64,7 @@ stage_miri() {
   wait
   ! cat "$logs"/miri/*.failed 2>/dev/null || status=1
   local threads
-  for threads in two_threads task_races; do
+  for threads in two_threads task_races pool_threads; do
     echo "     Running $threads under many schedules"
     MIRIFLAGS="$MIRIFLAGS -Zmiri-many-seeds=0..8" "${miri[@]}" -p virtio-guest --test $threads || status=1
   done

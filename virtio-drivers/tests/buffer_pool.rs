@@ -1,11 +1,11 @@
 //! Pools of buffers: each has one owner, and all come back.
 
 use std::collections::BTreeSet;
+use std::iter;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
-use std::{iter, thread};
 
 use proptest::prelude::*;
 use virtio_guest::hal::Direction;
@@ -95,36 +95,6 @@ fn a_pool_of_nothing_or_of_too_much_is_refused() {
     assert!(BufferPool::new(&hal, PoolEntries::allocate(2), 0).is_err());
     assert!(BufferPool::new(&hal, PoolEntries::allocate(2), u32::MAX).is_err());
     hal.assert_all_returned();
-}
-
-#[test]
-fn buffers_come_back_from_other_threads() {
-    let hal = TestHal::default();
-    let pool = BufferPool::new(&hal, PoolEntries::allocate(16), BUFFER_BYTES).unwrap();
-    let mut supply = pool.supply().unwrap();
-    let rounds = if cfg!(miri) { 20 } else { 2000 };
-    thread::scope(|scope| {
-        let to = [(); 2].map(|()| {
-            let (to, from) = std::sync::mpsc::channel::<Buffers<'_, TestHal>>();
-            scope.spawn(move || {
-                for (number, mut buffers) in from.into_iter().enumerate() {
-                    buffers.append(&number.to_le_bytes()).unwrap();
-                }
-            });
-            to
-        });
-        let mut sent = 0;
-        while sent < rounds {
-            if let Some(mut buffers) = supply.take() {
-                buffers.clear(0).unwrap();
-                to[sent % 2].send(buffers).unwrap();
-                sent += 1;
-            } else {
-                thread::yield_now();
-            }
-        }
-    });
-    assert_eq!(iter::from_fn(|| supply.take()).collect::<Vec<_>>().len(), 16);
 }
 
 struct Counter(AtomicUsize);
