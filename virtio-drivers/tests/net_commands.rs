@@ -99,9 +99,7 @@ fn another_address_is_the_devices_and_the_drivers() {
 /// Spec: §5.1.4.3 Legacy Interface: Device configuration layout.
 #[test]
 fn a_legacy_device_is_told_its_address_by_its_configuration() {
-    let nic = Nic::new(ADDRESS);
-    let device = nic.builder().device_id(0x1000).legacy().config_fields(Vec::new()).build();
-    let mut bench = CommandBench::start(nic, device, 0, |_| {});
+    let mut bench = CommandBench::legacy(Nic::new(ADDRESS));
     let other = [2, 0, 0, 0, 0, 9];
     assert_eq!(bench.ask(|card, wait| card.set_mac(other, wait)), Ok(()));
     let written: Vec<_> = (0..).zip(other).map(|(at, byte)| (at, 1, byte.into())).collect();
