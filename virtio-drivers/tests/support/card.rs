@@ -13,7 +13,7 @@ use virtio_model::Nic;
 use virtio_model::pci::PciDevice;
 
 use super::commands::ADDRESS;
-use super::{Either, Mapper, TestHal, claim, message};
+use super::{Either, Meddler, TestHal, claim, message};
 
 const EVENT_IDX: u128 = 1 << 29;
 const RING_PACKED: u128 = 1 << 34;
@@ -96,13 +96,25 @@ impl Make {
 
     /// The same, beside others that share this memory.
     pub fn start_with(self, hal: TestHal) -> CardBench {
+        self.start_meddled(hal, |_, _| {}).0
+    }
+
+    /// The same, with a device that does this before each access to its registers, once the meddler begins.
+    pub fn start_meddled(
+        self,
+        hal: TestHal,
+        mut meddle: impl FnMut(&Nic, &PciDevice) + Send + 'static,
+    ) -> (CardBench, Meddler) {
         let Self { features, ring, legacy, buffers, buffer_bytes, notified } = self;
         let nic = Nic::new(ADDRESS).with_features(features);
         let builder = nic.builder().with_features(ring);
         let builder = if notified { builder.msi_x(4) } else { builder };
         let device = if legacy { builder.device_id(0x1000).legacy().build() } else { builder.build() };
-        let mut transport =
-            Either::open_pci(claim(&device), &Mapper(device.clone())).expect("the function opens");
+        let meddler = Meddler::new(&device, {
+            let nic = nic.clone();
+            move |device, _| meddle(&nic, device)
+        });
+        let mut transport = Either::open_pci(claim(&device), &meddler).expect("the function opens");
         if notified {
             transport.enable_msi_x(&(0..4).map(message).collect::<Vec<_>>()).expect("it has vectors");
         }
@@ -122,7 +134,7 @@ impl Make {
             let interrupts = card.connect_interrupts(signals).expect("nobody else has them");
             handlers.extend((0..4).map_while(|vector| interrupts.vector(vector)));
         }
-        CardBench { nic, device, hal, card, handlers: Arc::new(handlers) }
+        (CardBench { nic, device, hal, card, handlers: Arc::new(handlers) }, meddler)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Spec: §5.1.9.2 Packet Transmission, §5.1.9.4 Processing of Incoming Packets. For first steps and small programs; whoever has many frames takes [bursts](super::ReceiveQueue::receive_burst).
 
 use super::driver::{Live, Net};
+use super::receive::LOOKS;
 use super::transmit::{NotTransmitted, TransmitError};
 use crate::hal::{Hal, Patience};
 use crate::ring::{Broken, Rearmed};
@@ -45,6 +46,8 @@ impl<T: Transport, H: Hal> Net<'_, T, H> {
     ) -> Result<usize, BlockingError> {
         let receive = &mut self.live.receive;
         let mut out_of_patience = false;
+        // A device that sends nothing but nonsense always has more waiting: that counts as waiting, too.
+        let mut looks_left = LOOKS;
         loop {
             if let Some(frame) = receive.receive()? {
                 let len = frame.len();
@@ -58,8 +61,10 @@ impl<T: Transport, H: Hal> Net<'_, T, H> {
             if out_of_patience {
                 return Err(BlockingError::TimedOut);
             }
-            if receive.rearm() == Rearmed::Quiet {
-                out_of_patience = !patience.keep_waiting();
+            if receive.rearm() == Rearmed::MoreWaiting && looks_left > 0 {
+                looks_left -= 1;
+            } else {
+                (out_of_patience, looks_left) = (!patience.keep_waiting(), LOOKS);
             }
         }
     }

@@ -32,6 +32,9 @@ use crate::lifecycle::QueueSignal;
 use crate::raw::{Buffers, ConfirmedReset};
 use crate::ring::{self, ActivePath, Broken, Chain, QueueStatistics, Rearmed, Virtqueue};
 
+/// How often whoever waits looks at once for more, where everything that came was malformed: a ringful each time.
+pub(super) const LOOKS: u32 = 16;
+
 /// One receive queue of a card. `Send`, not `Sync`: one owner at a time, without a lock.
 ///
 /// It takes empty buffers from its supply, and fills up its ring whenever frames are taken: a frame that was dropped goes back to the device with the next call. If all frames of the pool are in use, and nothing is in the ring, nothing is received until some are dropped: a pool
@@ -225,7 +228,7 @@ impl<'s, H: Hal> ReceiveQueue<'s, H> {
         signal: &QueueSignal,
         context: &Context<'_>,
     ) -> Poll<Result<Frame<'s, H>, Broken>> {
-        loop {
+        for _ in 0..LOOKS {
             if let Some(frame) = self.receive()? {
                 return Poll::Ready(Ok(frame));
             }
@@ -235,6 +238,9 @@ impl<'s, H: Hal> ReceiveQueue<'s, H> {
                 return self.broken().map_or(Poll::Pending, |broken| Poll::Ready(Err(broken)));
             }
         }
+        // There is always more, and all of it is nonsense: others are to have their turn.
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Whether nothing is in the ring, and something could be put there by now; if not, whoever waits is woken when it can.
