@@ -1,4 +1,4 @@
-//! What a network device is told through its control queue, and what it makes of it.
+//! What a network device is told by commands, and what it makes of it.
 //!
 //! Spec: §5.1.9.5 Control Virtqueue. The model complains of every command that it must not be sent, and of what is wrong with one.
 

@@ -227,6 +227,8 @@ fn counters_are_believed_only_where_their_headers_fit() {
         [&reply(0, 2, 8, 0)[..], &speed].concat(),
         [&reply(0, 2, 48, 5)[..], &speed].concat(),
         [&reply(0, 2, 0xffff, 6)[..], &speed].concat(),
+        [&speed[..], &reply(0, 2, 0xffff, 6)].concat(),
+        [&reply(1, 2, 40, 4)[..], &reply(0, 2, 0x1000, 512)].concat(),
     ];
     for mut bench in CommandBench::each(nic) {
         bench.ask(|card, wait| card.statistics_supported(wait)).unwrap();
@@ -258,6 +260,40 @@ fn types_of_counters_that_nobody_knows_are_not_asked_for() {
     let unknown = bench.unasked(|card, wait| card.statistics(0, StatisticsTypes::RX_BASIC, wait));
     assert_eq!(unknown, Err(ControlError::Unsupported));
     bench.finish();
+}
+
+/// Spec: §5.1.9.5.11.12 — nor are those whose features were not agreed on, whatever the device says.
+#[test]
+fn counters_of_what_was_not_agreed_on_are_not_asked_for() {
+    let nic = Nic::new(ADDRESS).with_features(bits(&[feature::CTRL_VQ, feature::DEVICE_STATS]));
+    let mut bench = CommandBench::with_settings(nic, |_| {});
+    bench.nic.misbehave(|lies| lies.result = Some(vec![0xff; 8]));
+    let supported = bench.ask(|card, wait| card.statistics_supported(wait)).unwrap();
+    let without = [
+        StatisticsTypes::RX_CSUM,
+        StatisticsTypes::RX_GSO,
+        StatisticsTypes::TX_CSUM,
+        StatisticsTypes::TX_GSO,
+    ];
+    assert_eq!(supported, StatisticsTypes::all() - without.into_iter().collect());
+    for (queue, types) in [(0, without[0]), (0, without[1]), (1, without[2]), (1, without[3])] {
+        let refused = bench.unasked(|card, wait| card.statistics(queue, types, wait));
+        assert_eq!(refused, Err(ControlError::Unsupported));
+    }
+    bench.finish();
+}
+
+#[test]
+fn counters_for_which_there_is_no_room_are_not_asked_for() {
+    for (control_bytes, expected) in [(16 + 55, Err(ControlError::TooLong)), (16 + 56, Ok(()))] {
+        let mut bench = CommandBench::with_settings(nic(), |settings| settings.control_bytes = control_bytes);
+        bench.ask(|card, wait| card.statistics_supported(wait)).unwrap();
+        bench.nic.take_commands();
+        let asked = bench.ask(|card, wait| card.statistics(0, StatisticsTypes::RX_BASIC, wait));
+        assert_eq!(asked.map(drop), expected);
+        assert_eq!(bench.nic.take_commands().len(), usize::from(expected.is_ok()));
+        bench.finish();
+    }
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn a_device_steers_by_hash_as_it_is_told() {
 #[test]
 fn a_device_is_not_told_to_steer_as_it_cannot() {
     let long = [0; 256];
-    let nic = || nic().with_config(|config| config.supported_hash_types = 7);
+    let nic = || nic().with_config(|config| config.supported_hash_types = 0x8000_0007);
     let sound = RssConfig { hash_types: HashTypes::IPV4 | HashTypes::UDPV4, ..rss() };
     let wrong = [
         RssConfig { table: &[], ..sound },
@@ -83,7 +83,7 @@ fn a_device_is_not_told_to_steer_as_it_cannot() {
         RssConfig { hash_types: HashTypes::from_bits_retain(1 << 31), ..sound },
     ];
     for mut bench in CommandBench::each(nic) {
-        assert_eq!(bench.card.hash_limits().hash_types.bits(), 7);
+        assert_eq!(bench.card.hash_limits().hash_types.bits(), 7, "what nobody knows is ignored");
         for config in &wrong {
             for refused in [
                 bench.unasked(|card, wait| card.set_rss(config, wait)),
@@ -233,6 +233,12 @@ fn counters_are_asked_for_where_the_device_has_them() {
         }
         bench.finish();
     }
+    let mut bench = CommandBench::with_settings(nic(), |settings| settings.pairs_max = 1);
+    for (queue, types) in [(2, StatisticsTypes::RX_BASIC), (3, StatisticsTypes::TX_BASIC)] {
+        let wrong = bench.unasked(|card, wait| card.statistics(queue, types, wait));
+        assert_eq!(wrong, Err(ControlError::InvalidArgument), "not installed");
+    }
+    bench.finish();
     let nic = Nic::new(ADDRESS).with_features(bits(&[feature::CTRL_VQ, feature::DEVICE_STATS]));
     let mut bench = CommandBench::with_settings(nic, |_| {});
     let supported = bench.ask(|card, wait| card.statistics_supported(wait)).unwrap();

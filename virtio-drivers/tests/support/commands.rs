@@ -1,4 +1,4 @@
-//! A modelled network device with a control queue, and a driver that sends it each command there is.
+//! A modelled network device, and a driver that sends it each command there is.
 
 use virtio_guest::device::net::{
     Coalescing, Control, ControlError, ControlSlots, FramePool, GuestOffloads, HANDLED, HashTypes, PairSlots,

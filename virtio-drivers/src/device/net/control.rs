@@ -1,4 +1,6 @@
-//! The control half of a network device: what it says of itself, its commands, its interrupts, its end.
+//! The control half of a network device: without frames, and with all the rest.
+//!
+//! What it says of itself, its commands, its interrupts, its end.
 //!
 //! Spec: §5.1.4 Device configuration layout, §5.1.9.5 Control Virtqueue, §2.4 Device Reset. Holds the transport; the data path is in the receive and transmit queues, wherever those are.
 //!

@@ -1,4 +1,4 @@
-//! Where is received, and what is received there: pairs of queues, hashes, offloads.
+//! Where is received, and what: pairs of queues, hashes, offloads.
 //!
 //! Spec: §5.1.9.5.5 Device operation in multiqueue mode, §5.1.9.5.7 Receive-side scaling (RSS), §5.1.9.5.8 RSS Context, §5.1.9.4.4 Inner Header Hash, §5.1.9.5.9 Offloads State Configuration.
 //! At first a device receives on the first pair alone; the last of these commands counts.
