@@ -40,9 +40,14 @@ fn word(script: &mut Script) -> u16 {
     u16::from_le_bytes([script.decision(), script.decision()])
 }
 
-/// A header that may say anything.
+/// A header that may say anything; most are of a kind that there is.
 fn header(script: &mut Script) -> Header {
-    let [flags, gso_type] = [script.decision(), script.decision()];
+    let [flags, kind] = [script.decision(), script.decision()];
+    let gso_type = match kind & 0xf {
+        0..8 => 0,
+        8..12 => [1, 3, 4, 5][usize::from(kind & 3)] | kind & 0xe0,
+        _ => kind,
+    };
     let mut small = || u16::from(script.decision());
     Header {
         flags,
@@ -76,7 +81,8 @@ impl Device {
             0..0x40 => self.serve(hal),
             0x40..0x50 => {}
             0x50..0x70 => {
-                let frame = self.frame(14 + usize::from(decision % 8) * 150 + usize::from(script.decision()));
+                let frame =
+                    self.frame(14 + usize::from(decision % 8) * 24 + usize::from(script.decision() / 4));
                 self.nic.inject(Packet::new(frame.clone()).on(0));
                 self.arriving.push_back(frame);
                 self.serve(hal);
@@ -102,7 +108,7 @@ impl Device {
         match decision {
             // A header that says anything, of a frame that is as it should be.
             0x94..0xb0 => {
-                let frame = self.frame(usize::from(script.decision()) * usize::from(decision % 8));
+                let frame = self.frame(usize::from(script.decision()) + 8 * usize::from(decision % 8));
                 self.nic.inject(Packet { header: header(script), ..Packet::new(frame).on(0) });
                 self.serve(hal);
             }
@@ -149,7 +155,7 @@ impl Device {
 
     fn raw_buffer(&self, script: &mut Script) -> RawBuffer {
         let [bytes, filler, claims] = [(); 3].map(|()| script.decision());
-        let mut bytes = vec![filler; usize::from(bytes) * 8];
+        let mut bytes = vec![filler; bytes.into()];
         // Its first bytes, among which a number of buffers may be.
         for at in [0, 1, 10, 11] {
             if let Some(byte) = bytes.get_mut(at) {

@@ -57,7 +57,7 @@ fn offload() -> Offload {
 
 /// A frame of the user's own.
 pub(crate) fn own<'s>(receive: &mut Receive<'s>, transmit: &mut Transmit<'s>, features: NetFeatures) {
-    let len = usize::from(detail()) * 4;
+    let len = usize::from(detail());
     let Some(mut frame) = receive.supply().frame_for(len) else { return };
     assert!(frame.is_empty() && frame.room() >= len, "a new frame is empty");
     assert!(frame.append(&vec![0x5a; len]).is_ok(), "there is room");
