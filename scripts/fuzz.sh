@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes the rings, in all four modes, the control path, over PCI, over MMIO and without a bus, and a whole disk's driver: a fuzzer says what driver and device
-# do, and the targets see whether a promise breaks.
+# Fuzzes the rings, in all four modes, the control path, over PCI, over MMIO and without a bus, and the whole drivers of disks and network devices: a fuzzer says what driver
+# and device do, and the targets see whether a promise breaks.
 # Usage: scripts/fuzz.sh [SECONDS [TARGET ...]]      (default: 60 seconds for each target)
 #        scripts/fuzz.sh replay TARGET FILE          (builds the target and gives it one input)
 # The committed seeds are in fuzz/seeds; what a run adds to them, and what it finds, is under the target folder.
