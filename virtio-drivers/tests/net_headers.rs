@@ -7,7 +7,7 @@ mod support;
 use support::commands::bits;
 use support::frames::{FrameBench, bytes, frame};
 use virtio_guest::device::net::{
-    Checksum, HashReport, Offload, Segmentation, SegmentationKind, Tunnel, TunnelKind,
+    Checksum, HashReport, Offload, Segmentation, SegmentationKind, TransmitError, Tunnel, TunnelKind,
 };
 use virtio_model::net::{Header, Packet, feature, gso_type, header_bytes, header_flag};
 
@@ -104,7 +104,7 @@ fn a_hash_is_told_with_its_frame() {
 }
 
 #[test]
-fn a_tunnel_is_told_as_it_came_and_goes_as_it_was_told() {
+fn a_tunnel_is_told_as_it_came_and_goes_as_it_was_told_if_its_headers_are_in_order() {
     for mut bench in FrameBench::each(tunnel_features() | bits(&[feature::OUT_NET_HEADER])) {
         let header = Header { outer_nh_offset: 14, ..tunnelled() };
         let received = bench.arrive(Packet { header, ..Packet::new(frame(400)) }).expect("it arrives");
@@ -122,6 +122,12 @@ fn a_tunnel_is_told_as_it_came_and_goes_as_it_was_told() {
 
         let sent = bench.transmit(&frame(400), expected);
         assert_eq!((sent.header, sent.complaint), (header, None));
+
+        for (outer_transport, inner_network) in [(57, 64), (34, 84), (64, 34), (34, u16::MAX)] {
+            let tunnel = Tunnel { outer_transport, inner_network, ..tunnel };
+            let error = bench.refuse(&frame(400), expected.with_tunnel(tunnel));
+            assert_eq!(error, TransmitError::BadOffload, "headers at {outer_transport} and {inner_network}");
+        }
         bench.finish();
     }
 }

@@ -194,6 +194,8 @@ fn a_header_that_contradicts_its_frame_or_itself_is_not_believed() {
         ),
         ("a tunnel without a partial checksum", Header { flags: 0, ..tunnel }),
         ("a tunnel behind the end", Header { inner_nh_offset: 400, ..tunnel }),
+        ("a tunnel whose headers overlap", Header { outer_th_offset: 57, ..tunnel }),
+        ("a tunnel behind what it carries", Header { inner_nh_offset: 84, ..tunnel }),
     ];
     for mut bench in FrameBench::each(receive_offloads()) {
         for (count, (name, header)) in (1..).zip(headers) {

@@ -1,6 +1,6 @@
 //! A modelled network device and a driver with one pair of queues, which sends and receives frames.
 
-use virtio_guest::device::net::{Frame, Offload};
+use virtio_guest::device::net::{Frame, Offload, TransmitError};
 use virtio_model::net::{Nic, Packet, Transmitted};
 
 use super::TestHal;
@@ -64,13 +64,23 @@ impl FrameBench {
 
     /// Transmits a frame, and says what the device has got.
     pub fn transmit(&mut self, from: &[u8], offload: Offload) -> Transmitted {
-        let (receive, transmit) = &mut self.0.pairs[0];
-        let mut frame = receive.supply().frame_for(from.len()).expect("the pool has buffers");
-        frame.append(from).expect("there is room");
-        frame.set_offload(offload);
-        transmit.transmit(frame).expect("the device is told");
+        let frame = self.frame(from, offload);
+        self.0.pairs[0].1.transmit(frame).expect("the device is told");
         self.serve();
         self.0.nic.take_transmitted().pop().expect("the device has it")
+    }
+
+    /// Hands in a frame that is not transmitted: says why.
+    pub fn refuse(&mut self, from: &[u8], offload: Offload) -> TransmitError {
+        let frame = self.frame(from, offload);
+        self.0.pairs[0].1.transmit(frame).expect_err("it is refused").error
+    }
+
+    fn frame(&mut self, from: &[u8], offload: Offload) -> OwnFrame {
+        let mut frame = self.0.pairs[0].0.supply().frame_for(from.len()).expect("the pool has buffers");
+        frame.append(from).expect("there is room");
+        frame.set_offload(offload);
+        frame
     }
 
     /// Malformed frames so far.

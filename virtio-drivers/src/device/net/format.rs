@@ -60,6 +60,9 @@ pub(super) struct Received {
     pub(super) hash: Option<Hash>,
 }
 
+/// Bytes of the outer header of a tunnel, which other headers follow.
+const UDP_HEADER_BYTES: usize = 8;
+
 /// A header that contradicts itself, its frame, or what was agreed on: the frame is not to be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
@@ -190,7 +193,9 @@ impl Format {
         }
         let (outer_transport, inner_network) =
             (header.tunnel.outer_th_offset.get(), header.tunnel.inner_nh_offset.get());
-        let is_inside = outer_transport < inner_network && usize::from(inner_network) < len;
+        // Where counts are, nothing says where the transport header is.
+        let transport = if coalesced { len } else { usize::from(start) };
+        let is_inside = tunnel_fits(outer_transport, inner_network, transport);
         // Nothing is to be cut, or the device says that it has checked what it has not completed, or old fragments are in a tunnel.
         let contradicts = kind.is_none_or(|(kind, _)| kind == SegmentationKind::UdpFragments)
             || flags.contains(HeaderFlags::DATA_VALID);
@@ -259,7 +264,8 @@ impl Format {
                 }
                 _ => return Err(TransmitError::BadOffload),
             };
-            if tunnel.outer_transport >= tunnel.inner_network || usize::from(tunnel.inner_network) >= len {
+            let transport = usize::from(packet.csum_start.get());
+            if !tunnel_fits(tunnel.outer_transport, tunnel.inner_network, transport) {
                 return Err(TransmitError::BadOffload);
             }
             packet.gso_type |= bit;
@@ -297,4 +303,10 @@ impl Format {
 /// Whether a 16-bit checksum is inside of the frame.
 fn checksum_fits(start: u16, offset: u16, len: usize) -> bool {
     usize::from(start) + usize::from(offset) + 2 <= len
+}
+
+/// Whether a tunnel's UDP header, the inner network header and the inner transport header come one after the other.
+fn tunnel_fits(outer_transport: u16, inner_network: u16, inner_transport: usize) -> bool {
+    let inner_network = usize::from(inner_network);
+    usize::from(outer_transport) + UDP_HEADER_BYTES <= inner_network && inner_network < inner_transport
 }
