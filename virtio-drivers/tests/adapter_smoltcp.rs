@@ -226,6 +226,20 @@ fn a_checksum_is_left_to_a_card_that_completes_it_and_to_no_other() {
     }
 }
 
+/// As raw sockets make them.
+#[test]
+fn a_checksum_that_is_complete_is_left_as_it_is() {
+    let mut bench = PacketBench::new(|config| config.features = NetFeatures::CSUM);
+    let frame = datagram(b"complete", false);
+
+    let token = bench.packets.transmit(Instant::ZERO).expect("room");
+    token.consume(frame.len(), |into| into.copy_from_slice(&frame));
+
+    let sent = bench.transmitted();
+    assert!(sent.iter().map(|sent| (&sent.frame, sent.header.flags)).eq([(&frame, 0)]));
+    bench.finish();
+}
+
 #[test]
 fn the_stack_is_told_which_checksums_are_left_to_it_and_how_long_frames_are() {
     let expected = [Checksum::Both, Checksum::Rx, Checksum::Tx, Checksum::None];

@@ -160,10 +160,7 @@ impl<'s, 'm, H: Hal> Packets<'s, 'm, H> {
         if !self.ring_has_room() {
             return None;
         }
-        let len = self.take()?;
-        // What was just copied may be the first buffer that is in no ring.
-        self.keep_spare();
-        Some(len)
+        self.take()
     }
 
     /// Whether there is room for a packet that is to go out.
