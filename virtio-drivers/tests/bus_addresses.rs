@@ -1,8 +1,9 @@
 //! Addresses for BARs, and what bridges pass on, where no firmware was.
 //!
 //! PCI Local Bus Specification 3.0, §6.2.5; PCI-to-PCI Bridge Architecture Specification 1.2, §3.2.5. The model decodes addresses as bridges and functions do, and says what
-//! is wrong with them: what overlaps, what does not get through, what gets through beside its place.
+//! is wrong with them: what overlaps, what does not get through, what gets through beside its place. Not under miri: numbers, and accesses that other tests make there.
 
+#![cfg(not(miri))]
 #![allow(clippy::cast_possible_truncation, reason = "tests choose numbers that fit")]
 
 use std::ops::Range;
@@ -209,7 +210,7 @@ fn assign_in_part(model: &Model) -> Assigned {
 /// Bridges behind bridges without end are numbered as far as there are numbers, or reason.
 #[test]
 fn bridges_without_end_come_to_an_end() {
-    for last in [0, 1, if cfg!(miri) { 3 } else { 20 }, if cfg!(miri) { 4 } else { 255 }] {
+    for last in [0, 1, 20, 255] {
         let model = Model::new(0)
             .with(1, 0, Bridge::new().endless())
             .with(2, 0, Bridge::new().endless())
@@ -270,7 +271,7 @@ fn where_firmware_was_is_seen_by_the_addresses_of_functions() {
 /// Buses of any shape: a few hundred, each from numbers of its own.
 #[test]
 fn buses_of_any_shape_are_assigned_without_a_fault() {
-    for seed in 1..=if cfg!(miri) { 3 } else { 300 } {
+    for seed in 1..=300 {
         let mut shape = Shape(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
         let mut model = Model::new(0);
         for device in 0..=shape.below(6) as u8 {
