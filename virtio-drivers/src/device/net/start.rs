@@ -356,7 +356,9 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
     pub fn give_up(self, patience: impl Patience) -> Result<ConfirmedReset, ResetError> {
         let Self { device, commands, .. } = self;
         let reset = device.reset(patience)?;
-        drop(commands.map(|queue| queue.reclaim(&reset)));
+        if let Some(queue) = commands {
+            drop(queue.reclaim(&reset));
+        }
         Ok(reset)
     }
 
@@ -364,7 +366,9 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
     pub(super) fn give_up_within_drop_bound(self) -> Option<ConfirmedReset> {
         let Self { device, commands, .. } = self;
         let reset = device.give_up_within_drop_bound()?;
-        drop(commands.map(|queue| queue.reclaim(&reset)));
+        if let Some(queue) = commands {
+            drop(queue.reclaim(&reset));
+        }
         Some(reset)
     }
 }
