@@ -1,6 +1,6 @@
 //! The network device: the model's, and what the fuzzer has it do.
 //!
-//! Spec: §5.1.9.4 Processing of Incoming Packets. A lie about what a header, a length or an answer says leaves the driver nothing to do wrong; one about ids and indices makes it a different driver to the model, whose complaints do
+//! Spec: §5.1.9.4 Processing of Incoming Packets. A lie about what a header, a length or an answer says leaves the driver nothing to do wrong; one about ids, indices or results makes it a different driver to the model, whose complaints do
 //! not count from then on.
 
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ pub(crate) struct Device {
     pub(crate) registers: MmioDevice,
     /// Whether it has told no lie.
     pub(crate) is_honest: bool,
-    /// Whether it has told one about ids and indices.
+    /// Whether it has told one about ids, indices or results.
     pub(crate) is_forged: bool,
     /// Frames that arrive and must come out, one after the other, as long as it is honest.
     pub(crate) arriving: VecDeque<Vec<u8>>,
@@ -131,7 +131,9 @@ impl Device {
                 1 => lies.skips_ack = true,
                 2 => lies.command_written = length(script),
                 3 => lies.ignores_commands = true,
+                // What the driver learns from that is not what the model knows.
                 4..6 => {
+                    self.is_forged = true;
                     let bytes = script.decision() % 32;
                     lies.result = Some((0..bytes).map(|_| script.decision()).collect());
                 }
