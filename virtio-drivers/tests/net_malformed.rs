@@ -1,4 +1,4 @@
-//! Received frames that are none: lengths, numbers of buffers, headers that make no sense.
+//! Received frames that are none: lengths, buffers, headers without sense.
 //!
 //! Spec: §5.1.9.4 Processing of Incoming Packets. Such a frame counts as malformed and is not delivered; its buffers go back, and the next frame is received as if nothing had been.
 

@@ -1,4 +1,4 @@
-//! A modelled network device and a driver with one pair of queues, which sends and receives frames.
+//! A modelled network device, and a driver with one pair of queues.
 
 use virtio_guest::device::net::{Frame, Offload, TransmitError};
 use virtio_model::net::{Nic, Packet, Transmitted};

@@ -1,4 +1,4 @@
-//! Whose packet it is: addresses and ports, of the outer header or of what a tunnel carries.
+//! Whose packet it is: addresses and ports, also inside of a tunnel.
 //!
 //! Spec: §5.1.9.4.4 Inner Header Hash; the formats are those of Ethernet, IP, TCP, UDP and of each tunnel. What is cut short, or is something else, has no flow.
 

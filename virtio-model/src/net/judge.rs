@@ -1,4 +1,4 @@
-//! Judging what a driver supplies: packets that it transmits, and buffers to receive into.
+//! Judging what a driver supplies: packets, and buffers to receive into.
 //!
 //! Spec: §5.1.9.2.1 Driver Requirements: Packet Transmission, §5.1.9.3.1 Driver Requirements: Setting Up Receive Buffers,
 //! §5.1.9.8 Legacy Interface: Framing Requirements.

@@ -1,4 +1,4 @@
-//! What a test does with a network device at work: it is the link, and changes the configuration.
+//! What a test does with a network device at work: it is the link.
 //!
 //! Spec: §5.1.4 Device configuration layout, §5.1.9.4 Processing of Incoming Packets.
 

@@ -1,4 +1,4 @@
-//! Packets as a test sees them: those that it has arrive, and those that were transmitted.
+//! Packets as a test sees them: those to arrive, and those transmitted.
 //!
 //! Spec: §5.1.9.2 Packet Transmission, §5.1.9.4 Processing of Incoming Packets.
 

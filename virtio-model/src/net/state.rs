@@ -1,4 +1,4 @@
-//! What a network device holds behind its lock: settings, packets on their way, and the queues at work.
+//! What a network device holds behind its lock.
 
 use super::config::NicConfig;
 use super::control::{Command, Settings};

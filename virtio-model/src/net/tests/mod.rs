@@ -1,4 +1,4 @@
-//! Promises of the network device, against a driver made of bare register and memory stores.
+//! Promises of the network device, against a driver of bare stores.
 
 mod commands;
 mod hashes;
