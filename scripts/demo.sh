@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Boots an example under QEMU on a disk image made for it, then looks at the image from outside.
+# Boots an example under QEMU on a disk image made for it, or with a network card, then looks at it from outside.
 # Usage: scripts/demo.sh
-#   EXAMPLE=block|tasks|embassy|two-queues      what runs: files on a FAT disk (default), many tasks on one of two executors, two processors with a queue each
+#   EXAMPLE=block|tasks|embassy|two-queues|net  what runs: files on a FAT disk (default), many tasks on one of two executors, two processors with a queue each, a web server
 #   MODE=tour|benchmark|discard|async           for EXAMPLE=block: files (default); requests in a second, latency, notifications and interrupts; discard and zeros; tasks that share the disk
+#   MODE=serve|ping                             for EXAMPLE=net: pages, which are fetched from the host (default); thousands of pings from the guest
+#   PORT=n                                      for EXAMPLE=net: the host's port that leads to the guest (default 8080)
 #   QUEUES=n                                    for MODE=benchmark: request queues of the disk, each with a processor of its own (default 1)
 #   OPTIONS='word=value ...'                    more for the guest's command line; for MODE=benchmark: depth=16 size=4k pattern=random|sequential rw=read|write seconds=2 requests=n
 #   ARCH=x86_64|aarch64|riscv64                 the guest's processor (default x86_64)
-#   TRANSPORT=pci|pci-legacy|mmio|mmio-legacy   how the disk is connected (default pci)
+#   TRANSPORT=pci|pci-legacy|mmio|mmio-legacy   how the disk or the card is connected (default pci)
 #   RING=split|packed                           the virtqueue's layout (default split)
 #   INTERRUPTS=msi-x|line|polling               how the guest learns that a request is done (default: the best there is)
 #   MACHINE=...                                 QEMU's machine (default q35, microvm for MMIO on x86_64, virt elsewhere)
@@ -15,12 +17,21 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 fail() { printf 'demo: %s\n' "$@" >&2; exit 1; }
 
-example=${EXAMPLE:-block} mode=${MODE:-tour} options=${OPTIONS:-} arch=${ARCH:-x86_64} transport=${TRANSPORT:-pci} ring=${RING:-split} interrupts=${INTERRUPTS:-}
+example=${EXAMPLE:-block} options=${OPTIONS:-} arch=${ARCH:-x86_64} transport=${TRANSPORT:-pci} ring=${RING:-split} interrupts=${INTERRUPTS:-}
 known() { # name, value, choices
   [[ " $3 " == *" $2 "* ]] || fail "$1=$2 is not known." "Next step: take one of: $3."
 }
-known EXAMPLE "$example" "block tasks embassy two-queues"
-known MODE "$mode" "tour benchmark discard async"
+known EXAMPLE "$example" "block tasks embassy two-queues net"
+if [ "$example" = net ]; then
+  mode=${MODE:-serve} port=${PORT:-8080}
+  known MODE "$mode" "serve ping"
+  [[ $port =~ ^[0-9]{1,5}$ && $port -ge 1 && $port -le 65535 ]] || fail "PORT=$port is no number from 1 to 65535." "Next step: take one of them."
+  [ -z "${DISK:-}" ] || fail "EXAMPLE=net has no disk." "Next step: leave out DISK."
+else
+  mode=${MODE:-tour}
+  known MODE "$mode" "tour benchmark discard async"
+  [ -z "${PORT:-}" ] || fail "PORT is for EXAMPLE=net." "Next step: leave it out, or add EXAMPLE=net."
+fi
 known ARCH "$arch" "x86_64 aarch64 riscv64"
 known TRANSPORT "$transport" "pci pci-legacy mmio mmio-legacy"
 known RING "$ring" "split packed"
@@ -34,7 +45,7 @@ fi
 if [[ $example == two-queues && $interrupts == line ]]; then
   fail "a line interrupts one processor, and two are to be woken." "Next step: take INTERRUPTS=msi-x, or polling."
 fi
-if [[ $example != block && $mode != tour ]]; then
+if [[ $example != block && $example != net && $mode != tour ]]; then
   fail "MODE is for EXAMPLE=block, and this is EXAMPLE=$example." "Next step: leave out one of both."
 fi
 [[ -z ${QUEUES:-} || $mode == benchmark ]] || fail "QUEUES is for MODE=benchmark." "Next step: leave it out, or add MODE=benchmark."
@@ -61,17 +72,75 @@ case $arch in
 esac
 packed=off; [ "$ring" = split ] || packed=on
 queues=${QUEUES:-1}; [ "$example" != two-queues ] || queues=2
+kind=blk what="drive=disk,num-queues=$queues"
+[ "$example" != net ] || kind=net what=netdev=net
 case $transport in
-  pci) disk=(-device "virtio-blk-pci,drive=disk,num-queues=$queues,disable-legacy=on,packed=$packed") ;;
-  pci-legacy) disk=(-device "virtio-blk-pci,drive=disk,num-queues=$queues,disable-legacy=off,disable-modern=on") ;;
-  mmio) disk=(-global virtio-mmio.force-legacy=false -device "virtio-blk-device,drive=disk,num-queues=$queues,packed=$packed") ;;
-  mmio-legacy) disk=(-global virtio-mmio.force-legacy=true -device "virtio-blk-device,drive=disk,num-queues=$queues") ;;
+  pci) device=(-device "virtio-$kind-pci,$what,disable-legacy=on,packed=$packed") ;;
+  pci-legacy) device=(-device "virtio-$kind-pci,$what,disable-legacy=off,disable-modern=on") ;;
+  mmio) device=(-global virtio-mmio.force-legacy=false -device "virtio-$kind-device,$what,packed=$packed") ;;
+  mmio-legacy) device=(-global virtio-mmio.force-legacy=true -device "virtio-$kind-device,$what") ;;
 esac
 
 scripts/setup.sh demo "$arch"
 # Wherever cargo puts things.
 folder=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 mkdir -p "$folder/demo/files"
+build() {
+  echo "demo: building the guest for $target"
+  cargo build -q --release --target "$target" -p "example-$example"
+}
+log=$folder/demo/serial.log
+# The guest says through QEMU's exit status how it ended: 33 for success, 35 for failure.
+judge() {
+  case $1 in
+    33) ;;
+    35) fail "the guest reports a failure; its last lines above say which." ;;
+    124) fail "the guest did not finish within 60 seconds. Its output is in $log." ;;
+    *) fail "QEMU ended with status $1, which is no answer of the guest's. Its output is in $log." ;;
+  esac
+}
+boot() { # words, QEMU's options
+  local words=$1
+  shift
+  # In the foreground, so that an interrupt at the keyboard ends the guest, too.
+  timeout --foreground 60 "qemu-system-$arch" -machine "$machine" "${guest[@]}" -m 256 -smp "$queues" -display none -no-reboot -nodefaults -serial stdio -monitor none \
+    "$@" "${device[@]}" -kernel "$folder/$target/release/example-$example" -append "$words" </dev/null 2>&1 | tee "$log"
+  return "${PIPESTATUS[0]}"
+}
+
+if [ "$example" = net ]; then
+  command -v curl >/dev/null || [ "$mode" = ping ] || fail "curl was not found, which fetches the guest's pages." "Next step: install it with your system's package manager, or take MODE=ping."
+  build
+  words="${interrupts:+interrupts=$interrupts }mode=$mode $options"
+  words=${words% }
+  echo "demo: booting $example ($words) on $arch ($machine), card through $transport, $ring ring"
+  status=0
+  if [ "$mode" = ping ]; then
+    boot "$words" -netdev user,id=net || status=$?
+    judge "$status"
+    echo "demo: done with MODE=ping"
+    exit 0
+  fi
+  url=http://127.0.0.1:$port
+  : >"$log"
+  boot "$words" -netdev "user,id=net,hostfwd=tcp:127.0.0.1:$port-:80" &
+  qemu=$!
+  until grep -q 'serving at port' "$log"; do
+    kill -0 "$qemu" 2>/dev/null || { wait "$qemu" || status=$?; [ "$status" != 1 ] || fail "QEMU does not start; its line above says why." "Next step: if port $port is in use, take another, PORT=n."; judge "$status"; fail "the guest ended before it served anything."; }
+    sleep 0.1
+  done
+  fetch() { echo "+ curl $url/$1" >&2; curl --silent --show-error --fail --max-time 30 "$url/$1"; }
+  files=$folder/demo/fetched
+  mkdir -p "$files"
+  fetched=0
+  { fetch "" && fetch 10M >"$files/10M" && fetch 10M.sha256 >"$files/10M.sha256" && (cd "$files" && sha256sum -c 10M.sha256); } || fetched=$?
+  fetch quit || fetched=$?
+  wait "$qemu" || status=$?
+  judge "$status"
+  [ "$fetched" = 0 ] || fail "the guest's pages did not arrive as they should; the lines above say which."
+  echo "demo: fetched 10 MiB from $url, and every byte is right"
+  exit 0
+fi
 image=${DISK:-$folder/demo/disk.img}
 if [[ $example != block || $mode != tour ]]; then
   image=$folder/demo/$example.img
@@ -86,27 +155,16 @@ elif [ -z "${DISK:-}" ]; then
   scripts/image.sh "$image" "$folder/demo/files"
 fi
 
-echo "demo: building the guest for $target"
-cargo build -q --release --target "$target" -p "example-$example"
+build
 words="${interrupts:+interrupts=$interrupts }"
 [ "$mode" = tour ] || words+="mode=$mode "
 [ "$mode" != benchmark ] || words+="queues=$queues "
 words+=$options
 words=${words% }
 echo "demo: booting $example${words:+ ($words)} on $arch ($machine), disk through $transport, $ring ring"
-log=$folder/demo/serial.log
 status=0
-# In the foreground, so that an interrupt at the keyboard ends the guest, too.
-timeout --foreground 60 "qemu-system-$arch" -machine "$machine" "${guest[@]}" -m 256 -smp "$queues" -display none -no-reboot -nodefaults -serial stdio -monitor none \
-  -drive "file=${image//,/,,},format=raw,if=none,id=disk,discard=unmap" "${disk[@]}" \
-  -kernel "$folder/$target/release/example-$example" -append "$words" </dev/null 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
-# The guest says through QEMU's exit status how it ended: 33 for success, 35 for failure.
-case $status in
-  33) ;;
-  35) fail "the guest reports a failure; its last lines above say which." ;;
-  124) fail "the guest did not finish within 60 seconds. Its output is in $log." ;;
-  *) fail "QEMU ended with status $status, which is no answer of the guest's. Its output is in $log." ;;
-esac
+boot "$words" -drive "file=${image//,/,,},format=raw,if=none,id=disk,discard=unmap" || status=$?
+judge "$status"
 [ -z "${DISK:-}" ] || { echo "demo: done with $image"; exit 0; }
 [[ $mode != benchmark && $mode != discard ]] || { echo "demo: done with MODE=$mode"; exit 0; }
 echo "demo: the disk as the host sees it"
