@@ -8,7 +8,7 @@ use support::commands::{ADDRESS, COMMANDS, CommandBench, FEATURES, PAIRS, Waitin
 use support::tasks::{Task, run_woken};
 use virtio_guest::device::net::{ControlError, Duplex, HashLimits, Link, StatisticsTypes};
 use virtio_guest::hal::Attempts;
-use virtio_guest::lifecycle::{Condition, ConfigError, Interrupt, Signals};
+use virtio_guest::lifecycle::{Condition, ConfigError, Interrupt, Signals, VectorRouting};
 use virtio_guest::wire::net::NetFeatures;
 use virtio_model::Nic;
 use virtio_model::net::{NicConfig, feature};
@@ -277,4 +277,19 @@ fn a_control_queue_of_a_driver_that_looks_brings_no_interrupts() {
     }
     assert_eq!(bench.device.used_interrupts(), 0);
     bench.finish();
+}
+
+/// Three messages are for the configuration and a pair of queues, or not enough.
+#[test]
+fn only_a_card_with_a_control_queue_needs_a_vector_for_it() {
+    let expected = [(0, VectorRouting::PerQueue), (1 << feature::CTRL_VQ, VectorRouting::SharedByQueues)];
+    for (features, routing) in expected {
+        let nic = Nic::new(ADDRESS).with_features(features);
+        let device = nic.builder().msi_x(16).build();
+
+        let bench = CommandBench::start(nic, device, 3, |settings| settings.notifications = true);
+
+        assert_eq!(bench.card.vectors(), routing);
+        bench.finish();
+    }
 }

@@ -208,7 +208,8 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
         if settings.notifications {
             let of_pairs = pairs.saturating_mul(2);
             // One for the control queue as well, if it comes right after them; else it shares the configuration's.
-            let is_next = description.control_queue() == of_pairs;
+            let has_commands = device.features().device.contains(NetFeatures::CTRL_VQ);
+            let is_next = has_commands && description.control_queue() == of_pairs;
             device.route_vectors(of_pairs.saturating_add(is_next.into()));
         }
         Ok(Self {
