@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes this machine ready: installs what is missing, and says so before it does.
 # Usage: scripts/setup.sh demo [ARCH]|fuzz|test|bench|mutants     (demo: toolchain, C linker, mtools, QEMU for one architecture; fuzz:
-#        toolchains, C++ compiler, cargo-fuzz; test: all of these, QEMU for all three, its storage daemon, a disassembler, and miri; bench: toolchain,
+#        toolchains, C++ compiler, cargo-fuzz; test: all of these, QEMU for all three, its storage daemon, iproute2, ping, curl, a disassembler, and miri; bench: toolchain,
 #        C linker, valgrind; mutants: toolchain, C linker, cargo-mutants)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,6 +21,8 @@ for architecture in "${architectures[@]}"; do qemu_package "$architecture" >/dev
 daemon_package=qemu-utils
 needs_qemu() { [ "$purpose" != fuzz ]; }
 needs_daemon() { [ "$purpose" = test ]; }
+# What makes and looks at networks of the host's, and fetches what guests serve.
+needs_network() { [ "$purpose" = test ]; }
 needs_fuzzer() { [ "$purpose" != demo ]; }
 
 say() { echo "setup: $*"; }
@@ -100,15 +102,15 @@ by_hand() {
   local architecture qemu_packages='' daemon='' image_tools=''
   for architecture in "${architectures[@]}"; do qemu_packages+="${qemu_packages:+ }$(qemu_package "$architecture")"; done
   ! needs_daemon || { daemon=' qemu-storage-daemon' qemu_packages+=" $daemon_package" image_tools=' qemu-img'; }
-  fail "$1" "Needed: ${architectures[*]/#/qemu-system-}$daemon $qemu_needed or newer, mtools, and a C linker (cc); for the fuzzers a C++ compiler (c++)." \
+  fail "$1" "Needed: ${architectures[*]/#/qemu-system-}$daemon $qemu_needed or newer, mtools, and a C linker (cc); for the fuzzers a C++ compiler (c++); for tests of networks ip, ping, and curl." \
     "Next step: install them with your system's package manager, for example" \
     "  Debian 12:      add bookworm-backports to apt's sources, then (as root)" \
-    "                  apt-get install -t bookworm-backports $qemu_packages && apt-get install mtools g++ libc6-dev" \
+    "                  apt-get install -t bookworm-backports $qemu_packages && apt-get install mtools curl iproute2 iputils-ping g++ libc6-dev" \
     "  Debian 13, Ubuntu 25.10 and newer:" \
-    "                  apt-get install $qemu_packages mtools g++ libc6-dev" \
-    "  older Ubuntu:   build QEMU $qemu_needed from source (its packages are older); apt-get install mtools g++ libc6-dev" \
-    "  Fedora:         dnf install ${architectures[*]/#/qemu-system-}$image_tools mtools gcc-c++" \
-    "  Arch:           pacman -S ${architectures[*]/#/qemu-system-}$image_tools mtools gcc" \
+    "                  apt-get install $qemu_packages mtools curl iproute2 iputils-ping g++ libc6-dev" \
+    "  older Ubuntu:   build QEMU $qemu_needed from source (its packages are older); apt-get install mtools curl iproute2 iputils-ping g++ libc6-dev" \
+    "  Fedora:         dnf install ${architectures[*]/#/qemu-system-}$image_tools mtools curl iproute iputils gcc-c++" \
+    "  Arch:           pacman -S ${architectures[*]/#/qemu-system-}$image_tools mtools curl iproute2 iputils gcc" \
     "then run 'make setup' again."
 }
 
@@ -145,6 +147,9 @@ install_packages() {
   ! needs_daemon || qemu_is_new_enough qemu-storage-daemon || qemu+=("$daemon_package")
   packages+=(${qemu[@]+"${qemu[@]}"})
   ! needs_qemu || command -v mformat >/dev/null || packages+=(mtools)
+  ! needs_network || command -v ip >/dev/null || packages+=(iproute2)
+  ! needs_network || command -v ping >/dev/null || packages+=(iputils-ping)
+  ! needs_network || command -v curl >/dev/null || packages+=(curl)
   ! needs_fuzzer || command -v c++ >/dev/null || packages+=(g++)
   command -v cc >/dev/null || packages+=(gcc libc6-dev)
   [ ${#packages[@]} -gt 0 ] || return 0

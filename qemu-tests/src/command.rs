@@ -8,6 +8,7 @@ use crate::disk::{DiskDevice, on_off, option_value};
 use crate::image::Image;
 use crate::kernel;
 use crate::machine::{Architecture, Connection, Machine};
+use crate::net::{Namespace, NetDevice, Network};
 use crate::run::{Ended, Running};
 
 /// Who executes the guest.
@@ -27,6 +28,8 @@ pub struct Qemu {
     kernel: PathBuf,
     command_line: String,
     disks: Vec<(PathBuf, DiskDevice)>,
+    cards: Vec<(Network, NetDevice)>,
+    namespace: Option<String>,
     paused: bool,
     memory_mib: u32,
     processors: u32,
@@ -51,6 +54,8 @@ impl Qemu {
             kernel: kernel.into(),
             command_line: String::new(),
             disks: Vec::new(),
+            cards: Vec::new(),
+            namespace: None,
             paused: false,
             memory_mib: 256,
             processors: 1,
@@ -77,6 +82,20 @@ impl Qemu {
     #[must_use]
     pub fn disk(mut self, image: &Image, device: DiskDevice) -> Self {
         self.disks.push((image.path().into(), device));
+        self
+    }
+
+    /// Adds a virtio network card, which QMP calls `card` and its number from 0 on.
+    #[must_use]
+    pub fn card(mut self, network: Network, device: NetDevice) -> Self {
+        self.cards.push((network, device));
+        self
+    }
+
+    /// Has QEMU run in a namespace, where its taps are.
+    #[must_use]
+    pub fn inside(mut self, namespace: &Namespace) -> Self {
+        self.namespace = Some(namespace.name().into());
         self
     }
 
@@ -128,6 +147,12 @@ impl Qemu {
         self.machine.architecture().emulator()
     }
 
+    /// What comes before it on the command line: for taps, whoever moves it to their namespace.
+    pub(crate) fn launcher(&self) -> Vec<String> {
+        let Some(namespace) = &self.namespace else { return vec![self.emulator().into()] };
+        ["ip", "netns", "exec", namespace, self.emulator()].map(Into::into).into()
+    }
+
     pub(crate) fn time_limit(&self) -> Duration {
         self.limit
     }
@@ -170,10 +195,9 @@ impl Qemu {
         if self.disks.iter().any(|(_, device)| device.behind_bridge) {
             arguments.extend(["-device".into(), self.machine.bridge().into()]);
         }
-        let has_legacy_mmio = |(_, device): &(PathBuf, DiskDevice)| {
-            device.connection_on(self.machine) == Connection::MmioLegacy
-        };
-        let force_legacy = on_off(self.disks.iter().any(has_legacy_mmio));
+        let disks = self.disks.iter().map(|(_, device)| device.connection_on(self.machine));
+        let cards = self.cards.iter().map(|(_, device)| device.connection_on(self.machine));
+        let force_legacy = on_off(disks.chain(cards).any(|connection| connection == Connection::MmioLegacy));
         arguments.extend(["-global".into(), format!("virtio-mmio.force-legacy={force_legacy}")]);
         let ioeventfd = on_off(self.disks.iter().all(|(_, device)| device.ioeventfd));
         arguments.extend(["-global".into(), format!("virtio-mmio.ioeventfd={ioeventfd}")]);
@@ -201,6 +225,11 @@ impl Qemu {
                 arguments.extend(["-drive".into(), drive]);
             }
             arguments.extend(["-device".into(), device.properties(self.machine, &backend)]);
+        }
+        for (index, (network, device)) in self.cards.iter().enumerate() {
+            let name = format!("network{index}");
+            arguments.extend(["-netdev".into(), network.option(&name, device.pairs)]);
+            arguments.extend(device.arguments(self.machine, index, &name));
         }
         arguments
     }

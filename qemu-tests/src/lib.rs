@@ -14,12 +14,23 @@
 //! assert!(output.contains("capacity: 64 sectors"));
 //! ```
 
+extern crate alloc;
+
 mod command;
 mod daemon;
 mod disk;
 mod drive;
+#[path = "../kernels/frames.rs"]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "lengths of frames and their numbers"
+)]
+pub mod frames;
 mod image;
 mod machine;
+pub mod net;
 #[path = "../kernels/pattern.rs"]
 pub mod pattern;
 mod qmp;

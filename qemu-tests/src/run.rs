@@ -46,7 +46,10 @@ impl Running {
         let folder = tempfile::tempdir_in("/tmp").expect("a temporary folder");
         let storage_daemons = qemu.storage_daemons(folder.path());
         let arguments = qemu.arguments(folder.path());
-        let mut command = format!("(QEMU {version}) {}", command_line(qemu.emulator(), &arguments));
+        let mut whole = qemu.launcher();
+        whole.extend(arguments);
+        let program = whole.remove(0);
+        let mut command = format!("(QEMU {version}) {}", command_line(&program, &whole));
         for daemon in &storage_daemons {
             command += &format!(
                 "
@@ -54,8 +57,8 @@ beside {}",
                 daemon.command()
             );
         }
-        let mut child = tied_to_this_process(qemu.emulator())
-            .args(arguments)
+        let mut child = tied_to_this_process(&program)
+            .args(whole)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -139,6 +142,15 @@ beside {}",
             self.fail(&format!("it did not print {line:?}"));
         }
         self.output.join("\n")
+    }
+
+    /// Says that the guest failed, for a reason that was seen from outside.
+    ///
+    /// # Panics
+    /// Always: with QEMU's command line and what the guest printed until now.
+    pub fn failed(&mut self, why: &str) -> ! {
+        self.output.extend(self.lines.try_iter());
+        self.fail(why)
     }
 
     fn fail(&self, why: &str) -> ! {
