@@ -223,6 +223,22 @@ fn a_full_ring_returns_the_frame_as_it_was() {
     }
 }
 
+/// Lazily: not with every frame, and before the ring is full.
+#[test]
+fn what_was_sent_is_taken_back_when_the_ring_is_half_full() {
+    for make in Make::default().each_ring() {
+        let mut bench = make.start();
+        let mut in_flight = Vec::new();
+        for number in 0..12 {
+            bench.transmit(&incoming(60, number));
+            bench.serve();
+            in_flight.push(bench.card.transmit_queue().in_flight());
+        }
+        assert_eq!(in_flight, [1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3]);
+        bench.end();
+    }
+}
+
 #[test]
 fn what_was_not_agreed_on_is_not_left_to_the_device() {
     let mut bench = Make::default().start();
