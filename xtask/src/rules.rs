@@ -22,7 +22,7 @@ const FLOORS: [(&str, &[&str]); 8] = [
     ("transport", &["transport", "wire", "hal", "raw"]),
     ("lifecycle", &["lifecycle", "ring", "transport", "wire", "hal", "raw", "sync"]),
     ("device", &["device", "lifecycle", "ring", "transport", "wire", "hal", "raw"]),
-    ("adapter", &["adapter", "device", "hal"]),
+    ("adapter", &["adapter", "device", "lifecycle", "ring", "transport", "hal", "sync"]),
 ];
 
 /// Longest file, in lines.

@@ -11,11 +11,12 @@
 use core::fmt;
 
 use super::checksums;
-use crate::device::net::{Checksum, Control, Frame, FrameSupply, Offload, ReceiveQueue, TransmitQueue};
+use crate::device::net::{
+    Checksum, Control, Frame, FrameSupply, NetFeatures, Offload, ReceiveQueue, TransmitQueue,
+};
 use crate::hal::Hal;
 use crate::ring::Rearmed;
 use crate::transport::Transport;
-use crate::wire::net::NetFeatures;
 
 /// Bytes of an Ethernet header, which count for a stack's longest frame and not for a card's.
 const ETHERNET: usize = 14;
