@@ -18,8 +18,8 @@ use crate::{argument, ensure, mac, number};
 const FIRST_PORT: u16 = 2000;
 const RETURNED: u16 = 8;
 const COMMANDS: u16 = 9;
-/// As many frames as are on their way at most, of all flows.
-const WINDOW: u64 = 64;
+/// As many frames as are on their way at most, of all flows: more than a ring has room for.
+const WINDOW: u64 = 512;
 /// Bytes of payload: numbers, and as many as make a frame of 64 to 1514 bytes.
 const PAYLOAD_MIN: u64 = 22;
 const PAYLOAD_MAX: u64 = 1472;
