@@ -73,6 +73,22 @@ fn one_at_a_time_has_the_supply() {
     drop(again);
 }
 
+#[test]
+fn a_supply_that_is_dropped_leaves_its_buffers_to_the_next() {
+    let hal = TestHal::default();
+    let pool = BufferPool::new(&hal, PoolEntries::allocate(4), BUFFER_BYTES).unwrap();
+    let mut supply = pool.supply().unwrap();
+    let kept = supply.take();
+    drop(supply);
+
+    let mut supply = pool.supply().unwrap();
+
+    assert_eq!(iter::from_fn(|| supply.take()).collect::<Vec<_>>().len(), 3);
+    drop((kept, supply));
+    drop(pool);
+    hal.assert_all_returned();
+}
+
 /// What a device may still reach is not freed.
 #[test]
 fn a_pool_that_is_dropped_while_buffers_are_out_leaks_its_memory() {
@@ -149,6 +165,23 @@ fn a_header_goes_before_the_bytes_and_off_again() {
     assert_eq!(buffers.trim_front(6), Err(OutOfBounds));
     buffers.trim_front(5).unwrap();
     assert!(buffers.is_empty() && segments(&buffers).is_empty());
+}
+
+/// Or a segment without bytes would be left.
+#[test]
+fn nothing_is_trimmed_to_nothing_before_other_bytes() {
+    let hal = TestHal::default();
+    let pool = BufferPool::new(&hal, PoolEntries::allocate(2), BUFFER_BYTES).unwrap();
+    let mut supply = pool.supply().unwrap();
+    let mut buffers = supply.take().unwrap();
+    buffers.clear(120).unwrap();
+    buffers.extend(supply.take().unwrap()).unwrap();
+    buffers.append(&[1; 10]).unwrap();
+
+    assert_eq!(buffers.trim_front(8), Err(OutOfBounds));
+    buffers.trim_front(7).unwrap();
+
+    assert_eq!(segments(&buffers).iter().map(|segment| segment.len).collect::<Vec<_>>(), [1, 2]);
 }
 
 #[test]

@@ -4,11 +4,11 @@
 
 mod support;
 
-use support::commands::nic;
+use support::commands::{ADDRESS, nic};
 use support::{Either, Mapper, TestHal, claim};
 use virtio_guest::device::net::{
-    Closed, ControlError, ControlSlots, FramePool, FrameSupply, HANDLED, Net, PairSlots, PoolSettings,
-    Settings, Slots, TransmitError,
+    Closed, ControlError, ControlSlots, FramePool, FrameSupply, HANDLED, Net, NetFeatures, PairSlots,
+    PoolSettings, Settings, Slots, StartError, Starting, TransmitError,
 };
 use virtio_guest::hal::Attempts;
 use virtio_guest::lifecycle::Wants;
@@ -136,4 +136,23 @@ fn a_card_that_confirms_its_reset_late_gives_its_memory_back_then() {
     bench.use_it(&mut card);
     drop(card);
     bench.device.assert_driver_was_correct();
+}
+
+/// A frame that can never arrive is told of at the start, not by silence.
+#[test]
+fn buffers_that_no_frame_fits_into_are_refused() {
+    let features = NetFeatures::GUEST_CSUM | NetFeatures::GUEST_TSO4;
+    for (buffers, queue_size) in [(64, 16), (20, 64)] {
+        let hal = TestHal::default();
+        let nic = Nic::new(ADDRESS).with_features(features.bits());
+        let device = nic.builder().queue_sizes(&[queue_size; 3]).build();
+        let transport = Either::open_pci(claim(&device), &Mapper(device.clone())).unwrap();
+        let pool = FramePool::new(&hal, PoolEntries::allocate(buffers), PoolSettings::default()).unwrap();
+        let settings = Settings { drop_attempts: Attempts(5), ..Settings::default() };
+        let mut card = Starting::begin(transport, &settings, Wants::features(HANDLED), Attempts(10)).unwrap();
+
+        let failed = card.install_pair(&hal, PairSlots::allocate(64), pool.supply().unwrap()).unwrap_err();
+
+        assert_eq!(failed.error, StartError::BuffersTooSmall { buffers: 33 });
+    }
 }

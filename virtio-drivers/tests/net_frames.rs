@@ -19,6 +19,7 @@ const MERGEABLE: Make = Make {
     buffers: 40,
     buffer_bytes: 2048,
     notified: false,
+    mtu: 1500,
 };
 
 /// Offloads of both directions.

@@ -165,3 +165,79 @@ fn a_device_that_was_not_told_that_it_may_is_not_believed() {
         }
     }
 }
+
+/// Spec: §5.1.4.2 Driver Requirements: Device configuration layout.
+#[test]
+fn no_frame_is_longer_than_the_device_takes() {
+    let features = NetFeatures::MTU | NetFeatures::CSUM | NetFeatures::HOST_TSO4;
+    let mut bench = Make { features: features.bits(), mtu: 1000, ..Make::default() }.start();
+    bench.transmit(&incoming(1014, 0));
+    let mut tagged = incoming(1018, 1);
+    tagged[12..14].copy_from_slice(&[0x81, 0x00]);
+    bench.transmit(&tagged);
+    let mut cut_by_the_device = bench.frame(&incoming(1900, 2));
+    cut_by_the_device.set_offload(cut(SegmentationKind::Tcp4, false));
+    bench.card.transmit(cut_by_the_device).unwrap();
+    bench.serve();
+    assert!(bench.nic.take_transmitted().iter().all(|packet| packet.complaint.is_none()));
+
+    tagged.push(0);
+    for too_long in [incoming(1015, 3), incoming(1018, 4), tagged] {
+        let frame = bench.frame(&too_long);
+        let refused = bench.card.transmit(frame).unwrap_err();
+        assert_eq!(refused.error, TransmitError::TooLong { bytes_max: 1014 });
+        assert_eq!(bytes(&refused.frame), too_long);
+    }
+    bench.end();
+}
+
+/// Spec: §5.1.9.3.1 Driver Requirements: Setting Up Receive Buffers.
+#[test]
+fn jumbo_frames_fit_into_chains_where_buffers_do_not_merge() {
+    let mut bench =
+        Make { features: NetFeatures::MTU.bits(), mtu: 9000, buffers: 80, ..Make::default() }.start();
+    bench.nic.inject(Packet::new(incoming(9014, 1)));
+    bench.nic.inject(Packet::new(incoming(9018, 2)));
+    for number in 1..=2 {
+        bench.serve();
+        let len = if number == 1 { 9014 } else { 9018 };
+        assert_eq!(bench.received(), Some(incoming(len, number)));
+    }
+    bench.end();
+}
+
+/// How long headers are is measured, whatever came with the frame.
+#[test]
+fn exact_lengths_of_headers_are_measured() {
+    let features = TRANSMIT | NetFeatures::GUEST_HDRLEN;
+    let mut bench = Make { features: features.bits(), ..Make::default() }.start();
+    for (kind, tcp_words, header_len) in [
+        (SegmentationKind::Tcp4, 5, Some(104)),
+        (SegmentationKind::Tcp6, 8, Some(116)),
+        (SegmentationKind::Tcp4, 15, Some(144)),
+        (SegmentationKind::Udp, 0, Some(92)),
+        (SegmentationKind::Tcp4, 4, None),
+    ] {
+        let mut contents = incoming(400, 0);
+        contents[84 + 12] = tcp_words << 4 | 3;
+        let mut frame = bench.frame(&contents);
+        let said = Segmentation { kind, ecn: false, size: 100, header_len: 7 };
+        frame.set_offload(partial().with_segmentation(said));
+
+        let result = bench.card.transmit(frame);
+        bench.serve();
+
+        match header_len {
+            Some(header_len) => {
+                result.unwrap();
+                let left = bench.nic.take_transmitted();
+                assert_eq!((left[0].header.hdr_len, &left[0].complaint), (header_len, &None));
+            }
+            None => assert_eq!(result.unwrap_err().error, TransmitError::BadOffload),
+        }
+    }
+    let mut short = bench.frame(&incoming(95, 0));
+    short.set_offload(cut(SegmentationKind::Tcp4, false));
+    assert_eq!(bench.card.transmit(short).unwrap_err().error, TransmitError::BadOffload);
+    bench.end();
+}

@@ -18,6 +18,7 @@ const NOTIFIED: Make = Make {
     buffers: 40,
     buffer_bytes: 2048,
     notified: true,
+    mtu: 1500,
 };
 
 #[test]

@@ -72,11 +72,21 @@ pub struct Make {
     pub buffer_bytes: u32,
     /// Whether there are interrupts.
     pub notified: bool,
+    /// What the device says of its MTU.
+    pub mtu: u16,
 }
 
 impl Default for Make {
     fn default() -> Self {
-        Self { features: 0, ring: 0, legacy: false, buffers: 40, buffer_bytes: 2048, notified: false }
+        Self {
+            features: 0,
+            ring: 0,
+            legacy: false,
+            buffers: 40,
+            buffer_bytes: 2048,
+            notified: false,
+            mtu: 1500,
+        }
     }
 }
 
@@ -105,8 +115,8 @@ impl Make {
         hal: TestHal,
         mut meddle: impl FnMut(&Nic, &PciDevice) + Send + 'static,
     ) -> (CardBench, Meddler) {
-        let Self { features, ring, legacy, buffers, buffer_bytes, notified } = self;
-        let nic = Nic::new(ADDRESS).with_features(features);
+        let Self { features, ring, legacy, buffers, buffer_bytes, notified, mtu } = self;
+        let nic = Nic::new(ADDRESS).with_features(features).with_config(|config| config.mtu = mtu);
         let builder = nic.builder().with_features(ring);
         let builder = if notified { builder.msi_x(4) } else { builder };
         let device = if legacy { builder.device_id(0x1000).legacy().build() } else { builder.build() };

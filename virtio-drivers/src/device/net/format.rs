@@ -51,6 +51,8 @@ pub(super) struct Format {
     features: NetFeatures,
     bytes: u8,
     apart: bool,
+    /// Most bytes of a packet behind its Ethernet header, if the device says so.
+    mtu: Option<u16>,
 }
 
 /// What a received header says, and is believed.
@@ -68,7 +70,7 @@ const UDP_HEADER_BYTES: usize = 8;
 pub(super) struct Malformed;
 
 impl Format {
-    pub(super) fn of(features: NetFeatures, common: CommonFeatures) -> Self {
+    pub(super) fn of(features: NetFeatures, common: CommonFeatures, mtu: Option<u16>) -> Self {
         let is_legacy = !common.contains(CommonFeatures::VERSION_1);
         let tunnels = NetFeatures::HOST_UDP_TUNNEL_GSO.union(NetFeatures::GUEST_UDP_TUNNEL_GSO);
         let bytes = if features.contains(NetFeatures::OUT_NET_HEADER) {
@@ -83,7 +85,7 @@ impl Format {
             offset_of!(LongestHeader, hash)
         };
         let apart = is_legacy && !common.contains(CommonFeatures::ANY_LAYOUT);
-        Self { features, bytes: u8::try_from(bytes).unwrap_or(u8::MAX), apart }
+        Self { features, bytes: u8::try_from(bytes).unwrap_or(u8::MAX), apart, mtu }
     }
 
     /// Bytes of the header.
@@ -94,6 +96,17 @@ impl Format {
     /// Bytes that have to be a segment of their own: those of the header, with devices of before version 1 that want it so (§5.1.9.8).
     pub(super) const fn apart(&self) -> u8 {
         if self.apart { self.bytes } else { 0 }
+    }
+
+    /// Bytes of the longest frame that the device takes as it is, without a VLAN tag.
+    #[inline]
+    pub(super) fn frame_bytes_max(&self) -> usize {
+        self.mtu.map_or(usize::MAX, |mtu| usize::from(mtu) + FRAME_BYTES_MIN)
+    }
+
+    /// Whether the length of headers has to be exact in what is to be cut.
+    pub(super) fn wants_exact_headers(&self) -> bool {
+        self.has(NetFeatures::GUEST_HDRLEN)
     }
 
     /// Whether a frame may be spread over several receive buffers.

@@ -11,6 +11,7 @@ mod description;
 mod driver;
 mod end;
 mod filters;
+mod finish;
 mod format;
 mod frame;
 mod offload;

@@ -55,7 +55,7 @@ pub struct Segmentation {
     pub ecn: bool,
     /// Payload bytes of each piece, at most; not 0.
     pub size: u16,
-    /// Bytes of the headers that each piece begins with, the transport's included. Of a received frame: a hint at best.
+    /// Bytes of the headers that each piece begins with, the transport's included. Of a received frame: a hint at best. Where it has to be exact (`GUEST_HDRLEN`), the transmit queue measures them itself.
     pub header_len: u16,
 }
 

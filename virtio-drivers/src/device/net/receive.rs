@@ -38,7 +38,7 @@ pub(super) const LOOKS: u32 = 16;
 /// One receive queue of a card. `Send`, not `Sync`: one owner at a time, without a lock.
 ///
 /// It takes empty buffers from its supply, and fills up its ring whenever frames are taken: a frame that was dropped goes back to the device with the next call. If all frames of the pool are in use, and nothing is in the ring, nothing is received until some are dropped: a pool
-/// has more buffers than the ring has descriptors, or frames are not kept.
+/// has more buffers than the ring has descriptors, or frames are not kept. Frames in a transmit ring are in use until that ring is [taken back](super::TransmitQueue::reap).
 ///
 /// Dropping it leaks its memory and the buffers in the ring, for the device may be using them; [`reclaim`](ReceiveQueue::reclaim) takes them back after a reset.
 pub struct ReceiveQueue<'s, H: Hal> {

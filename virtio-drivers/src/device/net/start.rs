@@ -251,7 +251,7 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
             return Err(PairFailed { error: StartError::NoMorePairs { pairs }, slots, supply });
         }
         let features = self.device.features();
-        let format = Format::of(features.device, features.common);
+        let format = Format::of(features.device, features.common, self.description.mtu);
         let chain_buffers =
             chain_buffers(&format, features.device, self.description.mtu, supply.buffer_room());
         let segments = chain_buffers.saturating_add(u16::from(format.apart() > 0));

@@ -23,12 +23,13 @@ use core::future::poll_fn;
 use core::iter;
 use core::task::{Context, Poll};
 
-use super::format::{FRAME_BYTES_MIN, Format};
+use super::finish::with_header;
+use super::format::Format;
 use super::frame::Frame;
 use super::offload::{Hash, Offload};
-use crate::hal::{Direction, Hal};
+use crate::hal::Hal;
 use crate::lifecycle::QueueSignal;
-use crate::raw::{Buffers, ConfirmedReset, Homecoming, OutOfBounds};
+use crate::raw::{Buffers, ConfirmedReset, Homecoming};
 use crate::ring::{
     self, ActivePath, Broken, Chain, QueueStatistics, Rearmed, RefusedChain, RefusedReason, Virtqueue,
 };
@@ -51,6 +52,12 @@ pub enum TransmitError {
     /// It is shorter than two addresses and a type (14 bytes).
     #[error("the frame is shorter than an Ethernet header")]
     TooShort,
+    /// It is longer than the device's MTU allows, and is not to be cut.
+    #[error("the frame is longer than {bytes_max} bytes, which is as much as the device takes")]
+    TooLong {
+        /// Bytes of a frame without a VLAN tag, at most.
+        bytes_max: usize,
+    },
     /// Something was left to the device that was not agreed on: complete the checksum, or cut the frame.
     #[error("what is left to the device was not agreed on: {0:?}")]
     NotNegotiated(NetFeatures),
@@ -327,36 +334,4 @@ impl<H: Hal> fmt::Debug for TransmitQueue<'_, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TransmitQueue").field("index", &self.queue.index()).finish_non_exhaustive()
     }
-}
-
-/// A frame's buffers, with the header before it.
-#[inline]
-fn with_header<'s, H: Hal>(
-    format: &Format,
-    frame: Frame<'s, H>,
-) -> Result<Buffers<'s, H>, NotTransmitted<'s, H>> {
-    let len = frame.len();
-    let header = if len < FRAME_BYTES_MIN {
-        Err(TransmitError::TooShort)
-    } else {
-        format.header(&frame.offload(), len)
-    };
-    let header = match header {
-        Ok(header) => header,
-        Err(error) => return Err(NotTransmitted { error, frame }),
-    };
-    let (mut buffers, offload, hash) = frame.into_parts();
-    let bytes = format.bytes();
-    let written = buffers.extend_front(bytes).and_then(|()| {
-        let header = header.get(..usize::from(bytes)).ok_or(OutOfBounds)?;
-        buffers.write(0, header)
-    });
-    if written.is_err() {
-        // Every frame has room before it.
-        let frame = Frame::new(buffers, offload, hash);
-        return Err(NotTransmitted { error: TransmitError::Refused(RefusedReason::BadPayload), frame });
-    }
-    buffers.set_apart(format.apart());
-    buffers.set_direction(Direction::DeviceReadable);
-    Ok(buffers)
 }
