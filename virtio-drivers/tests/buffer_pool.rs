@@ -129,16 +129,16 @@ fn who_waits_for_a_buffer_is_woken_by_the_first_that_comes_back() {
     let counter = Arc::new(Counter(AtomicUsize::new(0)));
     let waker = Waker::from(counter.clone());
     let woken = || counter.0.load(Ordering::Relaxed);
-    assert!(supply.is_ready(&waker), "there are some");
+    assert!(supply.is_ready(1, &waker), "there are some");
     let (first, second) = (supply.take().unwrap(), supply.take().unwrap());
-    assert!(!supply.is_ready(&waker) && woken() == 0);
+    assert!(!supply.is_ready(1, &waker) && woken() == 0);
 
     drop(first);
     assert_eq!(woken(), 1);
     drop(second);
     assert_eq!(woken(), 1, "once is enough");
 
-    assert!(supply.is_ready(&waker));
+    assert!(supply.is_ready(1, &waker));
 }
 
 #[test]
@@ -320,4 +320,29 @@ proptest! {
         drop(buffers);
         prop_assert_eq!(iter::from_fn(|| supply.take()).collect::<Vec<_>>().len(), 3);
     }
+}
+
+/// Of several that are wanted, each that comes back wakes; those that are there already do not.
+#[test]
+fn who_waits_for_several_buffers_has_them_when_the_last_comes_back() {
+    let hal = TestHal::default();
+    let pool = pin!(BufferPool::new(&hal, PoolEntries::allocate(4), BUFFER_BYTES).unwrap());
+    let mut supply = pool.supply().unwrap();
+    let counter = Arc::new(Counter(AtomicUsize::new(0)));
+    let waker = Waker::from(counter.clone());
+    let woken = || counter.0.load(Ordering::Relaxed);
+    assert!(supply.has(4) && !supply.has(5));
+    let mut taken: Vec<_> = iter::from_fn(|| supply.take()).collect();
+    drop(taken.pop());
+    assert!(!supply.is_ready(3, &waker) && woken() == 0);
+
+    for (left, count) in [(2, 1), (1, 2)] {
+        drop(taken.pop());
+
+        assert_eq!((taken.len(), woken()), (left, count));
+        assert_eq!(supply.is_ready(3, &waker), count == 2);
+    }
+
+    let again: Vec<_> = iter::from_fn(|| supply.take()).collect();
+    assert_eq!(again.len(), 3);
 }

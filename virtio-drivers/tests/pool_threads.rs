@@ -53,7 +53,7 @@ fn buffers_come_back_from_other_threads_and_wake_who_waits() {
                 if let Some(buffers) = supply.take() {
                     break buffers;
                 }
-                if !supply.is_ready(&waker) {
+                if !supply.is_ready(1, &waker) {
                     let asleep = Instant::now();
                     thread::park_timeout(LIMIT);
                     assert!(asleep.elapsed() < LIMIT, "nobody wakes the taker");
@@ -79,7 +79,7 @@ fn a_buffer_that_comes_back_just_then_is_seen_or_wakes() {
         let buffers = supply.take().unwrap();
         thread::scope(|scope| {
             scope.spawn(move || drop(buffers));
-            while !supply.is_ready(&waker) {
+            while !supply.is_ready(1, &waker) {
                 // A wake-up may be left over from before; then it is asked again.
                 let asleep = Instant::now();
                 thread::park_timeout(LIMIT);

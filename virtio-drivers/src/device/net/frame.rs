@@ -122,9 +122,14 @@ impl<'p, H: Hal> FrameSupply<'p, H> {
         self.0.take()
     }
 
-    /// Whether a frame can be taken; if not, `waker` is woken when one comes back.
-    pub(super) fn is_ready(&mut self, waker: &Waker) -> bool {
-        self.0.is_ready(waker)
+    /// Whether so many buffers can be taken.
+    pub(super) fn has(&mut self, buffers: u16) -> bool {
+        self.0.has(buffers.into())
+    }
+
+    /// The same; if not, `waker` is woken when one comes back.
+    pub(super) fn is_ready(&mut self, buffers: u16, waker: &Waker) -> bool {
+        self.0.is_ready(buffers.into(), waker)
     }
 
     /// Buffers of the pool, wherever they are.

@@ -80,6 +80,7 @@ pub struct IdlePair<'s, H: Hal> {
     pub(super) supply: FrameSupply<'s, H>,
     pub(super) format: Format,
     pub(super) chain_buffers: u16,
+    pub(super) frame_chains: u16,
     pub(super) notified: bool,
 }
 
@@ -97,14 +98,14 @@ impl<'s, T: Transport, H: Hal> Control<'s, T, H> {
     ///
     /// A card uses one pair until it is told to use more ([`set_pairs`](Control::set_pairs)). The transmit queue interrupts only when somebody waits for it.
     pub fn activate(&self, pair: IdlePair<'s, H>) -> (ReceiveQueue<'s, H>, TransmitQueue<'s, H>) {
-        let IdlePair { receive, transmit, supply, format, chain_buffers, notified } = pair;
+        let IdlePair { receive, transmit, supply, format, chain_buffers, frame_chains, notified } = pair;
         let (mut queue, mut transmit) = (self.device.activate(receive), self.device.activate(transmit));
         transmit.suppress_notifications();
         if !notified {
             queue.suppress_notifications();
         }
         let counts = ReceiveCounts::default();
-        let mut receive = ReceiveQueue { queue, supply, format, chain_buffers, counts };
+        let mut receive = ReceiveQueue { queue, supply, format, chain_buffers, frame_chains, counts };
         receive.refill();
         (receive, TransmitQueue { queue: transmit, format })
     }
@@ -122,11 +123,19 @@ impl<'s, H: Hal> IdlePair<'s, H> {
     /// The pair itself, if `reset` is not of the bring-up that it belongs to.
     #[allow(clippy::result_large_err, reason = "the pair itself comes back, once in its life")]
     pub fn reclaim(self, reset: &ConfirmedReset) -> Result<ReclaimedPair<'s, H>, Self> {
-        let Self { receive, transmit, supply, format, chain_buffers, notified } = self;
+        let Self { receive, transmit, supply, format, chain_buffers, frame_chains, notified } = self;
         let receive = match receive.reclaim(reset) {
             Ok(returned) => returned.into_slots(),
             Err(receive) => {
-                return Err(Self { receive, transmit, supply, format, chain_buffers, notified });
+                return Err(Self {
+                    receive,
+                    transmit,
+                    supply,
+                    format,
+                    chain_buffers,
+                    frame_chains,
+                    notified,
+                });
             }
         };
         // Of the same bring-up as the other one, always.
@@ -135,18 +144,16 @@ impl<'s, H: Hal> IdlePair<'s, H> {
     }
 }
 
-/// Of how many buffers, each with room for `buffer_room` bytes of a frame, a receive chain is made. With mergeable buffers one; else as many as the longest frame takes, which is `mtu` bytes of payload, or what the device may put together.
+/// Of how many buffers, each with room for `buffer_room` bytes of a frame, a receive chain is made, and how many chains the longest frame takes, which is `mtu` bytes of payload, or what the device may put together.
+/// One of both is 1: a frame is spread over chains with mergeable buffers, and over the buffers of a chain without.
 ///
 /// Spec: §5.1.9.3.1 Driver Requirements: Setting Up Receive Buffers.
-pub(super) fn chain_buffers(
+pub(super) fn frame_buffers(
     format: &Format,
     features: NetFeatures,
     mtu: Option<u16>,
     buffer_room: usize,
-) -> u16 {
-    if format.is_mergeable() {
-        return 1;
-    }
+) -> (u16, u16) {
     let puts_together = NetFeatures::GUEST_TSO4
         .union(NetFeatures::GUEST_TSO6)
         .union(NetFeatures::GUEST_UFO)
@@ -157,7 +164,10 @@ pub(super) fn chain_buffers(
     } else {
         USUAL_FRAME_BYTES.max(mtu.map_or(0, |mtu| u32::from(mtu) + LINK_BYTES))
     };
-    // The first buffer has room for a header before the frame, the others for as many bytes more.
-    let others = (frame as usize).saturating_sub(buffer_room).div_ceil(buffer_room + usize::from(HEADROOM));
-    u16::try_from(others + 1).unwrap_or(u16::MAX)
+    // The first buffer has room for a header before the frame. The others have as many bytes more as are before a frame; where they are chains of their own, as many as a header has.
+    let is_mergeable = format.is_mergeable();
+    let more = if is_mergeable { format.bytes().into() } else { usize::from(HEADROOM) };
+    let others = (frame as usize).saturating_sub(buffer_room).div_ceil(buffer_room + more);
+    let buffers = u16::try_from(others + 1).unwrap_or(u16::MAX);
+    if is_mergeable { (1, buffers) } else { (buffers, 1) }
 }

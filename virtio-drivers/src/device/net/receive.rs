@@ -47,6 +47,8 @@ pub struct ReceiveQueue<'s, H: Hal> {
     pub(super) format: Format,
     /// Buffers of a chain: several where a frame has to fit into one chain, and not into one buffer.
     pub(super) chain_buffers: u16,
+    /// Chains that the longest frame takes: several where it may be spread over them.
+    pub(super) frame_chains: u16,
     pub(super) counts: ReceiveCounts,
 }
 
@@ -175,20 +177,27 @@ impl<'s, H: Hal> ReceiveQueue<'s, H> {
 
     /// Gives the device as many empty buffers as its ring and the supply allow, and says how many chains that were. Called by those that take frames, so of use only after frames were dropped.
     pub fn refill(&mut self) -> usize {
-        let Self { queue, supply, format, chain_buffers, .. } = self;
-        if queue.free_descriptors() == 0 {
+        let room = self.free_chains();
+        if room == 0 {
             return 0;
         }
+        let Self { queue, supply, format, chain_buffers, .. } = self;
         let (format, chain_buffers) = (*format, *chain_buffers);
         let chains = iter::from_fn(|| empty_chain(supply, format, chain_buffers));
         let chains = chains.map(|buffers| (Chain::default(), buffers));
-        // One segment in one descriptor, mostly; else the burst ends with one chain refused, which goes back to the pool.
-        let result = queue.make_available_burst(chains.take(queue.free_descriptors().into()));
+        let result = queue.make_available_burst(chains.take(room.into()));
         let count = result.unwrap_or_else(|burst| burst.made_available);
         if count > 0 {
             queue.publish();
         }
         count
+    }
+
+    /// For how many more chains there are descriptors.
+    fn free_chains(&self) -> u16 {
+        let segments = self.chain_buffers.saturating_add(u16::from(self.format.apart() > 0));
+        let is_indirect = self.queue.indirect_segments().is_some_and(|most| segments <= most);
+        self.queue.free_descriptors() / if is_indirect { 1 } else { segments.max(1) }
     }
 
     /// Asks for an interrupt when frames come, and looks once more: what has come already brings none.
@@ -211,7 +220,7 @@ impl<'s, H: Hal> ReceiveQueue<'s, H> {
     /// Waits for the next frame.
     ///
     /// *Cancellation*: nothing is lost; the next call gives the frame.
-    /// *Wakes*: by the queue's interrupt ([`Interrupts::queue_signal`](crate::lifecycle::Interrupts::queue_signal)); if all frames are out, by the first that is dropped.
+    /// *Wakes*: by the queue's interrupt ([`Interrupts::queue_signal`](crate::lifecycle::Interrupts::queue_signal)); if so many frames are out that the ring has no room for the longest one, by those that are dropped.
     ///
     /// # Errors
     /// - [`Broken`]: as for [`receive`](ReceiveQueue::receive).
@@ -243,9 +252,10 @@ impl<'s, H: Hal> ReceiveQueue<'s, H> {
         Poll::Pending
     }
 
-    /// Whether nothing is in the ring, and something could be put there by now; if not, whoever waits is woken when it can.
+    /// Whether the ring has too few chains for the longest frame, and one more could be put there by now; if not, whoever waits is woken when it can: a device without room does not interrupt.
     fn may_be_filled(&mut self, context: &Context<'_>) -> bool {
-        self.queue.in_flight() == 0 && self.broken().is_none() && self.supply.is_ready(context.waker())
+        let is_short = self.queue.in_flight() < self.frame_chains && self.free_chains() > 0;
+        is_short && self.broken().is_none() && self.supply.is_ready(self.chain_buffers, context.waker())
     }
 
     /// Takes the queue out of service after a confirmed reset of its card: its memory is freed, the buffers in its ring go back to their pool.
@@ -254,10 +264,10 @@ impl<'s, H: Hal> ReceiveQueue<'s, H> {
     /// The queue itself, if `reset` is not of the bring-up that it belongs to.
     #[allow(clippy::result_large_err, reason = "the queue itself comes back, once in its life")]
     pub fn reclaim(self, reset: &ConfirmedReset) -> Result<ReclaimedReceive<'s, H>, Self> {
-        let Self { queue, supply, format, chain_buffers, counts } = self;
+        let Self { queue, supply, format, chain_buffers, frame_chains, counts } = self;
         match queue.reclaim(reset) {
             Ok(returned) => Ok(ReclaimedReceive { slots: returned.into_slots(), supply }),
-            Err(queue) => Err(Self { queue, supply, format, chain_buffers, counts }),
+            Err(queue) => Err(Self { queue, supply, format, chain_buffers, frame_chains, counts }),
         }
     }
 }
@@ -277,6 +287,10 @@ fn empty_chain<'s, H: Hal>(
     format: Format,
     count: u16,
 ) -> Option<Buffers<'s, H>> {
+    // Those that are too few stay where they are: given back, they would wake whoever waits for them.
+    if count > 1 && !supply.has(count) {
+        return None;
+    }
     let mut buffers = supply.buffer()?;
     for _ in 1..count {
         buffers.extend(supply.whole_buffer()?).ok()?;

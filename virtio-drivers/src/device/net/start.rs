@@ -40,7 +40,7 @@ use super::control::{Control, Learned};
 use super::description::{Description, senseless};
 use super::format::Format;
 use super::frame::FrameSupply;
-use super::pair::{IdlePair, PairSlots, chain_buffers};
+use super::pair::{IdlePair, PairSlots, frame_buffers};
 use crate::hal::{Attempts, Hal, Patience};
 use crate::lifecycle::{
     ConfigError, InstallError, InstallFailed, Installing, NegotiateError, Negotiating, ResetError, Wants,
@@ -251,9 +251,10 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
             return Err(PairFailed { error: StartError::NoMorePairs { pairs }, slots, supply });
         }
         let features = self.device.features();
-        let format = Format::of(features.device, features.common, self.description.mtu);
-        let chain_buffers =
-            chain_buffers(&format, features.device, self.description.mtu, supply.buffer_room());
+        let mtu = self.description.mtu;
+        let format = Format::of(features.device, features.common, mtu);
+        let (chain_buffers, frame_chains) =
+            frame_buffers(&format, features.device, mtu, supply.buffer_room());
         let segments = chain_buffers.saturating_add(u16::from(format.apart() > 0));
         let settings = QueueSettings {
             size_max: self.settings.queue_size_max,
@@ -273,7 +274,7 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
             Ok(transmit) => {
                 self.installed += 1;
                 let notified = self.settings.notifications;
-                Ok(IdlePair { receive, transmit, supply, format, chain_buffers, notified })
+                Ok(IdlePair { receive, transmit, supply, format, chain_buffers, frame_chains, notified })
             }
             Err(InstallFailed { error, storage }) => {
                 // The device knows of the receive queue: its memory stays lent.

@@ -43,20 +43,38 @@ impl<'p, H: Hal> Supply<'p, H> {
         Some(Buffers::one(self.pool, buffer))
     }
 
-    /// Whether a buffer can be taken; if not, `waker` is woken when one comes back. One at a time waits.
-    pub fn is_ready(&mut self, waker: &Waker) -> bool {
-        if self.first != NOBODY {
+    /// Whether so many buffers can be taken.
+    ///
+    /// Work: bounded by `count`.
+    pub fn has(&mut self, count: usize) -> bool {
+        let (mut own, mut last, mut next) = (0, NOBODY, self.first);
+        loop {
+            while own < count && next != NOBODY {
+                (own, last) = (own + 1, next);
+                next = self.pool.entries.at(next).next();
+            }
+            if own >= count {
+                return true;
+            }
+            // The own ones are at their end: those that came back follow.
+            next = self.pool.take_returned();
+            match (next, last) {
+                (NOBODY, _) => return false,
+                (_, NOBODY) => self.first = next,
+                _ => self.pool.entries.at(last).follow(next),
+            }
+        }
+    }
+
+    /// Whether so many buffers can be taken; if not, `waker` is woken when one comes back. One at a time waits.
+    pub fn is_ready(&mut self, count: usize, waker: &Waker) -> bool {
+        if self.has(count) {
             return true;
         }
         self.pool.waker.register(waker);
         self.pool.is_awaited.store(1, Ordering::SeqCst);
         // Who gave one back just before did not see that it is awaited: it is seen here.
-        self.first = if self.pool.returned.load(Ordering::SeqCst) == NOBODY {
-            NOBODY
-        } else {
-            self.pool.take_returned()
-        };
-        self.first != NOBODY
+        self.pool.returned.load(Ordering::SeqCst) != NOBODY && self.has(count)
     }
 }
 
