@@ -182,7 +182,7 @@ fn the_longest_packet_stays_as_it_was_at_bring_up() {
 
 #[test]
 fn a_longest_packet_that_is_shorter_than_any_is_not_agreed_on() {
-    for (mtu, expected) in [(0, None), (67, None), (68, Some(68)), (0xffff, Some(0xffff))] {
+    for (mtu, expected) in [(0, None), (67, None), (68, Some(68)), (9000, Some(9000))] {
         let bench = CommandBench::with_settings(nic().with_config(|config| config.mtu = mtu), |_| {});
         assert_eq!(bench.card.mtu(), expected);
         assert_eq!(bench.card.features().contains(NetFeatures::MTU), expected.is_some());

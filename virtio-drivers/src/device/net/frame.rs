@@ -31,7 +31,7 @@
 use core::task::Waker;
 
 use super::offload::{Hash, Offload};
-use crate::hal::{DmaError, Hal};
+use crate::hal::{DmaError, Domain, Hal};
 use crate::raw::{BufferPool, Buffers, OutOfBounds, PoolEntries, Supply};
 
 /// Where a frame begins in its first buffer, in bytes: enough for the longest header before it, and the frame begins with a cache line.
@@ -130,6 +130,11 @@ impl<'p, H: Hal> FrameSupply<'p, H> {
     /// The same; if not, `waker` is woken when one comes back.
     pub(super) fn is_ready(&mut self, buffers: u16, waker: &Waker) -> bool {
         self.0.is_ready(buffers.into(), waker)
+    }
+
+    /// Whose devices reach its frames.
+    pub(super) const fn domain(&self) -> Domain {
+        self.0.pool().domain()
     }
 
     /// Buffers of the pool, wherever they are.

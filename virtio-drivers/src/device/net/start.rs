@@ -124,6 +124,9 @@ pub enum StartError {
         /// How many.
         buffers: u16,
     },
+    /// The device does not reach the buffers of the pool: they are of another DMA domain.
+    #[error("the pool's buffers are of another DMA domain")]
+    OtherDomain,
     /// All pairs are installed that the device and the settings allow.
     #[error("there are {pairs} pairs of queues, and all are installed")]
     NoMorePairs {
@@ -250,6 +253,10 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
             let slots = PairSlots { receive, transmit };
             return Err(PairFailed { error: StartError::NoMorePairs { pairs }, slots, supply });
         }
+        if supply.domain() != hal.domain() {
+            let slots = PairSlots { receive, transmit };
+            return Err(PairFailed { error: StartError::OtherDomain, slots, supply });
+        }
         let features = self.device.features();
         let mtu = self.description.mtu;
         let format = Format::of(features.device, features.common, mtu);
@@ -264,7 +271,10 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
         // A segment of its own for the header, with devices that want it so; frames of several buffers go without a table.
         let transmit_settings =
             QueueSettings { indirect_segments: 1 + u16::from(format.apart() > 0), ..settings };
-        let receive = match self.install_receive(pair * 2, hal, &settings, receive, segments, &supply) {
+        // A packet as long as the device says has to fit into the ring.
+        let packet = mtu.map(|_| frame_buffers(&format, NetFeatures::empty(), mtu, supply.buffer_room()).1);
+        let needed = segments.max(packet.unwrap_or(1));
+        let receive = match self.install_receive(pair * 2, hal, &settings, receive, needed, &supply) {
             Ok(queue) => queue,
             Err((error, receive)) => {
                 return Err(PairFailed { error, slots: PairSlots { receive, transmit }, supply });
@@ -284,7 +294,7 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
         }
     }
 
-    /// A receive queue in which a chain of so many segments fits, and for which the pool has enough.
+    /// A receive queue in which so many segments fit, and for which the pool has enough.
     #[allow(clippy::type_complexity, reason = "the error gives back the storage")]
     fn install_receive(
         &mut self,

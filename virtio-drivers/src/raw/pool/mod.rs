@@ -86,6 +86,11 @@ impl<'s, H: Hal> BufferPool<'s, H> {
         self.buffer_bytes
     }
 
+    /// The domain whose devices can reach them.
+    pub const fn domain(&self) -> Domain {
+        self.domain
+    }
+
     /// How many buffers there are, wherever they are.
     pub fn count(&self) -> usize {
         self.entries.len()
