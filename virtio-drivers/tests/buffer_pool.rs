@@ -346,3 +346,22 @@ fn who_waits_for_several_buffers_has_them_when_the_last_comes_back() {
     let again: Vec<_> = iter::from_fn(|| supply.take()).collect();
     assert_eq!(again.len(), 3);
 }
+
+/// A window that begins where its buffer ends would be a segment without a byte as soon as something follows.
+#[test]
+fn no_sequence_of_trims_makes_an_empty_segment() {
+    let hal = TestHal::default();
+    let pool = BufferPool::new(&hal, PoolEntries::allocate(2), BUFFER_BYTES).unwrap();
+    let mut supply = pool.supply().unwrap();
+    let mut buffers = supply.take().unwrap();
+    buffers.fill();
+    assert_eq!(buffers.trim_front(127), Ok(()));
+    let _ = buffers.trim_front(1);
+    buffers.truncate(0);
+    buffers.extend(supply.take().unwrap()).unwrap();
+
+    buffers.append(b"two").unwrap();
+
+    assert_eq!(segments(&buffers).iter().map(|segment| segment.len).sum::<u32>(), 3);
+    assert_eq!(contents(&buffers), b"two");
+}

@@ -83,9 +83,9 @@ impl<'p, H: Hal> Buffers<'p, H> {
     /// All bytes count that are there, as they are: for a device that is to write them.
     pub fn fill(&mut self) {
         let bytes = self.pool.buffer_bytes;
+        // All windows begin inside of their buffers.
         self.each_window(|window| bytes.saturating_sub(window.start));
-        // A first buffer of which everything was trimmed away has nothing to show.
-        self.shown = if self.len > 0 { self.count } else { 0 };
+        self.shown = self.count;
     }
 
     /// No more than the first `len` bytes count.
@@ -120,11 +120,12 @@ impl<'p, H: Hal> Buffers<'p, H> {
     /// The first `bytes` do not count any more.
     ///
     /// # Errors
-    /// - [`OutOfBounds`]: there are not as many in the first buffer, or none would be left there, but in others; nothing changed.
+    /// - [`OutOfBounds`]: there are not as many in the first buffer, or none would be left there, but in others, or the buffer would be at its end; nothing changed.
     pub fn trim_front(&mut self, bytes: u8) -> Result<(), OutOfBounds> {
         let len = self.len.checked_sub(bytes.into()).ok_or(OutOfBounds)?;
         let start = self.start.checked_add(bytes.into()).ok_or(OutOfBounds)?;
-        if len == 0 && self.shown > 1 {
+        // Something may follow in the buffer, always: so the first segment never is an empty one.
+        if len == 0 && self.shown > 1 || u32::from(start) >= self.pool.buffer_bytes {
             return Err(OutOfBounds);
         }
         (self.start, self.len) = (start, len);
