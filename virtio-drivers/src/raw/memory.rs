@@ -17,6 +17,15 @@ pub struct OutOfBounds;
 ///
 /// There is never a reference to its bytes: they are copied in and out, with accesses that may race with the device's.
 /// Dropping gives the memory back; what a device may still use is wrapped in [`Lent`](super::Lent), which does not drop it.
+///
+/// `Send`, not `Sync`: bytes are copied word by word where that is possible, and two threads' accesses to the same bytes that are not of the same size must not race.
+///
+/// ```compile_fail,E0277
+/// fn is_sync<S: Sync>() {}
+/// fn memory_is_sync<H: virtio_guest::hal::Hal + Sync>() {
+///     is_sync::<virtio_guest::raw::DmaMemory<H>>();
+/// }
+/// ```
 #[derive(Debug)]
 pub struct DmaMemory<H: Hal> {
     hal: H,
@@ -26,9 +35,6 @@ pub struct DmaMemory<H: Hal> {
 // SAFETY: the region is this value's alone among all threads (the device, which is no thread of ours, is answered by atomic
 // accesses); moving the value to another thread moves the right to use and free it, which `Hal` values that are `Send` can do.
 unsafe impl<H: Hal + Send> Send for DmaMemory<H> {}
-
-// SAFETY: a shared value lets its bytes be copied in and out, by atomic accesses that may race with each other as they may with the device's, and asks a `Hal` value that may be shared.
-unsafe impl<H: Hal + Sync> Sync for DmaMemory<H> {}
 
 impl<H: Hal> DmaMemory<H> {
     /// Allocates `bytes` zeroed bytes, aligned to at least `align` (a power of two).

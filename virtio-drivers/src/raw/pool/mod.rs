@@ -51,6 +51,10 @@ pub struct BufferPool<'s, H: Hal> {
     waker: AtomicWaker,
 }
 
+// SAFETY: bytes of the memory are reached through buffers alone, each of which has one owner; they go from one to the next through the supply, or by the list of those that came back, whose exchanges order what both do.
+// Of the memory itself only what never changes is looked at, and everything else may be shared: entries, atomics, waker. The `Hal` value, which may be shared, is used again by the owner of the pool.
+unsafe impl<H: Hal + Sync> Sync for BufferPool<'_, H> {}
+
 impl<'s, H: Hal> BufferPool<'s, H> {
     /// Allocates as many buffers as there is storage for, of `buffer_bytes` each (rounded up to whole cache lines of 64 bytes), in one piece of DMA memory.
     ///
