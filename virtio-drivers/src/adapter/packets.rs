@@ -128,12 +128,22 @@ impl<'s, 'm, H: Hal> Packets<'s, 'm, H> {
     /// Asks for an interrupt when a frame arrives, and, if the last packet to go out found no room, when there is some again. [`MoreWaiting`](Rearmed::MoreWaiting): there is something to do already, so the
     /// stack is polled once more before anybody sleeps.
     pub fn rearm(&mut self) -> Rearmed {
+        if self.shortage.is_none() && self.is_dry() {
+            self.shortage = Some(Shortage::Frames);
+        }
         match self.shortage {
             // Nothing is received without room for an answer.
             Some(Shortage::Ring) => self.transmit.rearm(),
             Some(Shortage::Frames) if self.transmit.rearm() == Rearmed::MoreWaiting => Rearmed::MoreWaiting,
             _ => self.receive.rearm(),
         }
+    }
+
+    /// Whether nothing can arrive, for all frames are on their way out. Those that were sent are taken back first.
+    fn is_dry(&mut self) -> bool {
+        self.receive.in_flight() == 0
+            && self.receive.refill() == 0
+            && self.transmit.reap().is_ok_and(|_| self.receive.refill() == 0)
     }
 
     /// Bytes of a frame at most, Ethernet header and all.
