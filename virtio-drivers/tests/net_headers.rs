@@ -131,3 +131,22 @@ fn a_tunnel_is_told_as_it_came_and_goes_as_it_was_told_if_its_headers_are_in_ord
         bench.finish();
     }
 }
+
+/// Congestion is TCP's affair: a datagram that is said to have its bit contradicts itself.
+#[test]
+fn datagrams_are_not_said_to_have_the_bit_of_tcp() {
+    let features = [feature::CSUM, feature::HOST_TSO4, feature::HOST_USO, feature::HOST_ECN];
+    let mut bench = FrameBench::each(bits(&features)).next().unwrap();
+    let cut = Segmentation { kind: SegmentationKind::Udp, ecn: true, size: 500, header_len: 42 };
+    let (receive, transmit) = &mut bench.0.pairs[0];
+    let mut datagram = receive.supply().frame_for(1200).unwrap();
+    datagram.append(&frame(1200)).unwrap();
+    let partial = Offload::default().with_checksum(Checksum::Partial { start: 34, offset: 6 });
+    datagram.set_offload(partial.with_segmentation(cut));
+
+    let refused = transmit.transmit(datagram).unwrap_err();
+
+    assert_eq!(refused.error, TransmitError::BadOffload);
+    drop(refused);
+    bench.finish();
+}

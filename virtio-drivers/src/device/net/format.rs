@@ -262,6 +262,9 @@ impl Format {
             packet.gso_size.set(size);
             packet.hdr_len.set(header_len);
             if ecn {
+                if !matches!(kind, SegmentationKind::Tcp4 | SegmentationKind::Tcp6) {
+                    return Err(TransmitError::BadOffload);
+                }
                 self.agreed(NetFeatures::HOST_ECN)?;
                 packet.gso_type |= gso_type::ECN;
             }
