@@ -105,7 +105,9 @@ impl<'s, T: Transport, H: Hal> Control<'s, T, H> {
             queue.suppress_notifications();
         }
         let counts = ReceiveCounts::default();
-        let mut receive = ReceiveQueue { queue, supply, format, chain_buffers, frame_chains, counts };
+        let merged_max = merged_max(&format, supply.buffer_room()).min(queue.size());
+        let mut receive =
+            ReceiveQueue { queue, supply, format, chain_buffers, frame_chains, merged_max, counts };
         receive.refill();
         (receive, TransmitQueue { queue: transmit, format })
     }
@@ -142,6 +144,12 @@ impl<'s, H: Hal> IdlePair<'s, H> {
         let transmit = transmit.reclaim(reset).map_or_else(|_| ring::Slots::none(), Returned::into_slots);
         Ok(ReclaimedPair { slots: PairSlots { receive, transmit }, supply })
     }
+}
+
+/// Over how many buffers, each with room for `buffer_room` bytes, a frame can be spread: as many as the longest takes that anybody puts together.
+fn merged_max(format: &Format, buffer_room: usize) -> u16 {
+    let buffers = (LARGE_FRAME_BYTES as usize).div_ceil(buffer_room.max(1) + usize::from(format.bytes()));
+    u16::try_from(buffers.saturating_add(1)).unwrap_or(u16::MAX)
 }
 
 /// Of how many buffers, each with room for `buffer_room` bytes of a frame, a receive chain is made, and how many chains the longest frame takes, which is `mtu` bytes of payload, or what the device may put together.

@@ -49,6 +49,8 @@ pub struct ReceiveQueue<'s, H: Hal> {
     pub(super) chain_buffers: u16,
     /// Chains that the longest frame takes: several where it may be spread over them.
     pub(super) frame_chains: u16,
+    /// Buffers over which a frame may be spread: a device that says more is not believed.
+    pub(super) merged_max: u16,
     pub(super) counts: ReceiveCounts,
 }
 
@@ -163,8 +165,8 @@ impl<'s, H: Hal> ReceiveQueue<'s, H> {
 
     #[inline]
     fn take(&mut self, limit: usize, deliver: impl FnMut(Frame<'s, H>)) -> Result<usize, Broken> {
-        let Self { queue, format, counts, .. } = self;
-        let mut assembly = Assembly::new(*format, queue.size(), counts, deliver);
+        let Self { queue, format, merged_max, counts, .. } = self;
+        let mut assembly = Assembly::new(*format, *merged_max, counts, deliver);
         let mut taken = queue.take_used_burst(limit, |used| assembly.add(used))?;
         while assembly.wants_more() {
             let Some(used) = queue.take_used()? else { break };
@@ -264,10 +266,12 @@ impl<'s, H: Hal> ReceiveQueue<'s, H> {
     /// The queue itself, if `reset` is not of the bring-up that it belongs to.
     #[allow(clippy::result_large_err, reason = "the queue itself comes back, once in its life")]
     pub fn reclaim(self, reset: &ConfirmedReset) -> Result<ReclaimedReceive<'s, H>, Self> {
-        let Self { queue, supply, format, chain_buffers, frame_chains, counts } = self;
+        let Self { queue, supply, format, chain_buffers, frame_chains, merged_max, counts } = self;
         match queue.reclaim(reset) {
             Ok(returned) => Ok(ReclaimedReceive { slots: returned.into_slots(), supply }),
-            Err(queue) => Err(Self { queue, supply, format, chain_buffers, frame_chains, counts }),
+            Err(queue) => {
+                Err(Self { queue, supply, format, chain_buffers, frame_chains, merged_max, counts })
+            }
         }
     }
 }
