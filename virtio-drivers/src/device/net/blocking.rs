@@ -35,7 +35,7 @@ pub enum BlockingError {
 impl<T: Transport, H: Hal> Net<'_, T, H> {
     /// Waits for the next frame and copies it; says how long it is.
     ///
-    /// With [`Settings::notifications`] the card interrupts when one comes, for a patience that sleeps.
+    /// With [`Settings::notifications`](super::Settings::notifications) the card interrupts when one comes, for a patience that sleeps.
     ///
     /// # Errors
     /// See [`BlockingError`].

@@ -263,7 +263,7 @@ impl<'s, T: Transport, H: Hal> Net<'s, T, H> {
     /// Hands a frame to the device; see [`TransmitQueue::transmit`].
     ///
     /// # Errors
-    /// - [`NotTransmitted`]: see [`TransmitError`].
+    /// - [`NotTransmitted`]: see [`TransmitError`](super::TransmitError).
     pub fn transmit(&mut self, frame: Frame<'s, H>) -> Result<(), NotTransmitted<'s, H>> {
         self.live.transmit.transmit(frame)
     }

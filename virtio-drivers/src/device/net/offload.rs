@@ -112,7 +112,7 @@ pub struct Hash {
     pub report: HashReport,
 }
 
-/// What went into a [`Hash`]: one of the numbers in [`hash_report`](crate::wire::net::hash_report), or another.
+/// What went into a [`struct@Hash`]: one of the numbers in [`hash_report`](crate::wire::net::hash_report), or another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HashReport(pub u16);
 

@@ -226,6 +226,26 @@ impl<'s, H: Hal> ReceiveQueue<'s, H> {
     ///
     /// # Errors
     /// - [`Broken`]: as for [`receive`](ReceiveQueue::receive).
+    ///
+    /// ```
+    /// # use virtio_guest::{hal::Hal, lifecycle::QueueSignal};
+    /// use virtio_guest::device::net::{ReceiveQueue, TransmitQueue};
+    ///
+    /// /// Sends back what comes, to where it comes from.
+    /// # #[allow(dead_code)]
+    /// async fn echo<'s, H: Hal>(
+    ///     receive: (&mut ReceiveQueue<'s, H>, &QueueSignal), transmit: (&mut TransmitQueue<'s, H>, &QueueSignal),
+    /// ) -> Result<(), Box<dyn core::error::Error>> {
+    ///     loop {
+    ///         let mut frame = receive.0.received(receive.1).await?;
+    ///         let mut addresses = [0; 12];
+    ///         frame.read(0, &mut addresses)?;
+    ///         addresses.rotate_left(6);
+    ///         frame.write(0, &addresses)?;
+    ///         transmit.0.transmitted(transmit.1, frame).await.map_err(|refused| refused.error)?;
+    ///     }
+    /// }
+    /// ```
     pub async fn received(&mut self, signal: &QueueSignal) -> Result<Frame<'s, H>, Broken> {
         poll_fn(|context| self.poll_received(signal, context)).await
     }
