@@ -32,28 +32,38 @@ fn fetch(url: &str) -> Vec<u8> {
     output.stdout
 }
 
-/// On each machine, with each layout of rings, with and without mergeable buffers.
+/// Each machine, with each layout of rings, with and without mergeable buffers.
+fn combinations() -> impl Iterator<Item = (Machine, NetDevice)> {
+    Machine::MODERN.into_iter().flat_map(|(machine, connection)| {
+        [(false, false), (false, true), (true, false), (true, true)].map(|(packed, mergeable)| {
+            let connection = Some(connection);
+            (machine, NetDevice { connection, packed, mergeable, ..NetDevice::default() })
+        })
+    })
+}
+
+/// Whether the guest says that it has what it was to have.
+fn assert_agreed(output: &str, device: &NetDevice) {
+    let layout = if device.packed { "layout: Packed" } else { "layout: Split" };
+    assert!(output.contains(layout), "{output}");
+    assert_eq!(output.contains("MRG_RXBUF"), device.mergeable, "{output}");
+}
+
 #[test]
 fn a_file_of_10_mib_is_served_without_a_wrong_byte_in_every_combination() {
     let expected = file();
-    for (machine, connection) in Machine::MODERN {
-        for (packed, mergeable) in [(false, false), (false, true), (true, false), (true, true)] {
-            let device =
-                NetDevice { connection: Some(connection), packed, mergeable, ..NetDevice::default() };
-            let port = free_port();
-            let network = Network::User { forwarded: Some((port, 80)) };
-            let mut guest = example(machine, "").card(network, device).boot();
-            guest.wait_for("serving at port 80");
+    for (machine, device) in combinations() {
+        let port = free_port();
+        let network = Network::User { forwarded: Some((port, 80)) };
+        let mut guest = example(machine, "").card(network, device.clone()).boot();
+        guest.wait_for("serving at port 80");
 
-            let served = fetch(&format!("http://127.0.0.1:{port}/10M"));
-            fetch(&format!("http://127.0.0.1:{port}/quit"));
+        let served = fetch(&format!("http://127.0.0.1:{port}/10M"));
+        fetch(&format!("http://127.0.0.1:{port}/quit"));
 
-            let output = guest.finish(Ended::Success, "net example: done");
-            assert!(served == expected, "{} of {FILE_BYTES} bytes, or another file\n{output}", served.len());
-            let layout = if packed { "layout: Packed" } else { "layout: Split" };
-            assert!(output.contains(layout), "{output}");
-            assert_eq!(output.contains("MRG_RXBUF"), mergeable, "{output}");
-        }
+        let output = guest.finish(Ended::Success, "net example: done");
+        assert!(served == expected, "{} of {FILE_BYTES} bytes, or another file\n{output}", served.len());
+        assert_agreed(&output, &device);
     }
 }
 
@@ -94,12 +104,13 @@ fn ten_thousand_pings_of_the_host_are_answered() {
 }
 
 #[test]
-fn ten_thousand_pings_of_the_guest_are_answered() {
-    for (machine, device) in machines() {
+fn ten_thousand_pings_of_the_guest_are_answered_in_every_combination() {
+    for (machine, device) in combinations() {
         let (network, words) = (Network::User { forwarded: None }, format!("mode=ping count={PINGS}"));
 
-        let output = example(machine, &words).card(network, device).run_to("net example: done");
+        let output = example(machine, &words).card(network, device.clone()).run_to("net example: done");
 
+        assert_agreed(&output, &device);
         assert!(output.contains(&format!("ping: {PINGS} sent, {PINGS} answered, 0 lost")), "{output}");
     }
 }

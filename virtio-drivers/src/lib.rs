@@ -7,7 +7,7 @@
 //! ```text
 //!   floor                      what it is                                        who meets it
 //!   5 adapter                  other people's formats and traits, by feature     whoever uses those
-//!   4 device::block            drivers                                           every kernel
+//!   4 device::block, net       drivers                                           every kernel
 //!   3 lifecycle                reset … DRIVER_OK as types, negotiation           drivers of other device types
 //!   2 ring      transport      virtqueues │ PCI, MMIO                            the same
 //!   1 raw                      shared memory, registers, barriers: all `unsafe`  kernels claim a PCI function here

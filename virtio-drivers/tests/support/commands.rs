@@ -190,7 +190,7 @@ impl CommandBench {
         }
         // Under miri, which is slow, with short queues where the driver chooses.
         let is_short = cfg!(miri) && transport.interface() == Interface::Modern;
-        let (descriptors, buffers) = if is_short { (4, 8) } else { (16, 20) };
+        let (descriptors, buffers) = if is_short { (8, 10) } else { (16, 20) };
         let mut settings = Settings { pairs_max: PAIRS, drop_attempts: Attempts(5), ..Settings::default() };
         change(&mut settings);
         let mut starting = Starting::begin(transport, &settings, Wants::features(HANDLED), Attempts(10))?;
