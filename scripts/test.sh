@@ -47,9 +47,9 @@ stage_miri() {
   rm -rf "$logs/miri" && mkdir -p "$logs/miri"
   one() { # <log> <arguments of cargo miri test>
     local log=$logs/miri/$1.log
+    echo "     Running $1"
     shift
     "${miri[@]}" "$@" >"$log" 2>&1 || echo "miri failed: $log" >>"$log.failed"
-    cat "$log"
   }
   local program
   one model-memory -p virtio-model --lib memory:: &
@@ -62,6 +62,8 @@ stage_miri() {
     esac
   done
   wait
+  # One after the other, for several programs write at once.
+  cat "$logs"/miri/*.log
   ! cat "$logs"/miri/*.failed 2>/dev/null || status=1
   local threads
   for threads in two_threads task_races pool_threads; do
@@ -93,7 +95,7 @@ for stage in "${stages[@]}"; do
   start=$SECONDS
   "stage_$stage" 2>&1 | tee "$log" | { grep --line-buffered -E '^(check: |fuzz: |test result: |error|failures:|---- |thread .* panicked|\s+Running )' || true; }
   status=${PIPESTATUS[0]}
-  read -r passed failed < <(awk '/^test result: /{p+=$4; f+=$6} END{print p+0, f+0}' "$log")
+  read -r passed failed < <(awk '/^test result: [a-zA-Z]+\. [0-9]+ passed; [0-9]+ failed/{p+=$4; f+=$6} END{print p+0, f+0}' "$log")
   total_passed=$((total_passed + passed)) total_failed=$((total_failed + failed))
   if [ "$status" != 0 ]; then
     bad+=("$stage: failed, see $log")
@@ -111,6 +113,8 @@ if [[ " ${stages[*]} " == *" qemu "* ]]; then
   done
 fi
 printf '%s\n' "${table[@]}"
+# Whatever may have ended the loop above early.
+[ ${#table[@]} = ${#stages[@]} ] || bad+=("of ${#stages[@]} stages ${#table[@]} were run to their end")
 [ ${#bad[@]} = 0 ] || printf 'FAILED %s\n' "${bad[@]}"
 [ ${#bad[@]} = 0 ] || [ "$total_failed" -gt 0 ] || total_failed=1
 echo "$total_passed passed, $total_failed failed"
