@@ -2,7 +2,7 @@
 //!
 //! Spec: §5.1.9.2.1 Driver Requirements: Packet Transmission, §5.1.4.2 Driver Requirements: Device configuration layout (MTU).
 
-use super::format::{FRAME_BYTES_MIN, Format};
+use super::format::{FRAME_BYTES_MIN, Format, UDP_HEADER_BYTES};
 use super::frame::Frame;
 use super::offload::{Checksum, Offload, Segmentation, SegmentationKind};
 use super::transmit::{NotTransmitted, TransmitError};
@@ -19,7 +19,6 @@ const TAG_BYTES: usize = 4;
 /// Where a TCP header says how long it is, in its upper half and in words of 4 bytes.
 const TCP_LENGTH_AT: usize = 12;
 const TCP_HEADER_BYTES_MIN: usize = 20;
-const UDP_HEADER_BYTES: usize = 8;
 
 /// A frame's buffers, with the header before it.
 #[inline]

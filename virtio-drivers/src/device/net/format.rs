@@ -62,8 +62,8 @@ pub(super) struct Received {
     pub(super) hash: Option<Hash>,
 }
 
-/// Bytes of the outer header of a tunnel, which other headers follow.
-const UDP_HEADER_BYTES: usize = 8;
+/// Bytes of a UDP header: of a datagram to be cut, or the outer one of a tunnel, which other headers follow.
+pub(super) const UDP_HEADER_BYTES: usize = 8;
 
 /// A header that contradicts itself, its frame, or what was agreed on: the frame is not to be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,13 @@ impl Format {
     /// Bytes that have to be a segment of their own: those of the header, with devices of before version 1 that want it so (§5.1.9.8).
     pub(super) const fn apart(&self) -> u8 {
         if self.apart { self.bytes } else { 0 }
+    }
+
+    /// Descriptors that a chain of so many buffers takes, at least one, in a ring whose tables have room for so many segments, if it has any.
+    pub(super) fn descriptors(&self, buffers: u16, table_segments: Option<u16>) -> u16 {
+        let segments = buffers.saturating_add(u16::from(self.apart));
+        let is_indirect = table_segments.is_some_and(|most| segments <= most);
+        if is_indirect { 1 } else { segments.max(1) }
     }
 
     /// Bytes of the longest frame that the device takes as it is, without a VLAN tag.

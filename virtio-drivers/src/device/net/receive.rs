@@ -197,9 +197,8 @@ impl<'s, H: Hal> ReceiveQueue<'s, H> {
 
     /// For how many more chains there are descriptors.
     fn free_chains(&self) -> u16 {
-        let segments = self.chain_buffers.saturating_add(u16::from(self.format.apart() > 0));
-        let is_indirect = self.queue.indirect_segments().is_some_and(|most| segments <= most);
-        self.queue.free_descriptors() / if is_indirect { 1 } else { segments.max(1) }
+        let descriptors = self.format.descriptors(self.chain_buffers, self.queue.indirect_segments());
+        self.queue.free_descriptors() / descriptors
     }
 
     /// Asks for an interrupt when frames come, and looks once more: what has come already brings none.

@@ -135,9 +135,7 @@ impl<'s, H: Hal> TransmitQueue<'s, H> {
 
     /// Descriptors that a frame of so many buffers takes, at least one.
     fn descriptors(&self, buffers: u16) -> u16 {
-        let segments = buffers.saturating_add(u16::from(self.format.apart() > 0));
-        let is_indirect = self.queue.indirect_segments().is_some_and(|most| segments <= most);
-        if is_indirect { 1 } else { segments.max(1) }
+        self.format.descriptors(buffers, self.queue.indirect_segments())
     }
 
     /// Hands a frame to the device, and notifies it if it wants that.
