@@ -6,5 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod block;
+mod half;
 pub mod net;
 mod tasks;

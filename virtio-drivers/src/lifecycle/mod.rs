@@ -41,6 +41,7 @@
 
 mod condition;
 mod config;
+mod control_half;
 mod install;
 mod interrupts;
 mod ladder;
@@ -54,6 +55,8 @@ mod vectors;
 
 pub use condition::Condition;
 pub use config::{Config, ConfigError, Fields};
+pub(crate) use control_half::settle;
+pub use control_half::{ControlHalf, Down, DownFailed};
 pub use install::{InstallError, InstallFailed};
 pub use interrupts::{
     HandlerStillRunning, Interrupt, Interrupts, QueueSignal, Signals, SignalsInUse, SignalsRef,

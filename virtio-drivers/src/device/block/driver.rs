@@ -91,7 +91,7 @@ impl<'s, T: Transport, H: Hal, P: Payload> Block<'s, T, H, P> {
     /// Which paths are active.
     pub fn active_paths(&self) -> ActivePaths {
         let Live { control, queue } = &*self.live;
-        let features = control.device.features();
+        let features = control.half.features();
         ActivePaths {
             queue_size: queue.queue.size(),
             requests: queue.requests(),

@@ -2,11 +2,11 @@
 //!
 //! Spec: §2.4 Device Reset. Only a reset that was seen to be complete gives memory back.
 
-use super::control::{Control, Down, DownFailed};
+use super::control::DownFailed;
 use super::driver::{Block, Live};
 use super::slots::Slots;
 use crate::hal::{Hal, Patience};
-use crate::lifecycle::{HandlerStillRunning, ResetError};
+use crate::lifecycle::{Down, HandlerStillRunning, ResetError};
 use crate::raw::{Payload, Tag};
 use crate::transport::Transport;
 
@@ -58,10 +58,9 @@ impl<'s, T: Transport, H: Hal, P: Payload> Block<'s, T, H, P> {
 impl<T: Transport, H: Hal, P: Payload> Live<'_, T, H, P> {
     /// The end of a driver that was dropped: as `close`, with the patience fixed at bring-up.
     pub(super) fn tear_down(self) {
-        let Self { control: Control { device, interrupts, .. }, queue } = self;
-        if let Some(reset) = device.reset_within_drop_bound() {
+        let Self { control, queue } = self;
+        if let Some(reset) = control.half.reset_within_drop_bound() {
             drop(queue.reclaim(&reset));
         }
-        drop(interrupts);
     }
 }

@@ -52,7 +52,7 @@ mod zones;
 pub use characteristics::{CacheMode, Geometry, Topology};
 pub use command::{SectorRange, Unmap, ZoneAction};
 pub use completion::{Answer, Completion, Failed, Ticket};
-pub use control::{Control, Down, DownFailed};
+pub use control::{Control, DownFailed};
 pub use disk::BlockingDisk;
 pub use driver::Block;
 pub use end::{CloseFailed, Closed};
@@ -69,4 +69,5 @@ pub use start::{HANDLED, StartError, StartFailed, Starting};
 pub use suspend::{Asleep, NotConfirmed, SuspendFailed, Suspended, Suspending};
 pub use zones::{Zone, ZoneReport, ZoneState, ZoneType, ZonedCharacteristics};
 
+pub use crate::lifecycle::Down;
 pub use crate::wire::block::SECTOR_BYTES;

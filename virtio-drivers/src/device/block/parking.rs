@@ -67,7 +67,7 @@ impl<T: Transport> Control<'_, T> {
         queue: RequestQueue<'q, H, P>,
     ) -> Result<ParkedRequestQueue<'q, H, P>, RequestQueue<'q, H, P>> {
         let (queue, beside) = Beside::of(queue);
-        match self.device.park(queue) {
+        match self.half.device().park(queue) {
             Ok(queue) => Ok(ParkedRequestQueue { queue, beside }),
             Err(queue) => Err(beside.around(queue)),
         }
@@ -85,7 +85,7 @@ impl<T: Transport> Control<'_, T> {
         queue: ParkedRequestQueue<'q, H, P>,
     ) -> Result<RequestQueue<'q, H, P>, ParkedRequestQueue<'q, H, P>> {
         let ParkedRequestQueue { queue, beside } = queue;
-        match self.device.unpark(queue) {
+        match self.half.device().unpark(queue) {
             Ok(queue) => Ok(beside.around(queue)),
             Err(queue) => Err(ParkedRequestQueue { queue, beside }),
         }

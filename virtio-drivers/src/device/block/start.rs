@@ -39,7 +39,8 @@ use super::queue::IdleQueue;
 use super::slots::{RequestSlots, Slots};
 use crate::hal::{Hal, Patience};
 use crate::lifecycle::{
-    ConfigError, InstallError, InstallFailed, Installing, NegotiateError, Negotiating, ResetError, Wants,
+    ConfigError, ControlHalf, InstallError, InstallFailed, Installing, NegotiateError, Negotiating,
+    ResetError, Wants,
 };
 use crate::raw::{ConfirmedReset, Payload, Tag};
 use crate::ring::QueueSettings;
@@ -288,7 +289,7 @@ impl<T: Transport> Starting<T> {
     /// Tells the disk that its driver is ready. Queues may be used from here on: [`Control::activate`] each.
     pub fn start<'s>(self) -> Control<'s, T> {
         let Self { device, description: Description { shape, characteristics, .. }, .. } = self;
-        Control { device: device.start(), interrupts: None, shape, characteristics }
+        Control { half: ControlHalf::new(device.start()), shape, characteristics }
     }
 
     /// Gives up: resets the disk, so that queues installed until now can give their memory back ([`IdleQueue::reclaim`]).

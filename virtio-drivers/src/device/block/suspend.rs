@@ -12,11 +12,12 @@
 //! Dropping a disk in any of these states resets it.
 
 use super::characteristics::Characteristics;
-use super::control::{Control, Down, DownFailed};
+use super::control::{Control, DownFailed};
 use super::shape::Shape;
 use crate::hal::Patience;
 use crate::lifecycle::{
-    self, Interrupts, ResetFailed, Running, SuspendNotConfirmed, SuspendRefused, Unconfirmed,
+    self, ControlHalf, Down, Interrupts, ResetFailed, Running, SuspendNotConfirmed, SuspendRefused,
+    Unconfirmed,
 };
 use crate::raw::ConfirmedReset;
 use crate::transport::Transport;
@@ -75,7 +76,8 @@ pub struct NotConfirmed<D> {
 impl<'s, T: Transport> Control<'s, T> {
     /// The device, and the rest.
     pub(super) fn take_apart(self) -> (Running<T, BlockFeatures>, Beside<'s>) {
-        let Self { device, interrupts, shape, characteristics } = self;
+        let Self { half, shape, characteristics } = self;
+        let (device, interrupts) = half.into_parts();
         (device, Beside { interrupts, shape, characteristics })
     }
 
@@ -126,7 +128,7 @@ impl<'s> Beside<'s> {
     /// The control half, with this device.
     fn around<T: Transport>(self, device: Running<T, BlockFeatures>) -> Control<'s, T> {
         let Self { interrupts, shape, characteristics } = self;
-        Control { device, interrupts, shape, characteristics }
+        Control { half: ControlHalf::from_parts(device, interrupts), shape, characteristics }
     }
 
     /// What is left after a reset, once the interrupts are closed; or the way back if there was no reset.
@@ -136,13 +138,10 @@ impl<'s> Beside<'s> {
         reset: Result<(T, ConfirmedReset), ResetFailed<T, BlockFeatures>>,
         patience: impl Patience,
     ) -> Result<Down<T>, DownFailed<'s, T>> {
-        match reset {
-            Ok((transport, reset)) => {
-                let handlers = self.interrupts.map_or(Ok(()), |interrupts| interrupts.close(patience));
-                Ok(Down { transport, reset, handlers })
-            }
-            Err(ResetFailed { error, device }) => Err(DownFailed { error, control: self.around(device) }),
-        }
+        let Self { interrupts, shape, characteristics } = self;
+        lifecycle::settle(reset, interrupts, patience).map_err(|lifecycle::DownFailed { error, half }| {
+            DownFailed { error, control: Control { half, shape, characteristics } }
+        })
     }
 }
 

@@ -28,19 +28,14 @@
 //! }
 //! ```
 
-use core::future::poll_fn;
-use core::task::Poll;
-
 use super::commands::{Commands, ControlError, ControlSlots, Writing};
 use super::description::{self, Description, Duplex, HashLimits, Link, MacAddress};
+use crate::device::half::control_half_calls;
 use crate::hal::{Hal, Patience};
-use crate::lifecycle::{
-    Condition, ConfigError, HandlerStillRunning, Interrupts, ResetError, ResetFailed, Running, SignalsInUse,
-    SignalsRef, VectorRouting,
-};
+use crate::lifecycle::{self, ConfigError, ControlHalf, HandlerStillRunning, ResetError};
 use crate::raw::ConfirmedReset;
 use crate::ring::QueueStatistics;
-use crate::transport::{InterruptCause, InterruptLine, Transport};
+use crate::transport::Transport;
 use crate::wire::net::control::{announce, class};
 use crate::wire::net::statistics::StatisticsTypes;
 use crate::wire::net::{NetFeatures, config};
@@ -50,9 +45,7 @@ use crate::wire::net::{NetFeatures, config};
 /// Commands wait within a [`Patience`]; one at a time is in flight.
 #[derive(Debug)]
 pub struct Control<'s, T: Transport, H: Hal> {
-    // Reset first, when this is dropped; then handlers find no cause any more.
-    pub(super) device: Running<T, NetFeatures>,
-    pub(super) interrupts: Option<Interrupts<'s>>,
+    pub(super) half: ControlHalf<'s, T, NetFeatures>,
     pub(super) description: Description,
     /// Pairs of queues that were installed.
     pub(super) pairs: u16,
@@ -96,10 +89,7 @@ pub struct DownFailed<'s, T: Transport, H: Hal> {
 }
 
 impl<'s, T: Transport, H: Hal> Control<'s, T, H> {
-    /// What was agreed of the device's own features.
-    pub fn features(&self) -> NetFeatures {
-        self.device.features().device
-    }
+    control_half_calls!(half, NetFeatures);
 
     /// The device's address; or the one that it was given since. A device that has none gets a locally administered one, which is the same for all such devices: give each its own.
     ///
@@ -133,7 +123,7 @@ impl<'s, T: Transport, H: Hal> Control<'s, T, H> {
     /// # Errors
     /// See [`ConfigError`].
     pub fn link(&self) -> Result<Link, ConfigError> {
-        description::link(&self.device.config(), self.features())
+        description::link(&self.half.config(), self.features())
     }
 
     /// The link's speed now, in millions of bits per second, if the device says it. May change together with the link.
@@ -141,7 +131,7 @@ impl<'s, T: Transport, H: Hal> Control<'s, T, H> {
     /// # Errors
     /// See [`ConfigError`].
     pub fn speed(&self) -> Result<Option<u32>, ConfigError> {
-        description::speed(&self.device.config(), self.features())
+        description::speed(&self.half.config(), self.features())
     }
 
     /// Whether both sides of the link can send at once now, if the device says it.
@@ -149,7 +139,7 @@ impl<'s, T: Transport, H: Hal> Control<'s, T, H> {
     /// # Errors
     /// See [`ConfigError`].
     pub fn duplex(&self) -> Result<Option<Duplex>, ConfigError> {
-        description::duplex(&self.device.config(), self.features())
+        description::duplex(&self.half.config(), self.features())
     }
 
     /// Tells the device that its driver has announced itself, or is about to.
@@ -169,100 +159,28 @@ impl<'s, T: Transport, H: Hal> Control<'s, T, H> {
         self.commands.as_ref().map(Commands::statistics)
     }
 
-    /// How the device's interrupt vectors were dealt out.
-    pub fn vectors(&self) -> VectorRouting {
-        self.device.vector_routing()
-    }
-
-    /// How the device is.
-    ///
-    /// Work: one register read.
-    pub fn condition(&self) -> Condition {
-        self.device.condition()
-    }
-
-    /// Connects the device's interrupts with these signals: the vectors that were dealt out, else its line, which it is allowed to use from now on. Gives the objects for handlers. Nothing changes if they are
-    /// connected with these signals already.
-    ///
-    /// What happens before handlers have their objects wakes nobody, and is told to nobody: ask for the [`condition`](Control::condition) and the [`link`](Control::link) once afterwards.
-    ///
-    /// # Errors
-    /// - [`SignalsInUse`]: another device uses these signals. Connections made before are kept.
-    pub fn connect_interrupts(
-        &mut self,
-        signals: impl Into<SignalsRef<'s>>,
-    ) -> Result<&Interrupts<'s>, SignalsInUse> {
-        let signals = signals.into();
-        let before = self.interrupts.take_if(|interrupts| interrupts.are_told_by(signals));
-        let interrupts = match before {
-            Some(interrupts) => interrupts,
-            None => self.device.interrupts(signals)?,
-        };
-        Ok(self.interrupts.insert(interrupts))
-    }
-
-    /// The device's interrupts, once they are connected.
-    pub const fn interrupts(&self) -> Option<&Interrupts<'s>> {
-        self.interrupts.as_ref()
-    }
-
-    /// Waits until an interrupt says that the configuration changed, then tells how the device is. For ever, if no interrupts are connected.
-    ///
-    /// *Cancellation*: nothing is lost; the next call tells of the same change.
-    /// *Wakes*: by the interrupt for the configuration. One call at a time.
-    ///
-    /// A device that is live has another [`link`](Control::link) perhaps, or wants its driver to announce itself.
-    pub async fn configuration_change(&mut self) -> Condition {
-        poll_fn(|context| {
-            let interrupts = self.interrupts.as_mut();
-            let changed =
-                interrupts.is_some_and(|interrupts| interrupts.configuration_changed(Some(context.waker())));
-            if changed { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-        self.condition()
-    }
-
-    /// How the device is, if an interrupt said that the configuration changed since this was last asked: for those who have no tasks.
-    pub fn take_configuration_change(&mut self) -> Option<Condition> {
-        let changed = self.interrupts.as_mut()?.configuration_changed(None);
-        changed.then(|| self.condition())
-    }
-
-    /// Allows the device to use its interrupt line, and gives what a handler of that line needs. `None` if vectors are used, or there is no line.
-    pub fn use_interrupt_line(&mut self) -> Option<InterruptLine> {
-        self.device.use_interrupt_line()
-    }
-
-    /// Asks why the device's line is raised, and quiets it: for kernels whose devices share one, and have neither [`Interrupts`] nor an [`InterruptLine`] for it. No cause if it is another
-    /// device's doing, or vectors are used.
-    pub fn acknowledge_interrupt(&self) -> InterruptCause {
-        self.device.acknowledge_interrupt()
-    }
-
     /// Ends the device's life: resets it, waits until it is reset, and takes its interrupt objects back. With what comes out each queue gives back what it has, and the device can be brought up again.
     ///
     /// # Errors
     /// - [`DownFailed`]: the device does not answer. It may still use its queues' memory, and is told nothing more; its interrupts still have their objects.
     #[allow(clippy::result_large_err, reason = "the device itself comes back, once in its life")]
-    pub fn take_down(self, mut patience: impl Patience) -> Result<Down<'s, T>, DownFailed<'s, T, H>> {
-        let Self { device, interrupts, mut commands, .. } = self;
-        match device.reset(|| patience.keep_waiting()) {
-            Ok((transport, reset)) => {
+    pub fn take_down(self, patience: impl Patience) -> Result<Down<'s, T>, DownFailed<'s, T, H>> {
+        let Self { half, mut commands, .. } = self;
+        match half.take_down(patience) {
+            Ok(lifecycle::Down { transport, reset, handlers }) => {
                 let control_slots = commands.and_then(|commands| commands.reclaim(&reset));
-                let handlers = interrupts.map_or(Ok(()), |interrupts| interrupts.close(patience));
                 Ok(Down { transport, reset, handlers, control_slots })
             }
-            Err(ResetFailed { error, device }) => {
+            Err(lifecycle::DownFailed { error, half }) => {
                 commands.iter_mut().for_each(Commands::retire);
-                Err(DownFailed { error, control: Self { device, interrupts, commands, ..self } })
+                Err(DownFailed { error, control: Self { half, commands, ..self } })
             }
         }
     }
 
     /// The end of a driver that was dropped: as [`take_down`](Control::take_down), with the patience fixed at bring-up.
     pub(super) fn tear_down(self) -> Option<ConfirmedReset> {
-        let reset = self.device.reset_within_drop_bound()?;
+        let reset = self.half.reset_within_drop_bound()?;
         if let Some(commands) = self.commands {
             commands.reclaim(&reset);
         }
@@ -290,7 +208,7 @@ impl<'s, T: Transport, H: Hal> Control<'s, T, H> {
     /// Writes the address into the configuration space of a legacy device, from the first byte to the last.
     pub(super) fn write_address(&mut self, address: MacAddress) -> Result<(), ControlError> {
         for (field, byte) in config::MAC.into_iter().zip(address) {
-            self.device.write_config(field, byte)?;
+            self.half.write_config(field, byte)?;
         }
         Ok(())
     }

@@ -114,7 +114,7 @@ impl<T: Transport, H: Hal> Control<'_, T, H> {
         if is_group(&address) || address == MacAddress::default() {
             return Err(ControlError::InvalidArgument);
         }
-        let is_legacy = !self.device.features().common.contains(CommonFeatures::VERSION_1);
+        let is_legacy = !self.half.features().common.contains(CommonFeatures::VERSION_1);
         let needed = NetFeatures::CTRL_MAC_ADDR | NetFeatures::CTRL_RX;
         if self.need(needed).is_ok() {
             let mut command = self.command(needed, class::MAC, mac::ADDR_SET, &mut patience)?;

@@ -99,7 +99,7 @@ impl<'s, T: Transport, H: Hal> Control<'s, T, H> {
     /// A card uses one pair until it is told to use more ([`set_pairs`](Control::set_pairs)). The transmit queue interrupts only when somebody waits for it.
     pub fn activate(&self, pair: IdlePair<'s, H>) -> (ReceiveQueue<'s, H>, TransmitQueue<'s, H>) {
         let IdlePair { receive, transmit, supply, format, chain_buffers, frame_chains, notified } = pair;
-        let (mut queue, mut transmit) = (self.device.activate(receive), self.device.activate(transmit));
+        let (mut queue, mut transmit) = (self.half.activate(receive), self.half.activate(transmit));
         transmit.suppress_notifications();
         if !notified {
             queue.suppress_notifications();

@@ -43,7 +43,8 @@ use super::frame::FrameSupply;
 use super::pair::{IdlePair, PairSlots, frame_buffers};
 use crate::hal::{Attempts, Hal, Patience};
 use crate::lifecycle::{
-    ConfigError, InstallError, InstallFailed, Installing, NegotiateError, Negotiating, ResetError, Wants,
+    ConfigError, ControlHalf, InstallError, InstallFailed, Installing, NegotiateError, Negotiating,
+    ResetError, Wants,
 };
 use crate::raw::{Buffers, ConfirmedReset, Tag};
 use crate::ring::{self, InstalledQueue, QueueSettings};
@@ -351,8 +352,7 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
         let commands =
             commands.map(|queue| Commands::new(device.activate(queue), control_bytes, notifications));
         Control {
-            device,
-            interrupts: None,
+            half: ControlHalf::new(device),
             description,
             pairs: installed,
             offers_standby,
