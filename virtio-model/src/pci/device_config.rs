@@ -4,6 +4,7 @@
 //! reads what, and when, and about writes.
 
 use super::state::State;
+use super::status::DRIVER_OK;
 use std::ops::Range;
 
 /// A field that is there with a feature only.
@@ -31,6 +32,19 @@ pub enum FieldRule {
     },
     /// It is always there, and a legacy driver may write it, byte by byte.
     LegacyWritable,
+    /// The driver may write all of it at any time, before it begins with the device, too, if its feature is offered.
+    AnyTime,
+    /// It is always there, and the driver writes all of it once features are agreed on.
+    Told,
+    /// The driver writes all of it once features are agreed on, its own among them, and no more after `DRIVER_OK`.
+    ToldBeforeDriverOk,
+}
+
+impl FieldRule {
+    /// Whether the field is there whatever the device offers.
+    const fn is_always_there(self) -> bool {
+        matches!(self, Self::LegacyWritable | Self::Told)
+    }
 }
 
 impl State {
@@ -58,7 +72,8 @@ impl State {
     }
 
     pub(crate) fn device_config_write(&mut self, within: u64, width: u8, value: u32) {
-        if !self.negotiation_is_over() {
+        let is_early = self.fields_at(within, width).iter().any(|field| field.rule == FieldRule::AnyTime);
+        if !is_early && !self.negotiation_is_over() {
             self.complain("device configuration written before FEATURES_OK");
         }
         if self.suspension_was_asked_for() {
@@ -86,7 +101,7 @@ impl State {
     /// Spec: §2.5.1 Driver Requirements: Device Configuration Space.
     fn check_read(&mut self, within: u64, width: u8) {
         for ConfigField { bytes, feature, rule } in self.fields_at(within, width) {
-            if self.offered & 1 << feature == 0 && rule != FieldRule::LegacyWritable {
+            if self.offered & 1 << feature == 0 && !rule.is_always_there() {
                 self.complain(format!(
                     "configuration {bytes:#x?} read, though feature {feature} is not offered"
                 ));
@@ -100,7 +115,11 @@ impl State {
     /// What reads 0, since features are agreed on without it.
     fn hidden_bytes(&self) -> Vec<Range<usize>> {
         let is_hidden = |field: &&ConfigField| match field.rule {
-            FieldRule::Optional | FieldRule::LegacyWritable => false,
+            FieldRule::Optional
+            | FieldRule::LegacyWritable
+            | FieldRule::AnyTime
+            | FieldRule::Told
+            | FieldRule::ToldBeforeDriverOk => false,
             FieldRule::ZeroUnlessAgreed => !self.negotiated(field.feature),
             FieldRule::Switch { with } => self.negotiated(field.feature) && !self.negotiated(with),
         };
@@ -118,15 +137,25 @@ impl State {
         {
             return true;
         }
-        let is_switch = fields.first().is_some_and(|field| {
-            let is_all_of_it = field.bytes.start as u64 == within && field.bytes.len() == usize::from(width);
+        let may = fields.first().is_some_and(|field| {
+            let is_whole = field.bytes.start as u64 == within && field.bytes.len() == usize::from(width);
+            // Behind MMIO registers of version 1, there are accesses of single bytes only.
+            let is_byte = self.is_legacy && self.mmio.is_some() && width == 1;
             let is_agreed = self.negotiated(field.feature);
-            matches!(field.rule, FieldRule::Switch { .. }) && is_all_of_it && is_agreed && value <= 1
+            match field.rule {
+                FieldRule::Optional | FieldRule::ZeroUnlessAgreed | FieldRule::LegacyWritable => false,
+                FieldRule::Switch { .. } => is_whole && is_agreed && value <= 1,
+                FieldRule::AnyTime => (is_whole || is_byte) && self.offered & 1 << field.feature != 0,
+                FieldRule::Told => is_whole || is_byte,
+                FieldRule::ToldBeforeDriverOk => {
+                    (is_whole || is_byte) && is_agreed && self.status & DRIVER_OK == 0
+                }
+            }
         });
-        if !is_switch {
+        if !may {
             self.complain(format!("{value:#x} written to {width} bytes at {within:#x} of the configuration"));
         }
-        is_switch
+        may
     }
 
     fn device_config_bytes(&mut self, within: u64, width: u8) -> Option<&mut [u8]> {
