@@ -7,6 +7,7 @@
 //! ```text
 //!   block::Disk    requests           --serve--> queue::DeviceQueue --> memory::AddressSpace
 //!   net::Nic       packets, commands  --serve-->     |                       |
+//!   console::Console bytes, messages  --serve-->     |                       |
 //!   pci::PciDevice registers, notifications, interrupts   split|packed    (what the test mapped)
 //! ```
 //!
@@ -29,6 +30,9 @@
 //! - [`Nic`]: a network device. `inject` and `inject_raw` have packets arrive, `take_transmitted` tells what was transmitted, header and all; `settings`
 //!   is what its driver set by commands, `take_commands` what it sent. `with_pairs`, `with_features`, `with_config` and `with_filters` say what it is,
 //!   `set_link`, `ask_for_announcement` and `change_config` change it while it works, `misbehave` and `with_queue` have it lie.
+//! - [`Console`]: a console. `send` has bytes arrive at a port, `take_sent` tells what was transmitted; with `with_ports`, `add_port`, `remove_port`,
+//!   `make_console`, `name_port`, `open_port`, `close_port` and `resize_port` are said in control messages, `take_control` are the driver's, and `send_control`
+//!   sends any bytes. `resize` changes the size in the configuration, `emergency_output` is what was written there.
 //! - [`DeviceQueue`]: a [`SplitQueue`] or a [`PackedQueue`], as negotiated. `pop` gives a checked
 //!   [`Chain`]; `push_used`, `publish_used` and `needs_interrupt`, or `complete`, return it, and
 //!   `complete_batch` several at once with `IN_ORDER`.
@@ -55,8 +59,11 @@
 //! other.misbehave(|lies| lies.drops_features_ok = true);
 //! ```
 
+#[cfg(test)]
+mod bare;
 pub mod block;
 pub mod chain;
+pub mod console;
 pub mod error;
 mod in_order;
 pub mod memory;
@@ -71,6 +78,7 @@ pub mod split;
 
 pub use block::Disk;
 pub use chain::{Chain, Segment};
+pub use console::Console;
 pub use error::ModelError;
 pub use memory::AddressSpace;
 pub use mmio::MmioDevice;

@@ -4,6 +4,7 @@
 //! leaves everything as it is. A ring that its driver broke makes the device ask for a reset, and is not looked at again. Device models
 //! such as [`block`](crate::block) keep beside each ring what they have to do with it, and say what is done.
 
+use crate::chain::Chain;
 use crate::error::ModelError;
 use crate::memory::AddressSpace;
 use crate::pci::PciDevice;
@@ -19,8 +20,86 @@ pub(crate) struct Ring<W> {
     is_broken: bool,
 }
 
+impl<W> Ring<W> {
+    /// Takes everything that is available, and asks to hear of more, unless it wants no notifications; nothing while the device is suspending.
+    pub(crate) fn take_available(
+        &mut self,
+        device: &PciDevice,
+        wants_notifications: bool,
+    ) -> Result<Vec<Chain>, ModelError> {
+        let mut taken = Vec::new();
+        if device.is_suspending() {
+            return Ok(taken);
+        }
+        if !wants_notifications {
+            self.queue.disable_notifications()?;
+        }
+        loop {
+            while let Some(chain) = self.queue.pop()? {
+                taken.push(chain);
+            }
+            if !wants_notifications || !self.queue.enable_notifications()? {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// Writes what returns one buffer, with a lie about its id, if there is one.
+    pub(crate) fn give_back(&mut self, head: u16, written: u32, lie: Option<u32>) -> Result<(), ModelError> {
+        let place = self.queue.push_used(head, written)?;
+        match lie {
+            Some(id) => self.queue.put_used_id(place, id, written),
+            None => Ok(()),
+        }
+    }
+
+    /// Shows the driver what was given back, and notifies it, if it wants to know.
+    pub(crate) fn publish(&mut self, device: &PciDevice, index: u16) -> Result<(), ModelError> {
+        let published = self.queue.publish_used()?;
+        if self.queue.needs_interrupt(published)? {
+            device.raise_used(index);
+        }
+        Ok(())
+    }
+}
+
+/// How many buffers a device may still give back; `None` is no limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Quota(Option<usize>);
+
+impl Quota {
+    /// Nothing from now on.
+    pub(crate) const fn hold(&mut self) {
+        self.0 = Some(0);
+    }
+
+    /// So many more.
+    pub(crate) const fn release(&mut self, count: usize) {
+        if let Some(left) = &mut self.0 {
+            *left = left.saturating_add(count);
+        }
+    }
+
+    /// Whatever there is.
+    pub(crate) const fn release_all(&mut self) {
+        self.0 = None;
+    }
+
+    /// Takes one off, if there is one left.
+    pub(crate) const fn take_one(&mut self) -> bool {
+        match &mut self.0 {
+            None => true,
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+        }
+    }
+}
+
 /// All rings of a device, by queue.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Rings<W> {
     list: Vec<Option<Ring<W>>>,
 }

@@ -110,7 +110,7 @@ impl State {
 
 impl Order {
     /// Takes the waiting request that is next in this order.
-    pub(super) fn next(self, waiting: &mut VecDeque<Waiting>) -> Option<Waiting> {
+    pub(crate) fn next<W>(self, waiting: &mut VecDeque<W>) -> Option<W> {
         match self {
             Self::Fifo => waiting.pop_front(),
             Self::Reverse => waiting.pop_back(),
