@@ -33,6 +33,7 @@
 //! - [`Console`]: a console. `send` has bytes arrive at a port, `take_sent` tells what was transmitted; with `with_ports`, `add_port`, `remove_port`,
 //!   `make_console`, `name_port`, `open_port`, `close_port` and `resize_port` are said in control messages, `take_control` are the driver's, and `send_control`
 //!   sends any bytes. `resize` changes the size in the configuration, `emergency_output` is what was written there.
+//! - [`Entropy`]: a source of random bytes: `given` is what it wrote; `fill_at_most`, `ration` and `supply` say how much, `hold` and `release` when.
 //! - [`DeviceQueue`]: a [`SplitQueue`] or a [`PackedQueue`], as negotiated. `pop` gives a checked
 //!   [`Chain`]; `push_used`, `publish_used` and `needs_interrupt`, or `complete`, return it, and
 //!   `complete_batch` several at once with `IN_ORDER`.
@@ -64,6 +65,7 @@ mod bare;
 pub mod block;
 pub mod chain;
 pub mod console;
+pub mod entropy;
 pub mod error;
 mod in_order;
 pub mod memory;
@@ -79,6 +81,7 @@ pub mod split;
 pub use block::Disk;
 pub use chain::{Chain, Segment};
 pub use console::Console;
+pub use entropy::Entropy;
 pub use error::ModelError;
 pub use memory::AddressSpace;
 pub use mmio::MmioDevice;
