@@ -9,6 +9,7 @@
 pub(crate) mod bar;
 pub mod block;
 pub mod device_type;
+pub mod entropy;
 pub mod features;
 pub mod field;
 pub mod mmio;
