@@ -22,6 +22,7 @@
 //! - `device-tree`: [`adapter`]`::device_tree`, which finds virtio over MMIO.
 //! - `embedded-io`, `embedded-sdmmc`, `gpt-disk-io`: [`adapter`]s for file systems and partition tables.
 //! - `embassy-net-driver`, `smoltcp`: [`adapter`]s for network stacks.
+//! - `rand_core`: an [`adapter`] for generators of random numbers.
 //! - `alloc` (default): [`ring::Slots::allocate`], and [`hal::DmaBuffer`] for `Box<[u8]>` and `Vec<u8>`.
 
 #![no_std]

@@ -7,6 +7,7 @@
 //! | `embedded_sdmmc` | `embedded-sdmmc` | a disk for FAT file systems: `BlockDevice` of `embedded-sdmmc` 0.10 |
 //! | `embassy_net_driver` | `embassy-net-driver` | a card for `embassy-net`: `Driver` of `embassy-net-driver` 0.2 |
 //! | `gpt_disk_io` | `gpt-disk-io` | a disk for partition tables: `BlockIo` of `gpt_disk_io` 0.17 |
+//! | `rand_core` | `rand_core` | an entropy device for generators of random numbers: `TryRng`, `TryCryptoRng` of `rand_core` 0.10 |
 //! | `smoltcp` | `smoltcp` | a card for a network stack: `phy::Device` of `smoltcp` 0.14 |
 //!
 //! Formats are read by other crates, whose types are in nothing that is offered here, so that their versions are not ours. Where a trait is another crate's, its version is part of what the feature promises.
@@ -29,9 +30,13 @@ pub mod embedded_sdmmc;
 pub mod gpt_disk_io;
 #[cfg(any(feature = "embassy-net-driver", feature = "smoltcp"))]
 mod packets;
+#[cfg(feature = "rand_core")]
+mod rand_core;
 #[cfg(feature = "smoltcp")]
 mod smoltcp;
 
+#[cfg(feature = "rand_core")]
+pub use self::rand_core::Randomness;
 #[cfg(any(feature = "embedded-sdmmc", feature = "gpt-disk-io"))]
 pub use blocks::{Blocks, BlocksError};
 #[cfg(any(feature = "embassy-net-driver", feature = "smoltcp"))]
