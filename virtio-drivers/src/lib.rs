@@ -67,3 +67,7 @@ mod disks {}
 #[cfg(all(doctest, feature = "alloc", feature = "embassy-net-driver", feature = "smoltcp"))]
 #[doc = include_str!("../../docs/src/net.md")]
 mod networks {}
+
+#[cfg(all(doctest, feature = "alloc", feature = "rand_core"))]
+#[doc = include_str!("../../docs/src/entropy.md")]
+mod randomness {}
