@@ -8,6 +8,7 @@
 //!   block::Disk    requests           --serve--> queue::DeviceQueue --> memory::AddressSpace
 //!   net::Nic       packets, commands  --serve-->     |                       |
 //!   console::Console bytes, messages  --serve-->     |                       |
+//!   balloon::Balloon pages, entropy::Entropy         |                       |
 //!   pci::PciDevice registers, notifications, interrupts   split|packed    (what the test mapped)
 //! ```
 //!
@@ -30,6 +31,8 @@
 //! - [`Nic`]: a network device. `inject` and `inject_raw` have packets arrive, `take_transmitted` tells what was transmitted, header and all; `settings`
 //!   is what its driver set by commands, `take_commands` what it sent. `with_pairs`, `with_features`, `with_config` and `with_filters` say what it is,
 //!   `set_link`, `ask_for_announcement` and `change_config` change it while it works, `misbehave` and `with_queue` have it lie.
+//! - [`Balloon`]: a memory balloon. `set_target` asks for pages, `held` are those that it has; `ask_for_statistics`, `start_hinting`, `stop_hinting`,
+//!   `end_hinting` ask for more, `statistics`, `hinted` and `reported` are what came. `with_compacted_queues` numbers its queues as QEMU does.
 //! - [`Console`]: a console. `send` has bytes arrive at a port, `take_sent` tells what was transmitted; with `with_ports`, `add_port`, `remove_port`,
 //!   `make_console`, `name_port`, `open_port`, `close_port` and `resize_port` are said in control messages, `take_control` are the driver's, and `send_control`
 //!   sends any bytes. `resize` changes the size in the configuration, `emergency_output` is what was written there.
@@ -60,6 +63,7 @@
 //! other.misbehave(|lies| lies.drops_features_ok = true);
 //! ```
 
+pub mod balloon;
 #[cfg(test)]
 mod bare;
 pub mod block;
@@ -78,6 +82,7 @@ mod rings;
 pub mod setup;
 pub mod split;
 
+pub use balloon::Balloon;
 pub use block::Disk;
 pub use chain::{Chain, Segment};
 pub use console::Console;

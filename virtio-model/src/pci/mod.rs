@@ -221,6 +221,14 @@ impl PciDevice {
         self.lock().set_device_config(bytes.into());
     }
 
+    /// Overwrites bytes of it, and leaves the others as they are; the generation goes up, nothing is notified.
+    pub(crate) fn patch_config(&self, at: usize, bytes: &[u8]) {
+        let mut state = self.lock();
+        let mut config = state.device_config.clone();
+        config[at..at + bytes.len()].copy_from_slice(bytes);
+        state.set_device_config(config);
+    }
+
     /// Replaces the device-specific configuration right after `reads` more reads of it.
     pub fn set_config_after_reads(&self, reads: u32, bytes: impl Into<Vec<u8>>) {
         self.lock().scheduled_config = Some((reads, bytes.into()));
@@ -229,6 +237,13 @@ impl PciDevice {
     /// What the driver wrote to the device-specific configuration: offset, width, value.
     pub fn config_writes(&self) -> Vec<(u64, u8, u32)> {
         self.lock().config_writes.clone()
+    }
+
+    /// What it wrote there since the last reset, but for the first `skip` of these.
+    pub(crate) fn config_writes_since_reset(&self, skip: usize) -> Vec<(u64, u8, u32)> {
+        let state = self.lock();
+        let since = state.config_writes.iter().skip(state.config_writes_before_reset);
+        since.skip(skip).copied().collect()
     }
 
     /// How often it was written.

@@ -50,6 +50,8 @@ pub(crate) struct State {
     pub(crate) generation: u8,
     pub(crate) scheduled_config: Option<(u32, Vec<u8>)>,
     pub(crate) config_writes: Vec<(u64, u8, u32)>,
+    /// How many of these were made before the last reset.
+    pub(crate) config_writes_before_reset: usize,
     pub(crate) isr: u8,
     pub(crate) used_interrupts: usize,
     pub(crate) config_interrupts: usize,
@@ -98,6 +100,7 @@ impl State {
             generation: 0,
             scheduled_config: None,
             config_writes: Vec::new(),
+            config_writes_before_reset: 0,
             isr: 0,
             used_interrupts: 0,
             config_interrupts: 0,

@@ -144,6 +144,7 @@ impl State {
 
     fn finish_reset(&mut self) {
         self.forget_driver();
+        self.config_writes_before_reset = self.config_writes.len();
         self.resets += 1;
     }
 
