@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod block;
+pub mod console;
 pub mod entropy;
 mod half;
 pub mod net;

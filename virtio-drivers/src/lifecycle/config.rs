@@ -117,7 +117,7 @@ impl<T: Transport> Fields<'_, T> {
 }
 
 /// Writes one field, with accesses of its own width.
-pub(super) fn write<T: Transport, V: FieldValue>(
+pub(crate) fn write<T: Transport, V: FieldValue>(
     transport: &mut T,
     field: Field<V>,
     value: V,

@@ -54,6 +54,7 @@ mod suspend;
 mod vectors;
 
 pub use condition::Condition;
+pub(crate) use config::write as write_config;
 pub use config::{Config, ConfigError, Fields};
 pub(crate) use control_half::settle;
 pub use control_half::{ControlHalf, Down, DownFailed};

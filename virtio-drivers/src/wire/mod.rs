@@ -8,6 +8,7 @@
 
 pub(crate) mod bar;
 pub mod block;
+pub mod console;
 pub mod device_type;
 pub mod entropy;
 pub mod features;
