@@ -71,3 +71,7 @@ mod networks {}
 #[cfg(all(doctest, feature = "alloc", feature = "rand_core"))]
 #[doc = include_str!("../../docs/src/entropy.md")]
 mod randomness {}
+
+#[cfg(all(doctest, feature = "alloc"))]
+#[doc = include_str!("../../docs/src/console.md")]
+mod consoles {}
