@@ -10,6 +10,7 @@ mod altered;
 mod bench;
 pub mod card;
 pub mod commands;
+pub mod console;
 mod disk;
 mod either;
 pub mod frames;
