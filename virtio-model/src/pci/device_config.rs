@@ -139,8 +139,8 @@ impl State {
         }
         let may = fields.first().is_some_and(|field| {
             let is_whole = field.bytes.start as u64 == within && field.bytes.len() == usize::from(width);
-            // Behind MMIO registers of version 1, there are accesses of single bytes only.
-            let is_byte = self.is_legacy && self.mmio.is_some() && width == 1;
+            // Behind the legacy interface drivers access single bytes, from the first to the last (§2.5.4).
+            let is_byte = self.is_legacy && width == 1;
             let is_agreed = self.negotiated(field.feature);
             match field.rule {
                 FieldRule::Optional | FieldRule::ZeroUnlessAgreed | FieldRule::LegacyWritable => false,
