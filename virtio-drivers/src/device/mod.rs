@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod balloon;
 pub mod block;
 pub mod console;
 pub mod entropy;

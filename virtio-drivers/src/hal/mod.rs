@@ -12,9 +12,11 @@
 //!                                      map_ports                  the same in I/O space, for legacy PCI devices
 //!                            Patience  keep_waiting               how long a call may wait
 //!                            Lock      with                       one task at a time (asynchronous drivers only)
+//!                            BalloonPage first_frame, frames      a page that a memory balloon may have (kernels with one only)
 //!          ── makes ───────▶ MsiMessage                            how a device may interrupt
 //! ```
 
+mod balloon;
 mod buffer;
 mod dma;
 mod lock;
@@ -22,6 +24,7 @@ mod message;
 mod patience;
 mod registers;
 
+pub use balloon::BalloonPage;
 pub use buffer::DmaBuffer;
 pub use dma::{DeviceAddress, Direction, DmaError, DmaRegion, Domain, Hal, MapError};
 pub use lock::Lock;

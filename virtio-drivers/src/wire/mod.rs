@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod balloon;
 pub(crate) mod bar;
 pub mod block;
 pub mod console;

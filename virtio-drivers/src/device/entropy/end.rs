@@ -58,7 +58,7 @@ impl<T: Transport, H: Hal> Live<'_, T, H> {
     pub(super) fn tear_down(self) {
         let Self { control, requests } = self;
         if let Some(reset) = control.half.reset_within_drop_bound() {
-            drop(requests.reclaim(&reset));
+            let _ = requests.reclaim(&reset);
         }
     }
 }
