@@ -3,7 +3,7 @@
 //! `virtio-bindings`, made from the headers of Linux by a program, and `virtio-spec`, typed from the specification by
 //! others.
 //!
-//! Spec: §2 Basic Facilities, §4.1 Virtio Over PCI Bus, §5.1 Network Device, §5.2 Block Device. What the model keeps
+//! Spec: §2 Basic Facilities, §4.1 Virtio Over PCI Bus, §5.1 Network Device to §5.5 Traditional Memory Balloon Device. What the model keeps
 //! private shows in how it behaves: a driver made of their numbers must get along with it.
 
 /// Where virtio-spec puts the fields of a structure: it keeps them private, and lends volatile
@@ -19,7 +19,9 @@ macro_rules! offsets {
     }};
 }
 
+mod balloon;
 mod block;
+mod console;
 mod net;
 mod pci;
 mod registers;
