@@ -101,6 +101,14 @@ impl Bare {
         self.write(STATUS, 1, 0x0f);
     }
 
+    /// Begins anew, with rings that are empty.
+    pub(crate) fn bring_up_again(&mut self) {
+        let rings = vec![0; usize::try_from(BUFFERS - QUEUES).unwrap()];
+        self.memory.write(QUEUES, &rings).unwrap();
+        self.queues = [Progress::default(); 16];
+        self.bring_up(|_| ());
+    }
+
     /// Resets it.
     pub(crate) fn reset(&self) {
         self.write(STATUS, 1, 0);

@@ -105,6 +105,22 @@ fn a_round_that_is_asked_for_again_is_a_new_one() {
 }
 
 #[test]
+fn after_a_reset_the_driver_begins_the_round_again() {
+    let mut bench = Bench::with(&[feature::FREE_PAGE_HINT]);
+    let round = bench.balloon.start_hinting(&bench.bare.device);
+    bench.command(round);
+    bench.bare.bring_up_again();
+    bench.serve();
+
+    bench.command(round);
+
+    bench.bare.device.assert_driver_was_correct();
+    bench.bare.bring_up_again();
+    bench.hint();
+    assert!(bench.bare.only_error().contains("before a round is begun"));
+}
+
+#[test]
 fn reported_pages_lose_their_contents_before_they_are_acknowledged() {
     let mut bench = Bench::with(&[feature::PAGE_REPORTING]);
     bench.balloon.hold_queue(BalloonQueue::Reporting);

@@ -67,3 +67,18 @@ fn more_than_one_buffer_or_another_choice_of_statistics_is_a_driver_error() {
     bench.serve();
     assert!(bench.bare.only_error().contains("statistics {1, 2}, after {1}"));
 }
+
+#[test]
+fn after_a_reset_the_choice_of_statistics_is_a_new_one() {
+    let mut bench = Bench::with(&[feature::STATS_VQ]);
+    bench.bare.submit(STATISTICS, &[&bytes(&[(1, 1)])], &[]);
+    bench.serve();
+    bench.bare.bring_up_again();
+    bench.serve();
+    assert!(!bench.balloon.has_statistics());
+
+    bench.bare.submit(STATISTICS, &[&bytes(&[(2, 2)])], &[]);
+    bench.serve();
+
+    bench.bare.device.assert_driver_was_correct();
+}

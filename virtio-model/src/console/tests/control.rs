@@ -137,6 +137,19 @@ fn a_console_port_that_is_answered_with_a_closed_one_is_a_driver_error() {
 }
 
 #[test]
+fn nobody_waits_for_the_answer_of_a_console_port_that_is_gone() {
+    let mut bench = Bench::with_port(0);
+    bench.console.make_console(0);
+    bench.hear();
+    assert_eq!(bench.console.unanswered(), [(0, event::CONSOLE_PORT)]);
+
+    bench.console.remove_port(0);
+    bench.hear();
+
+    assert_eq!(bench.console.unanswered(), []);
+}
+
+#[test]
 fn control_buffers_of_the_wrong_form_are_driver_errors() {
     let whole = message(0, event::DEVICE_READY, 1, &[0]);
     for (queue, readable, writable, text) in [
@@ -154,11 +167,13 @@ fn control_buffers_of_the_wrong_form_are_driver_errors() {
 
 #[test]
 fn after_a_reset_the_driver_has_to_say_again_that_it_is_ready() {
-    let bench = Bench::with_port(1);
-    bench.bare.reset();
-
+    let mut bench = Bench::with_port(1);
+    bench.bare.bring_up_again();
     bench.serve();
-
     assert!(!bench.console.driver_is_ready() && !bench.console.port_is_ready(1));
+
+    bench.say(0, event::DEVICE_READY, 1);
     bench.bare.device.assert_driver_was_correct();
+    bench.say(1, event::PORT_READY, 1);
+    assert!(bench.bare.only_error().contains("not added"), "it was not told again");
 }
