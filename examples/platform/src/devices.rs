@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use pci_types::PciAddress;
 use virtio_guest::raw::{PciFunction, Registers};
@@ -111,17 +111,27 @@ pub unsafe fn open_first(wanted: DeviceType) -> Result<Option<Device>, String> {
     Ok(unsafe { open_all(wanted) }?.into_iter().next())
 }
 
+/// Opens all devices of a type, for a program that drives all of them: whoever asks again gets none.
+///
+/// # Errors
+/// They were taken; or as [`open_all`].
+pub fn take_all(wanted: DeviceType) -> Result<Vec<Device>, String> {
+    /// One bit for each type.
+    static TAKEN: AtomicU64 = AtomicU64::new(0);
+    let bit = 1_u64.checked_shl(wanted.0.into()).ok_or("there is no such type of device")?;
+    if TAKEN.fetch_or(bit, Ordering::Relaxed) & bit != 0 {
+        return Err(alloc::format!("devices of type {} were taken before", wanted.0));
+    }
+    // SAFETY: they are opened here once; whoever opens devices otherwise has promised that nobody else drives them.
+    unsafe { open_all(wanted) }
+}
+
 /// Opens the first disk, for a program that has one driver: whoever asks again gets none.
 ///
 /// # Errors
-/// There is no disk, or it was taken; or as [`open_all`].
+/// There is no disk; or as [`take_all`].
 pub fn take_disk() -> Result<Device, String> {
-    static IS_TAKEN: AtomicBool = AtomicBool::new(false);
-    if IS_TAKEN.swap(true, Ordering::Relaxed) {
-        return Err("the disk was taken before".into());
-    }
-    // SAFETY: it is opened here once; whoever opens devices otherwise has promised that nobody else drives them.
-    let disk = unsafe { open_first(DeviceType::BLOCK) }?;
+    let disk = take_all(DeviceType::BLOCK)?.into_iter().next();
     disk.ok_or_else(|| {
         "no virtio block device found, neither on the PCI bus nor behind MMIO: start QEMU with -device virtio-blk-pci,drive=... (or virtio-blk-device) and a matching -drive".into()
     })
@@ -130,18 +140,24 @@ pub fn take_disk() -> Result<Device, String> {
 /// Opens all network cards, for a program that drives all of them: whoever asks again gets none.
 ///
 /// # Errors
-/// There is none, or they were taken; or as [`open_all`].
+/// There is none; or as [`take_all`].
 pub fn take_network_cards() -> Result<Vec<Device>, String> {
-    static ARE_TAKEN: AtomicBool = AtomicBool::new(false);
-    if ARE_TAKEN.swap(true, Ordering::Relaxed) {
-        return Err("the network cards were taken before".into());
-    }
-    // SAFETY: they are opened here once; whoever opens devices otherwise has promised that nobody else drives them.
-    let cards = unsafe { open_all(DeviceType::NETWORK) }?;
+    let cards = take_all(DeviceType::NETWORK)?;
     if cards.is_empty() {
         return Err("no virtio network card found, neither on the PCI bus nor behind MMIO: start QEMU with -device virtio-net-pci,netdev=... (or virtio-net-device) and a matching -netdev".into());
     }
     Ok(cards)
+}
+
+/// Opens the first console, for a program that has one driver: whoever asks again gets none.
+///
+/// # Errors
+/// There is none; or as [`take_all`].
+pub fn take_console() -> Result<Device, String> {
+    let console = take_all(DeviceType::CONSOLE)?.into_iter().next();
+    console.ok_or_else(|| {
+        "no virtio console found, neither on the PCI bus nor behind MMIO: start QEMU with -device virtio-serial-pci (or virtio-serial-device), -device virtconsole,chardev=... and a matching -chardev".into()
+    })
 }
 
 impl Device {
