@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::console::ConsoleDevice;
 use crate::daemon::StorageDaemon;
 use crate::disk::{DiskDevice, on_off, option_value};
 use crate::image::Image;
@@ -29,6 +30,7 @@ pub struct Qemu {
     command_line: String,
     disks: Vec<(PathBuf, DiskDevice)>,
     cards: Vec<(Network, NetDevice)>,
+    console: Option<ConsoleDevice>,
     namespace: Option<String>,
     paused: bool,
     memory_mib: u32,
@@ -55,6 +57,7 @@ impl Qemu {
             command_line: String::new(),
             disks: Vec::new(),
             cards: Vec::new(),
+            console: None,
             namespace: None,
             paused: false,
             memory_mib: 256,
@@ -89,6 +92,13 @@ impl Qemu {
     #[must_use]
     pub fn card(mut self, network: Network, device: NetDevice) -> Self {
         self.cards.push((network, device));
+        self
+    }
+
+    /// Adds a virtio console.
+    #[must_use]
+    pub fn console(mut self, device: ConsoleDevice) -> Self {
+        self.console = Some(device);
         self
     }
 
@@ -197,7 +207,9 @@ impl Qemu {
         }
         let disks = self.disks.iter().map(|(_, device)| device.connection_on(self.machine));
         let cards = self.cards.iter().map(|(_, device)| device.connection_on(self.machine));
-        let force_legacy = on_off(disks.chain(cards).any(|connection| connection == Connection::MmioLegacy));
+        let console = self.console.iter().map(|device| device.connection_on(self.machine));
+        let mut connections = disks.chain(cards).chain(console);
+        let force_legacy = on_off(connections.any(|connection| connection == Connection::MmioLegacy));
         arguments.extend(["-global".into(), format!("virtio-mmio.force-legacy={force_legacy}")]);
         let ioeventfd = on_off(self.disks.iter().all(|(_, device)| device.ioeventfd));
         arguments.extend(["-global".into(), format!("virtio-mmio.ioeventfd={ioeventfd}")]);
@@ -230,6 +242,9 @@ impl Qemu {
             let name = format!("network{index}");
             arguments.extend(["-netdev".into(), network.option(&name, device.pairs)]);
             arguments.extend(device.arguments(self.machine, index, &name));
+        }
+        if let Some(console) = &self.console {
+            arguments.extend(console.arguments(self.machine, folder));
         }
         arguments
     }

@@ -17,6 +17,7 @@
 extern crate alloc;
 
 mod command;
+mod console;
 mod daemon;
 mod disk;
 mod drive;
@@ -38,6 +39,7 @@ mod run;
 mod version;
 
 pub use command::{Accelerator, Qemu};
+pub use console::{ConsoleDevice, ConsolePort};
 pub use disk::DiskDevice;
 pub use drive::{Asked, Fault};
 pub use image::Image;

@@ -2,15 +2,17 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::mem;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::command::Qemu;
+use crate::console::ConsoleDevice;
 use crate::daemon::StorageDaemon;
 use crate::qmp::Qmp;
 use crate::version::check_qemu;
@@ -85,10 +87,31 @@ beside {}",
     pub fn qmp(&mut self) -> Qmp {
         let socket = self.folder.path().join("qmp");
         Qmp::of_process(&mut self.child, &socket, &self.command).unwrap_or_else(|problem| {
-            let is_over = self.child.try_wait().expect("QEMU was started").is_some();
+            let is_over = self.is_over();
             self.output.extend(self.lines.iter().take_while(|_| is_over));
             self.fail(&problem)
         })
+    }
+
+    /// Connects to the host's end of a port of the console, which is there whether the port is or not.
+    ///
+    /// # Panics
+    /// With QEMU's command line and what it printed, if there is no connection.
+    pub fn console_port(&mut self, number: u32) -> UnixStream {
+        let socket = ConsoleDevice::socket(self.folder.path(), number);
+        loop {
+            match UnixStream::connect(&socket) {
+                Ok(stream) => return stream,
+                Err(error) if Instant::now() > self.deadline || self.is_over() => {
+                    self.failed(&format!("no connection to port {number} of its console: {error}"));
+                }
+                Err(_) => thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.child.try_wait().expect("QEMU was started").is_some()
     }
 
     /// The connection to the process that serves the first disk that QEMU itself does not serve. The disk is named as in QEMU, `disk` and its number.
