@@ -106,10 +106,9 @@ impl Source {
         ENTRIES.get(source.0)?.line_looks.call_once(|| looks);
         source.attach(handler).ok()?;
         machine::interrupts::connect(source.0, line)?;
-        // A line that rises no more because it is up already would stay silent: devices served by a process beside QEMU raise theirs as soon as their driver is ready.
-        if looks > 1 {
-            arrived(source.0);
-        }
+        // A line that rises no more because it is up already would stay silent, where its rising is what counts, and where a controller has not seen it rise while it was masked (QEMU's I/O APIC).
+        // Some devices raise theirs as soon as their driver is ready.
+        arrived(source.0);
         Some(source)
     }
 
