@@ -1,5 +1,6 @@
 //! A running virtual machine.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::mem;
 use std::os::unix::net::UnixStream;
@@ -122,19 +123,31 @@ beside {}",
         self.storage_daemons.first_mut().expect("a disk with a storage daemon").qmp()
     }
 
-    /// Follows the guest until it prints a line that starts like this.
+    /// How much of the host's memory the machine has at the moment.
+    ///
+    /// # Panics
+    /// If the host does not say (Linux does).
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/smaps_rollup", self.child.id());
+        let lines = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let resident = lines.lines().find_map(|line| line.strip_prefix("Rss:")?.trim().strip_suffix(" kB"));
+        let kibibytes: Option<u64> = resident.and_then(|number| number.parse().ok());
+        kibibytes.unwrap_or_else(|| panic!("{path} has no Rss:\n{lines}")) << 10
+    }
+
+    /// Follows the guest until it prints a line that starts like this, and returns that line.
     ///
     /// # Panics
     /// With QEMU's command line and the guest's output, if it ends before, or takes too long.
-    pub fn wait_for(&mut self, line: &str) {
+    pub fn wait_for(&mut self, line: &str) -> String {
         loop {
             let left = self.deadline.saturating_duration_since(Instant::now());
             let Ok(printed) = self.lines.recv_timeout(left) else {
                 self.fail(&format!("it did not print {line:?}"));
             };
-            self.output.push(printed);
-            if self.output.last().is_some_and(|printed| printed.starts_with(line)) {
-                return;
+            self.output.push(printed.clone());
+            if printed.starts_with(line) {
+                return printed;
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use qemu_tests::net::{Namespace, NetDevice, Network, free_port};
 use qemu_tests::pattern::fill;
-use qemu_tests::{Ended, Machine, Qemu};
+use qemu_tests::{Connection, Ended, Machine, Qemu};
 
 const FILE_BYTES: usize = 10 << 20;
 const PINGS: u32 = 10_000;
@@ -136,6 +136,23 @@ fn a_file_is_served_without_a_wrong_byte_with_checksums_left_to_the_card_or_not(
             let output = guest.finish(Ended::Success, "net example: done");
             assert!(std::fs::read(copy).expect("curl wrote it") == file(), "another file\n{output}");
             assert_eq!(output.contains("features: NetFeatures(CSUM"), checksums == "on", "{output}");
+        }
+    }
+}
+
+#[test]
+fn random_numbers_are_from_an_entropy_device_if_there_is_one() {
+    for (machine, device) in machines() {
+        let is_mmio = device.connection.is_some_and(Connection::is_mmio);
+        let rng = if is_mmio { "virtio-rng-device" } else { "virtio-rng-pci" };
+        for (arguments, source) in [(["-device", rng].as_slice(), "entropy device at "), (&[], "clock")] {
+            let network = Network::User { forwarded: None };
+            let qemu = example(machine, "mode=ping count=10").with(arguments).card(network, device.clone());
+
+            let output = qemu.run_to("net example: done");
+
+            assert!(output.contains(&format!("random numbers: from the {source}")), "{output}");
+            assert!(output.contains("10 sent, 10 answered, 0 lost"), "{output}");
         }
     }
 }

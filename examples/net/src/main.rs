@@ -1,6 +1,7 @@
 //! A web server on a virtio network card, without an operating system.
 //!
-//! `make demo EXAMPLE=net` boots it under QEMU and fetches a page. It answers pings as well, and sleeps while there is nothing to do. The command line says more:
+//! `make demo EXAMPLE=net` boots it under QEMU and fetches a page. It answers pings as well, and sleeps while there is nothing to do. Its random numbers are from an entropy device, if there is one
+//! (QEMU: `-device virtio-rng-pci`). The command line says more:
 //!
 //! | word | what it says |
 //! |---|---|
@@ -20,6 +21,7 @@ mod card;
 mod http;
 mod options;
 mod ping;
+mod random;
 mod stack;
 
 use alloc::string::String;

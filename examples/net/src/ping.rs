@@ -12,7 +12,6 @@ use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr};
 use crate::options;
 use crate::stack::Stack;
 
-const IDENT: u16 = 0x7667;
 /// How long an answer may take before it counts as lost.
 const PATIENCE: Duration = Duration::from_secs(1);
 const DATA: [u8; 56] = [0xa5; 56];
@@ -26,11 +25,11 @@ struct Sent {
 /// Pings, one after the other: the next one once an answer is there, or has not come.
 pub fn run(stack: &mut Stack) -> Result<(), String> {
     let count = options::value("count", 10_000_u64)?;
-    let gateway = stack.gateway;
+    let (gateway, ident) = (stack.gateway, stack.identifier);
     let buffer =
         || icmp::PacketBuffer::new(alloc::vec![icmp::PacketMetadata::EMPTY; 4], alloc::vec![0; 1024]);
     let mut socket = icmp::Socket::new(buffer(), buffer());
-    socket.bind(icmp::Endpoint::Ident(IDENT)).map_err(|error| error.to_string())?;
+    socket.bind(icmp::Endpoint::Ident(ident)).map_err(|error| error.to_string())?;
     let handle = stack.sockets.add(socket);
 
     let (mut sent, mut answered, mut lost) = (0, 0, 0);
@@ -41,7 +40,7 @@ pub fn run(stack: &mut Stack) -> Result<(), String> {
     stack.run(|sockets| {
         let socket = sockets.get_mut::<icmp::Socket<'_>>(handle);
         while let Ok((answer, from)) = socket.recv() {
-            let number = number_of(answer);
+            let number = number_of(answer, ident);
             if let Some(ping) =
                 under_way.take_if(|ping| from == gateway.into() && number == Some(ping.number))
             {
@@ -59,7 +58,7 @@ pub fn run(stack: &mut Stack) -> Result<(), String> {
             return Ok(ControlFlow::Break(()));
         }
         number = number.wrapping_add(1);
-        let request = Icmpv4Repr::EchoRequest { ident: IDENT, seq_no: number, data: &DATA };
+        let request = Icmpv4Repr::EchoRequest { ident, seq_no: number, data: &DATA };
         let bytes = socket.send(request.buffer_len(), gateway.into()).map_err(|error| error.to_string())?;
         request.emit(&mut Icmpv4Packet::new_unchecked(bytes), &ChecksumCapabilities::default());
         sent += 1;
@@ -74,11 +73,11 @@ pub fn run(stack: &mut Stack) -> Result<(), String> {
     if lost > 0 { Err(alloc::format!("{lost} pings were lost")) } else { Ok(()) }
 }
 
-/// The number of the ping that this answers.
-fn number_of(answer: &[u8]) -> Option<u16> {
+/// The number of the ping of ours that this answers.
+fn number_of(answer: &[u8], own: u16) -> Option<u16> {
     let packet = Icmpv4Packet::new_checked(answer).ok()?;
     match Icmpv4Repr::parse(&packet, &ChecksumCapabilities::default()).ok()? {
-        Icmpv4Repr::EchoReply { ident: IDENT, seq_no, data } if data == DATA => Some(seq_no),
+        Icmpv4Repr::EchoReply { ident, seq_no, data } if ident == own && data == DATA => Some(seq_no),
         _ => None,
     }
 }

@@ -13,7 +13,7 @@ use smoltcp::wire::{EthernetAddress, IpCidr, Ipv4Address, Ipv4Cidr};
 use virtio_guest::ring::Rearmed;
 
 use crate::card::Card;
-use crate::options;
+use crate::{options, random};
 
 /// The longest sleep, if nothing is to happen at any time.
 const NAP: Duration = Duration::from_secs(1);
@@ -24,6 +24,8 @@ pub struct Stack {
     interface: Interface,
     pub sockets: SocketSet<'static>,
     pub gateway: Ipv4Address,
+    /// What this machine's pings are known by.
+    pub identifier: u16,
 }
 
 impl Stack {
@@ -32,8 +34,8 @@ impl Stack {
         let address = options::value("address", Ipv4Cidr::new(Ipv4Address::new(10, 0, 2, 15), 24))?;
         let gateway = options::value("gateway", Ipv4Address::new(10, 0, 2, 2))?;
         let mut config = Config::new(EthernetAddress(card.packets.mac()).into());
-        // Ports and sequence numbers that nobody can guess are more than a clock can give: a kernel has better.
-        config.random_seed = u64::try_from(clock::now().as_nanos()).unwrap_or(u64::MAX);
+        let random = random::numbers()?;
+        config.random_seed = random.seed;
         let mut interface = Interface::new(config, &mut card.packets, now());
         let mut is_full = false;
         interface.update_ip_addrs(|addresses| is_full = addresses.push(IpCidr::Ipv4(address)).is_err());
@@ -42,7 +44,8 @@ impl Stack {
         }
         interface.routes_mut().add_default_ipv4_route(gateway).map_err(|error| error.to_string())?;
         println!("network: {address}, gateway {gateway}");
-        Ok(Self { card, interface, sockets: SocketSet::new(alloc::vec![]), gateway })
+        let (sockets, identifier) = (SocketSet::new(alloc::vec![]), random.identifier);
+        Ok(Self { card, interface, sockets, gateway, identifier })
     }
 
     /// Lets card and sockets talk, again and again, and sleeps in between. `act` looks at the sockets after each turn, and ends it.
