@@ -75,3 +75,7 @@ mod randomness {}
 #[cfg(all(doctest, feature = "alloc"))]
 #[doc = include_str!("../../docs/src/console.md")]
 mod consoles {}
+
+#[cfg(all(doctest, feature = "alloc"))]
+#[doc = include_str!("../../docs/src/balloon.md")]
+mod balloons {}
