@@ -11,7 +11,7 @@ cargo fmt --manifest-path fuzz/Cargo.toml --check
 step "lock files"
 cargo metadata --locked --format-version 1 >/dev/null
 cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
-adapters=(device-tree embassy-net-driver embedded-io embedded-sdmmc gpt-disk-io rand_core smoltcp)
+adapters=(device-tree embassy-net-driver embedded-io embedded-io-async embedded-sdmmc gpt-disk-io rand_core smoltcp)
 features=$(printf 'virtio-guest/%s,' "${adapters[@]}")
 step "lints (host)"
 cargo clippy -q --all-targets --features "$features" -- -D warnings

@@ -13,7 +13,7 @@ for stage in "${stages[@]}"; do
 done
 
 # What is not on by default.
-features=virtio-guest/device-tree,virtio-guest/embassy-net-driver,virtio-guest/embedded-io,virtio-guest/embedded-sdmmc,virtio-guest/gpt-disk-io,virtio-guest/rand_core,virtio-guest/smoltcp
+features=virtio-guest/device-tree,virtio-guest/embassy-net-driver,virtio-guest/embedded-io,virtio-guest/embedded-io-async,virtio-guest/embedded-sdmmc,virtio-guest/gpt-disk-io,virtio-guest/rand_core,virtio-guest/smoltcp
 stage_check() { scripts/check.sh; }
 stage_unit() { cargo test --no-fail-fast -p virtio-guest -p virtio-model -p virtio-test-hal -p ring-bench -p soak -p xtask --features "$features" --lib --bins --tests; }
 stage_races() {

@@ -23,6 +23,7 @@
 //! - `embedded-io`, `embedded-sdmmc`, `gpt-disk-io`: [`adapter`]s for file systems and partition tables.
 //! - `embassy-net-driver`, `smoltcp`: [`adapter`]s for network stacks.
 //! - `rand_core`: an [`adapter`] for generators of random numbers.
+//! - `embedded-io`, `embedded-io-async`: [`adapter`]s for consoles.
 //! - `alloc` (default): [`ring::Slots::allocate`], and [`hal::DmaBuffer`] for `Box<[u8]>` and `Vec<u8>`.
 
 #![no_std]

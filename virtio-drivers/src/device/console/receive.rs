@@ -131,6 +131,14 @@ impl<'s, H: Hal> ReceiveQueue<'s, H> {
         if count > 0 { Ok(count) } else { outcome.map(|()| 0) }
     }
 
+    /// Whether there are bytes to read.
+    ///
+    /// # Errors
+    /// - [`Broken`]: as for [`read`](ReceiveQueue::read).
+    pub fn is_readable(&mut self) -> Result<bool, Broken> {
+        Ok(self.look()?.is_some())
+    }
+
     /// Copies what fits. A buffer that is read to its end goes back to the device.
     fn take_from(&mut self, reading: Reading, into: &mut [u8]) -> usize {
         let Reading { buffer, at, end } = reading;

@@ -183,6 +183,14 @@ impl<'s, H: Hal> TransmitQueue<'s, H> {
     }
 
     /// Whether a byte fits.
+    ///
+    /// # Errors
+    /// - [`Broken`]: as for [`write`](TransmitQueue::write).
+    pub fn has_room(&mut self) -> Result<bool, Broken> {
+        Ok(self.look_for_room()?.is_some())
+    }
+
+    /// Whether a byte fits; then no interrupt is needed.
     pub(super) fn look_for_room(&mut self) -> Result<Option<()>, Broken> {
         if let Some(broken) = self.queue.broken() {
             return Err(broken);
