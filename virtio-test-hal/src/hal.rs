@@ -77,6 +77,17 @@ impl TestHal {
         self.ledger().regions.len()
     }
 
+    /// Where regions of DMA memory of so many bytes are, for the device.
+    pub fn dma_addresses(&self, bytes: usize) -> Vec<u64> {
+        let ledger = self.ledger();
+        ledger
+            .regions
+            .iter()
+            .filter(|(_, layout)| layout.size() == bytes)
+            .map(|(address, _)| *address)
+            .collect()
+    }
+
     /// Buffers that are mapped.
     pub fn mapped_buffers(&self) -> usize {
         self.ledger().bounces.len()

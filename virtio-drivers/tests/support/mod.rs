@@ -13,6 +13,7 @@ pub mod commands;
 pub mod console;
 mod disk;
 mod either;
+pub mod entropy;
 pub mod frames;
 pub mod levels;
 mod meddler;
