@@ -157,8 +157,9 @@ unsafe impl<A: ConfigRegionAccess> Transport for LegacyPciTransport<A> {
         bytewise::read(&self.registers, offset.saturating_add(self.config_offset()), width)
     }
 
+    /// With one access, as fields need that count from the moment in which they are written (§5.5.6.1.1): any width does here (§4.1.4.10).
     fn write_config(&mut self, offset: usize, width: AccessWidth, value: u32) {
-        bytewise::write(&self.registers, offset.saturating_add(self.config_offset()), width, value);
+        self.registers.write(offset.saturating_add(self.config_offset()), width, value);
     }
 
     fn queue_size_max(&mut self, index: u16) -> u16 {
