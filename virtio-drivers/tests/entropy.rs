@@ -187,7 +187,7 @@ fn a_device_that_returns_another_chain_gives_nothing_before_a_reset() {
 fn queues_of_any_size_do() {
     for queue_size in [1, 2, 4, 7] {
         let ring = if queue_size == 7 { 1 << 34 } else { 0 };
-        let mut bench = Make { queue_size, ring, ..Make::default() }.start();
+        let mut bench = Make { ring, queue_size, ..Make::default() }.start();
         let mut bytes = [0; 100];
 
         let patience = bench.patience(100);

@@ -7,6 +7,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "tests choose numbers that fit")]
 
 mod altered;
+pub mod balloon;
 mod bench;
 pub mod card;
 pub mod commands;
