@@ -137,21 +137,12 @@ pub fn take_disk() -> Result<Device, String> {
     })
 }
 
-/// Opens the first entropy device: whoever asks again gets none. `None` if there is none.
+/// Opens the first entropy device, if there is one: whoever asks again gets none.
 ///
 /// # Errors
-/// As [`open_all`].
+/// As [`take_all`].
 pub fn take_entropy() -> Result<Option<Device>, String> {
-    static IS_TAKEN: AtomicBool = AtomicBool::new(false);
-    take_first(DeviceType::ENTROPY, &IS_TAKEN)
-}
-
-fn take_first(wanted: DeviceType, is_taken: &AtomicBool) -> Result<Option<Device>, String> {
-    if is_taken.swap(true, Ordering::Relaxed) {
-        return Ok(None);
-    }
-    // SAFETY: it is opened here once; whoever opens devices otherwise has promised that nobody else drives them.
-    unsafe { open_first(wanted) }
+    Ok(take_all(DeviceType::ENTROPY)?.into_iter().next())
 }
 
 /// Opens all network cards, for a program that drives all of them: whoever asks again gets none.
