@@ -1,6 +1,6 @@
 //! Virtio devices that have no type of their own in the harness: a name, and properties.
 
-use qemu_tests::{Connection, Machine};
+use qemu_tests::{Connection, ConsoleDevice, Machine};
 
 /// What a test boots: a machine, how its device is connected, and its rings' layout.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,11 @@ pub fn short_cases() -> impl Iterator<Item = Case> {
 }
 
 impl Case {
+    /// This console, connected so.
+    pub fn console(self, device: ConsoleDevice) -> ConsoleDevice {
+        ConsoleDevice { connection: Some(self.connection), packed: self.packed, ..device }
+    }
+
     /// The value of `-device` for a virtio device of this name (`balloon`, `rng`), with more properties.
     pub fn device(self, name: &str, more: &str) -> String {
         let driver = if self.connection.is_mmio() {
