@@ -137,6 +137,14 @@ pub fn take_disk() -> Result<Device, String> {
     })
 }
 
+/// Opens the first memory balloon, if there is one: whoever asks again gets none.
+///
+/// # Errors
+/// As [`take_all`].
+pub fn take_balloon() -> Result<Option<Device>, String> {
+    Ok(take_all(DeviceType::BALLOON)?.into_iter().next())
+}
+
 /// Opens the first entropy device, if there is one: whoever asks again gets none.
 ///
 /// # Errors

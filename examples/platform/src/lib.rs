@@ -40,6 +40,7 @@ pub mod console;
 mod device_tree;
 pub mod devices;
 mod dma;
+pub mod frames;
 mod heap;
 pub mod hot_plug;
 pub mod interrupts;
