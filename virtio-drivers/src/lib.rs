@@ -73,7 +73,7 @@ mod networks {}
 #[doc = include_str!("../../docs/src/entropy.md")]
 mod randomness {}
 
-#[cfg(all(doctest, feature = "alloc"))]
+#[cfg(all(doctest, feature = "alloc", feature = "embedded-io"))]
 #[doc = include_str!("../../docs/src/console.md")]
 mod consoles {}
 
