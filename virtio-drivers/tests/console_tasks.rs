@@ -241,10 +241,12 @@ fn a_task_that_waits_for_a_queue_that_breaks_is_told() {
         let all = bytes(100);
         let mut read = Task::new(receive.read_some(&mut into, signals[0]));
         let mut write = Task::new(transmit.write_all(&all, signals[1]));
-        (read.run(), write.run());
+        read.run();
+        write.run();
         other.serve();
 
-        (read.run(), write.run());
+        read.run();
+        write.run();
 
         assert!(matches!(read.result.take().unwrap(), Err(Broken::WrittenTooMuch { .. })));
         assert!(matches!(write.result.take().unwrap(), Err(Broken::UnknownChain { .. })));
