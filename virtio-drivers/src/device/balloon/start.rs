@@ -180,23 +180,33 @@ impl<T: Transport> Starting<T> {
         self.device.features().device
     }
 
-    /// The index of the queue for hints: the specification's, or if there is none the one that devices give it that leave no gaps.
+    /// The index of the queue for hints.
     pub(super) fn hints_index(&mut self) -> u16 {
         self.index_of(queue::FREE_PAGE_VQ, &[BalloonFeatures::STATS_VQ])
     }
 
-    /// The index of the queue for reports: the same.
+    /// The index of the queue for reports.
     pub(super) fn reports_index(&mut self) -> u16 {
         self.index_of(queue::REPORTING_VQ, &[BalloonFeatures::STATS_VQ, BalloonFeatures::FREE_PAGE_HINT])
     }
 
-    /// An optional queue, which comes after those for these features.
+    /// An optional queue, which comes after those for these features: its index by the specification, or where it is with devices that leave no gaps.
     fn index_of(&mut self, specified: u16, before: &[BalloonFeatures]) -> u16 {
-        if self.device.queue_size_max(specified) > 0 {
+        if self.has_gaps() {
             return specified;
         }
         let there = before.iter().filter(|feature| self.offered.contains(**feature));
         there.fold(queue::STATSQ, |index, _| index.saturating_add(1))
+    }
+
+    /// Whether the device's last queue is where the specification has it: one in between could be another.
+    fn has_gaps(&mut self) -> bool {
+        let last = if self.offered.contains(BalloonFeatures::PAGE_REPORTING) {
+            queue::REPORTING_VQ
+        } else {
+            queue::FREE_PAGE_VQ
+        };
+        self.device.queue_size_max(last) > 0
     }
 
     /// How many queues there will be without a gap, from the first one on: each of them can have a vector of its own.
