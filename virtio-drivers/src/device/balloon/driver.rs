@@ -49,7 +49,6 @@ pub(super) struct Live<'s, T: Transport, H: Hal, P: BalloonPage> {
 
 /// Where a balloon is on the way to its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a balloon that is working is to be polled again"]
 pub enum Progress {
     /// It has as many frames as its device wants, or as near to that as whole pages allow: never more than was wanted, nor less than was left to it.
     AtTarget,

@@ -75,7 +75,6 @@ pub struct HintsFailed<'s, H: Hal, B: DmaBuffer> {
 
 /// Where hints are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "hints that are working are to be polled again"]
 pub enum HintProgress {
     /// Nothing is to be done until the command changes.
     Idle,

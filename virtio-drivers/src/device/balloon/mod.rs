@@ -42,9 +42,9 @@
 //! let mut reports = reports.map(|idle| balloon.activate_reports(idle));
 //!
 //! // Whenever something happened, or some time has passed:
-//! let _ = balloon.poll(allocator)?;
+//! balloon.poll(allocator)?;
 //! if let Some(hints) = &mut hints {
-//!     let _ = hints.poll(balloon.hint_command()?, allocator)?;
+//!     hints.poll(balloon.hint_command()?, allocator)?;
 //! }
 //! if let Some(reports) = &mut reports {
 //!     reports.poll(allocator)?;
