@@ -55,7 +55,7 @@ fn a_round_is_begun_filled_and_ended_and_its_blocks_come_back_when_it_is_done() 
 
         assert_eq!(bench.model.take_hint_commands(), [id, 0]);
         let hinted = bench.model.hinted();
-        assert!(hinted.iter().all(|hint| hint.is_taken && hint.bytes == 2 * PAGE as u32));
+        assert!(hinted.iter().all(|hint| hint.is_taken && hint.bytes as usize == 2 * PAGE));
         assert_eq!((hinted.len(), blocks.free.len(), blocks.back.len()), (40, 0, 0));
         let hints = bench.hints.as_ref().unwrap();
         assert_eq!((hints.kept_blocks(), hints.blocks_in_flight()), (40, 0));
@@ -188,7 +188,7 @@ fn blocks_come_back_whose_device_is_done_while_it_still_has_some() {
         let mut blocks = Blocks::new(10, PAGE, 1);
         bench.model.start_hinting(&bench.device);
         bench.model.hold();
-        let _ = step(&mut bench, &mut blocks);
+        step(&mut bench, &mut blocks);
         bench.model.end_hinting(&bench.device);
         assert_eq!(step(&mut bench, &mut blocks), HintProgress::Working);
         assert_eq!(blocks.back.len(), 0);
@@ -214,7 +214,7 @@ fn a_reset_gives_all_blocks_back() {
             if holds {
                 bench.model.hold();
             }
-            let _ = step(&mut bench, &mut hinted);
+            step(&mut bench, &mut hinted);
             bench.reports.as_mut().unwrap().poll(&mut reported).unwrap();
             bench.serve();
             let mut blocks = Blocks::default();
@@ -324,7 +324,7 @@ fn queues_are_found_with_gaps_and_without() {
                 let make = Make { features, compacted, notified, ..Make::default() };
                 let mut bench = make.start();
                 let mut blocks = Blocks::new(3, PAGE, 1);
-                let _ = bench.poll();
+                bench.poll();
                 let index = |queue| bench.model.queue_index(queue);
                 if let Some(hints) = &bench.hints {
                     assert_eq!(hints.index(), index(BalloonQueue::FreePages));

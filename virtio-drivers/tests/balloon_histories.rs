@@ -60,7 +60,7 @@ fn take(bench: &mut BalloonBench, step: &Step) {
         Step::Want(frames, steps) => {
             bench.set_target(frames);
             for _ in 0..steps {
-                let _ = bench.poll();
+                bench.poll();
             }
         }
         Step::Serve => bench.serve(),

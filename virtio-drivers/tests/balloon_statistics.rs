@@ -64,14 +64,14 @@ fn the_device_gets_new_statistics_as_often_as_it_asks_and_the_same_ones_each_tim
         let mut bench = make.start();
         bench.kernel.statistics = Statistics { free_bytes: Some(1), total_bytes: Some(100), ..ALL };
         bench.kernel.statistics.swap_in_bytes = None;
-        let _ = bench.poll();
+        bench.poll();
         bench.serve();
         for free in 2..6 {
             bench.kernel.statistics = Statistics { free_bytes: Some(free), ..Statistics::default() };
             bench.kernel.statistics.swap_in_bytes = Some(7);
             bench.model.ask_for_statistics();
             bench.serve();
-            let _ = bench.poll();
+            bench.poll();
             bench.serve();
 
             let said = bench.model.statistics();
@@ -90,14 +90,14 @@ fn two_questions_before_an_answer_are_both_answered() {
     for make in make(false).each() {
         let mut bench = make.start();
         bench.kernel.statistics.free_bytes = Some(1);
-        let _ = bench.poll();
+        bench.poll();
         bench.serve();
         bench.model.ask_for_statistics();
         bench.model.ask_for_statistics();
 
         for _ in 0..4 {
             bench.serve();
-            let _ = bench.poll();
+            bench.poll();
         }
 
         assert_eq!(bench.kernel.asked, 3);
@@ -113,7 +113,7 @@ fn a_kernel_that_says_nothing_supplies_a_buffer_all_the_same() {
     for make in make(false).each_ring() {
         let mut bench = make.start();
 
-        let _ = bench.poll();
+        bench.poll();
         bench.serve();
 
         assert_eq!(bench.model.raw_statistics(), [[(u16::MAX, 0)]]);
@@ -182,7 +182,7 @@ fn a_lie_about_the_buffer_ends_the_balloon_and_loses_no_page() {
 fn a_question_that_came_before_interrupts_were_asked_for_is_seen() {
     for make in make(true).each() {
         let mut bench = make.start();
-        let _ = bench.poll();
+        bench.poll();
         assert_eq!(bench.driver.rearm(), Rearmed::Quiet);
         bench.serve();
 
@@ -190,7 +190,7 @@ fn a_question_that_came_before_interrupts_were_asked_for_is_seen() {
         bench.model.serve(&bench.device, &bench.hal.space);
         assert_eq!(bench.driver.rearm(), Rearmed::MoreWaiting);
 
-        let _ = bench.poll();
+        bench.poll();
         assert_eq!(bench.driver.rearm(), Rearmed::Quiet);
         bench.end();
     }

@@ -211,7 +211,7 @@ fn no_page_is_taken_out_that_the_device_wants() {
             bench.set_target(target);
             bench.kernel.keeps = 90;
             for _ in 0..3 {
-                let _ = bench.poll();
+                bench.poll();
                 bench.serve();
             }
         }

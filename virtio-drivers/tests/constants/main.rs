@@ -18,6 +18,7 @@ macro_rules! offsets {
     }};
 }
 
+mod balloon;
 mod bits;
 mod block;
 mod net;

@@ -241,6 +241,11 @@ impl Host {
         self.interrupt();
     }
 
+    /// What the device reaches.
+    pub fn memory(&self) -> virtio_model::AddressSpace {
+        self.hal.space.clone()
+    }
+
     /// Interrupts are handled.
     pub fn interrupt(&self) {
         for (_, vector) in self.device.take_messages() {
@@ -265,7 +270,7 @@ impl Make {
     /// The same, with each kind of ring, and through the legacy interface. Under miri, which is slow, with one.
     pub fn each(self) -> impl Iterator<Item = Self> {
         let legacy = Self { legacy: true, ..self };
-        [legacy].into_iter().chain(self.each_ring()).skip(if cfg!(miri) { 1 } else { 0 })
+        [legacy].into_iter().chain(self.each_ring()).skip(usize::from(cfg!(miri)))
     }
 
     /// The same, with each kind of ring. Under miri with one.
