@@ -3,6 +3,7 @@
 use core::fmt::{self, Write};
 
 use log::{LevelFilter, Log, Metadata, Record};
+use spin::Once;
 
 use crate::machine::serial;
 
@@ -22,6 +23,14 @@ pub fn print_line(line: fmt::Arguments<'_>) {
     let _ = writeln!(Port, "{line}");
 }
 
+/// Where a program wants to have log messages as well.
+static PROGRAMS_SINK: Once<&'static dyn Log> = Once::new();
+
+/// Has `log` write to a program's own sink, too, from now on; the first one that is named.
+pub fn log_to(sink: &'static dyn Log) {
+    PROGRAMS_SINK.call_once(|| sink);
+}
+
 struct Sink;
 
 impl Log for Sink {
@@ -31,6 +40,9 @@ impl Log for Sink {
 
     fn log(&self, record: &Record<'_>) {
         print_line(format_args!("[{}] {}: {}", record.level(), record.target(), record.args()));
+        if let Some(sink) = PROGRAMS_SINK.get().filter(|sink| sink.enabled(record.metadata())) {
+            sink.log(record);
+        }
     }
 
     fn flush(&self) {}

@@ -14,6 +14,24 @@ static HEAP: LockedHeap = LockedHeap::empty();
 /// Contiguous physical memory for devices and page tables.
 pub(crate) static DMA_POOL: LockedHeap = LockedHeap::empty();
 
+/// How much of some memory is in use.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// Bytes in use.
+    pub used_bytes: usize,
+    /// Bytes in all.
+    pub bytes: usize,
+}
+
+/// What is in use of the program's heap, and of the devices' pool.
+pub fn usage() -> [(&'static str, Usage); 2] {
+    let of = |heap: &LockedHeap| {
+        let heap = heap.lock();
+        Usage { used_bytes: heap.used(), bytes: heap.size() }
+    };
+    [("heap", of(&HEAP)), ("device memory", of(&DMA_POOL))]
+}
+
 /// Gives so many bytes from `start` on to the heap and the pool.
 ///
 /// # Panics

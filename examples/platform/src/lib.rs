@@ -49,6 +49,7 @@ mod time;
 mod wiring;
 
 pub use dma::{DMA, Dma, MMIO, Mmio};
+pub use heap::{Usage, usage};
 #[cfg(target_arch = "x86_64")]
 pub use machine::iommu;
 pub use machine::{clock, command_line, cpus};
