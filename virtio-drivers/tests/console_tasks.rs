@@ -174,16 +174,16 @@ fn a_task_sleeps_until_the_device_tells_something() {
         let mut bench = make.start_ports();
         bench.events();
         let other = bench.other.clone();
-        for round in 0..3 {
+        for round in 0..3_u16 {
             let mut task = Task::new(bench.control.event());
             task.run();
             assert!(!task.is_over() && !task.is_woken());
-            other.console.add_port(round);
+            other.console.add_port(round.into());
             other.serve();
 
             assert!(task.run());
 
-            assert_eq!(task.result.take().unwrap(), Ok(PortEvent::Added(round as u16)));
+            assert_eq!(task.result.take().unwrap(), Ok(PortEvent::Added(round)));
         }
         let mut task = Task::new(bench.control.event());
         task.run();
