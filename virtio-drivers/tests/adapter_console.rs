@@ -4,12 +4,12 @@
 
 mod support;
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use embedded_io::{Error, ErrorKind, Read, ReadReady, Write, WriteReady};
 use log::{Level, LevelFilter, Log, Record};
-use support::console::{Make, Transmit, bytes, signal};
+use support::console::{Make, Other, Transmit, bytes, signal};
 use support::tasks::Task;
 use virtio_guest::adapter::{LogSink, console_io, console_tasks};
 use virtio_guest::device::console::{Console, StreamError};
@@ -136,6 +136,40 @@ fn messages_of_a_level_go_through_a_port_a_line_each() {
     let transmit = sink.into_queue().0.into_inner().unwrap();
     Console::join(control, receive, transmit).close(Attempts(10)).unwrap();
     other.device.assert_driver_was_correct();
+}
+
+/// Makes room when it is written.
+struct MakesRoom<'o>(&'o Other);
+
+impl fmt::Display for MakesRoom<'_> {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.console.release_all();
+        self.0.serve();
+        Ok(())
+    }
+}
+
+/// What is there of a message is its beginning, though there was room again before its end.
+#[test]
+fn a_message_has_no_holes() {
+    let bench = Make::default().start();
+    let other = bench.other.clone();
+    other.console.hold();
+    let (control, receive, transmit) = bench.console.split();
+    let sink = LogSink::new(Own(transmit.into()), LevelFilter::Trace);
+    let (text, room) = ("a message that is a little too long for what there is", MakesRoom(&other));
+
+    sink.log(
+        &Record::builder().level(Level::Warn).target("k").args(format_args!("{text}{text}{room}end")).build(),
+    );
+
+    other.serve();
+    let whole = format!("[WARN  k] {text}{text}end\r\n");
+    assert_eq!(other.console.take_sent_bytes(0), &whole.as_bytes()[..64]);
+    assert_eq!(sink.lost_bytes(), whole.len() - 64);
+    let transmit = sink.into_queue().0.into_inner().unwrap();
+    drop(Console::join(control, receive, transmit));
+    other.hal.assert_all_returned();
 }
 
 /// A message never waits.

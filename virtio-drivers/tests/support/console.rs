@@ -6,11 +6,11 @@ use virtio_guest::device::console::{
     Console, Control, ControlSlots, HANDLED, PortEvent, ReceiveQueue, Settings, Slots, Starting,
     TransmitQueue,
 };
-use virtio_guest::hal::Attempts;
+use virtio_guest::hal::{Attempts, MapMmio};
 use virtio_guest::lifecycle::{Interrupt, Interrupts, QueueSignal, Signals, Wants};
 use virtio_model::pci::PciDevice;
 
-use super::{Either, Mapper, TestHal, claim, message};
+use super::{Either, Mapper, Meddler, TestHal, claim, message};
 
 const EVENT_IDX: u128 = 1 << 29;
 const RING_PACKED: u128 = 1 << 34;
@@ -83,8 +83,20 @@ impl Make {
 
     /// A console of one port, and its driver.
     pub fn start(self) -> SingleBench {
-        let mut other = self.device();
+        let other = self.device();
         let transport = other.open(self.settings.notifications);
+        self.start_on(other, transport)
+    }
+
+    /// The same, of a device that does this before each access to its registers, once the meddler begins.
+    pub fn start_meddled(self, meddle: impl FnMut(&Other) + Send + 'static) -> (SingleBench, Meddler) {
+        let other = self.device();
+        let meddler = other.meddler(meddle);
+        let transport = other.open_through(&meddler, self.settings.notifications);
+        (self.start_on(other, transport), meddler)
+    }
+
+    fn start_on(self, mut other: Other, transport: Either) -> SingleBench {
         let slots = Slots::allocate(self.queue_size);
         let wants = Wants::features(HANDLED);
         let settings = &self.settings;
@@ -100,8 +112,20 @@ impl Make {
 
     /// A console of as many ports as can be, none of which is there, and its driver.
     pub fn start_ports(self) -> PortsBench {
-        let mut other = self.device();
+        let other = self.device();
         let transport = other.open(self.settings.notifications);
+        self.start_ports_on(other, transport)
+    }
+
+    /// The same, of a device that does this before each access to its registers, once the meddler begins.
+    pub fn start_ports_meddled(self, meddle: impl FnMut(&Other) + Send + 'static) -> (PortsBench, Meddler) {
+        let other = self.device();
+        let meddler = other.meddler(meddle);
+        let transport = other.open_through(&meddler, self.settings.notifications);
+        (self.start_ports_on(other, transport), meddler)
+    }
+
+    fn start_ports_on(self, mut other: Other, transport: Either) -> PortsBench {
         let wants = Wants::features(HANDLED);
         let mut starting =
             Starting::begin(transport, &self.settings, wants, Attempts(10)).expect("it begins");
@@ -146,8 +170,16 @@ pub struct Other {
 impl Other {
     /// Opens the function.
     pub fn open(&self, vectors: bool) -> Either {
-        let mut transport =
-            Either::open_pci(claim(&self.device), &Mapper(self.device.clone())).expect("it opens");
+        self.open_through(&Mapper(self.device.clone()), vectors)
+    }
+
+    fn meddler(&self, mut meddle: impl FnMut(&Self) + Send + 'static) -> Meddler {
+        let other = self.clone();
+        Meddler::new(&self.device, move |_, _| meddle(&other))
+    }
+
+    fn open_through(&self, mapper: &impl MapMmio, vectors: bool) -> Either {
+        let mut transport = Either::open_pci(claim(&self.device), mapper).expect("it opens");
         if vectors {
             let messages: Vec<_> = (0..VECTORS.into()).map(message).collect();
             transport.enable_msi_x(&messages).expect("it has vectors");
