@@ -61,6 +61,25 @@ fn a_console_port_is_answered_with_the_word_that_it_is_open() {
     }
 }
 
+/// What the driver says before it has heard of it is no answer.
+#[test]
+fn a_console_port_is_answered_though_it_is_closed_meanwhile() {
+    for mut bench in each() {
+        bench.add_open(1);
+        bench.other.console.make_console(1);
+        bench.other.serve();
+
+        bench.control.close_port(1).unwrap();
+        bench.other.serve();
+        assert_eq!(bench.other.console.unanswered(), [(1, event::CONSOLE_PORT)]);
+
+        assert_eq!(bench.events(), [PortEvent::Console(1)]);
+        assert_eq!(bench.other.console.unanswered(), []);
+        assert!(bench.other.console.port_is_open_by_driver(1));
+        bench.end();
+    }
+}
+
 #[test]
 fn what_the_device_says_of_a_port_is_told_and_kept() {
     for mut bench in each() {

@@ -61,7 +61,8 @@ impl State {
             return expect(told.readies <= told.adds, || format!("PORT_READY for port {id} sent again"));
         }
         expect(told.was_ready, || format!("PORT_OPEN for port {id} before it is ready"))?;
-        let owed = std::mem::take(&mut told.owes_open);
-        expect(!owed || value == 1, || format!("console port {id} was not opened"))
+        // That it is closed may have been on its way before: the answer is still to come.
+        told.owes_open &= value != 1;
+        Ok(())
     }
 }
