@@ -287,3 +287,25 @@ fn queues_of_another_balloon_are_out_of_service() {
     one.end();
     two.end();
 }
+
+/// Pages of a burst that its queue does not take are where they were.
+#[test]
+fn a_device_in_the_middle_of_a_reset_is_told_of_no_page() {
+    for make in Make::default().each() {
+        for target in [60, 10] {
+            let mut bench = make.start();
+            assert_eq!(bench.reach(30), Ok(Progress::AtTarget));
+            bench.device.misbehave(|lies| lies.reset = Completion::Never);
+            bench.driver = bench.driver.take_down(Attempts(10)).unwrap_err().balloon;
+            bench.model.set_target(&bench.device, target);
+
+            let refused = bench.driver.poll(&mut bench.kernel);
+
+            assert_eq!(refused, Err(BalloonError::Broken(Broken::ResetPending)));
+            assert_eq!((bench.kernel.free.len(), bench.driver.held_frames()), (70, 30));
+            assert_eq!(bench.driver.unanswered_frames(), 0);
+            bench.device.misbehave(|lies| lies.reset = Completion::Prompt);
+            bench.end();
+        }
+    }
+}
