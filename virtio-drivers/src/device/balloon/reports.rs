@@ -8,6 +8,7 @@ use super::driver::Balloon;
 use super::kernel::FreeBlocks;
 use super::slots::ReportSlots;
 use super::start::{StartError, Starting};
+use super::waiting::LOOKS;
 use crate::hal::{BalloonPage, Direction, DmaBuffer, Hal, Patience};
 use crate::lifecycle::InstallFailed;
 use crate::raw::{ConfirmedReset, MapRefused, MappedBuffer};
@@ -164,7 +165,7 @@ impl<'s, H: Hal, B: DmaBuffer> Reports<'s, H, B> {
         Ok(acknowledged)
     }
 
-    /// Reports blocks until the kernel lends no more and the device has acknowledged all of them; says how many. A kernel that lends the same ones again and again is never done.
+    /// Reports blocks until the kernel lends no more and the device has acknowledged all of them; says how many. A kernel that lends the same ones again and again is not done before its patience ends.
     ///
     /// # Errors
     /// See [`ReportError`].
@@ -173,22 +174,22 @@ impl<'s, H: Hal, B: DmaBuffer> Reports<'s, H, B> {
         blocks: &mut impl FreeBlocks<Block = B>,
         mut patience: impl Patience,
     ) -> Result<u32, ReportError> {
-        let (mut acknowledged, mut is_over) = (0_u32, false);
+        let (mut acknowledged, mut is_over, mut looks_left) = (0_u32, false, LOOKS);
         loop {
             let progress = self.poll(blocks)?;
             acknowledged = acknowledged.saturating_add(progress.acknowledged);
             if progress.in_flight == 0 && progress.out_of_blocks {
                 return Ok(acknowledged);
             }
-            if progress.acknowledged > 0 {
-                continue;
-            }
             // After the last wait there is one more look: a sleep may have ended with what was waited for.
             if is_over {
                 return Err(ReportError::TimedOut);
             }
-            if !self.notified || self.queue.rearm() == Rearmed::Quiet {
-                is_over = !patience.keep_waiting();
+            let more = self.notified && self.queue.rearm() == Rearmed::MoreWaiting;
+            if (more || progress.acknowledged > 0) && looks_left > 0 {
+                looks_left -= 1;
+            } else {
+                (is_over, looks_left) = (!patience.keep_waiting(), LOOKS);
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::transport::Transport;
 use crate::wire::balloon::{BalloonFeatures, queue};
 
 /// How often whoever waits looks at once for more, where the device always has some: it may change its mind for ever.
-const LOOKS: u32 = 64;
+pub(super) const LOOKS: u32 = 64;
 
 impl<T: Transport, H: Hal, P: BalloonPage> Balloon<'_, T, H, P> {
     /// [Polls](Balloon::poll) until the balloon is at its target, or gets no nearer to it, and says which: never [`Progress::Working`].
@@ -109,8 +109,10 @@ impl<T: Transport, H: Hal, P: BalloonPage> Balloon<'_, T, H, P> {
     /// *Wakes*: by the interrupts for the configuration and the queues. One call at a time.
     pub async fn attention(&mut self) -> Condition {
         let Live { control, inflate, deflate, statistics, books, .. } = &mut *self.live;
-        let signals = [queue::INFLATEQ, queue::DEFLATEQ, queue::STATSQ];
-        let signals = signals.map(|index| control.half.queue_signal(index));
+        // Without statistics another queue may have that index, and somebody else waits for it.
+        let statsq = statistics.as_ref().map(|_| queue::STATSQ);
+        let queues = [Some(queue::INFLATEQ), Some(queue::DEFLATEQ), statsq];
+        let signals = queues.map(|index| control.half.queue_signal(index?));
         {
             let mut change = pin!(control.half.configuration_change());
             poll_fn(|context| {
