@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use support::balloon::{Blocks, HINT, Make, POISON, REPORTING, STATS};
-use virtio_guest::device::balloon::{HintCommand, HintProgress, ReportError, ReportProgress};
+use virtio_guest::device::balloon::{FreeBlocks, HintCommand, HintProgress, ReportError, ReportProgress};
 use virtio_guest::hal::Attempts;
 use virtio_guest::ring::Rearmed;
 use virtio_model::balloon::BalloonQueue;
@@ -430,5 +430,33 @@ fn the_smallest_queues_do() {
         settle(&mut bench, &mut blocks);
         assert_eq!(blocks.back.len(), 5);
         bench.end();
+    }
+}
+
+/// A kernel that lends again what came back, to a device that takes it at once: patience ends that.
+#[test]
+fn a_kernel_that_lends_the_same_blocks_again_and_again_is_stopped_by_its_patience() {
+    struct Eager(Blocks);
+    impl FreeBlocks for Eager {
+        type Block = support::balloon::Block;
+
+        fn lend(&mut self) -> Option<Self::Block> {
+            self.0.lend().or_else(|| self.0.back.pop())
+        }
+
+        fn take_back(&mut self, block: Self::Block) {
+            self.0.take_back(block);
+        }
+    }
+    for make in (Make { notified: true, ..reporting() }).each_ring() {
+        let mut bench = make.start();
+        let mut blocks = Eager(Blocks::new(5, PAGE, 1));
+        let patience = bench.host().patience(200);
+
+        let reported = bench.reports.as_mut().unwrap().report_blocking(&mut blocks, patience);
+
+        assert_eq!(reported, Err(ReportError::TimedOut));
+        bench.end_with(&mut blocks.0);
+        assert_eq!(blocks.0.free.len() + blocks.0.back.len(), 5);
     }
 }

@@ -308,3 +308,17 @@ fn a_balloon_at_its_target_asks_the_kernel_for_nothing() {
     assert_eq!(bench.driver.reach_target_blocking(&mut bench.kernel, patience), Ok(Progress::AtTarget));
     bench.end();
 }
+
+/// Spec: §5.5.6.1.1 Legacy Interface: Device Operation — all 4 bytes, with one operation.
+#[test]
+fn the_device_is_told_how_many_frames_there_are_with_one_access() {
+    for make in Make::default().each() {
+        let mut bench = make.start();
+        let before = bench.device.config_writes().len();
+        assert_eq!(bench.reach(40), Ok(Progress::AtTarget));
+
+        let writes = bench.device.config_writes();
+        assert_eq!(writes[before..], [(4, 4, 0), (4, 4, 16), (4, 4, 32), (4, 4, 40)]);
+        bench.end();
+    }
+}
