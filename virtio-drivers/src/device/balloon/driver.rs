@@ -18,6 +18,7 @@ use super::books::{Books, Burst, Way};
 use super::bursts::{FrameQueue, SendError, frame_numbers};
 use super::control::{Control, HintCommand};
 use super::kernel::Pages;
+use super::slots::QueueSlots;
 use super::statistics::StatisticsQueue;
 use crate::hal::{BalloonPage, Hal};
 use crate::lifecycle::{Condition, ConfigError, Interrupts, SignalsInUse, SignalsRef};
@@ -41,6 +42,8 @@ pub(super) struct Live<'s, T: Transport, H: Hal, P: BalloonPage> {
     pub(super) inflate: FrameQueue<'s, H>,
     pub(super) deflate: FrameQueue<'s, H>,
     pub(super) statistics: Option<StatisticsQueue<'s, H>>,
+    /// What a queue for statistics would have its books in, if there is none.
+    pub(super) unused: Option<QueueSlots<'s>>,
     pub(super) books: Books<'s, P>,
     /// The target at which the balloon is not to grow.
     pub(super) paused_at: Option<u32>,

@@ -81,7 +81,7 @@ impl<'s, T: Transport, H: Hal, P: BalloonPage> Balloon<'s, T, H, P> {
     /// - [`DownFailed`]: the device does not answer, so it may still have its pages. The driver keeps them.
     #[allow(clippy::result_large_err, reason = "the driver itself comes back, once in its life")]
     pub fn take_down(self, patience: impl Patience) -> Result<Down<'s, T, P>, DownFailed<'s, T, H, P>> {
-        let Live { control, mut inflate, mut deflate, mut statistics, books, paused_at, notified } =
+        let Live { control, mut inflate, mut deflate, mut statistics, unused, books, paused_at, notified } =
             ScopeGuard::into_inner(self.live);
         let Control { half, actual } = control;
         match half.take_down(patience) {
@@ -92,7 +92,10 @@ impl<'s, T: Transport, H: Hal, P: BalloonPage> Balloon<'s, T, H, P> {
                     pages: books.into_pages(),
                     inflate: inflate.reclaim(&reset).unwrap_or(none()),
                     deflate: deflate.reclaim(&reset).unwrap_or(none()),
-                    statistics: statistics.and_then(|queue| queue.reclaim(&reset)).unwrap_or(none()),
+                    statistics: statistics
+                        .and_then(|queue| queue.reclaim(&reset))
+                        .or(unused)
+                        .unwrap_or(none()),
                 };
                 Ok(Down { transport, reset, handlers, pages: ReturnedPages { slots } })
             }
@@ -101,7 +104,7 @@ impl<'s, T: Transport, H: Hal, P: BalloonPage> Balloon<'s, T, H, P> {
                 deflate.retire();
                 statistics.iter_mut().for_each(StatisticsQueue::retire);
                 let control = Control { half, actual };
-                let live = Live { control, inflate, deflate, statistics, books, paused_at, notified };
+                let live = Live { control, inflate, deflate, statistics, unused, books, paused_at, notified };
                 Err(DownFailed { error, balloon: Self::of(live) })
             }
         }

@@ -264,15 +264,16 @@ impl<T: Transport> Starting<T> {
                 let half = ControlHalf::new(self.device.start());
                 let inflate = FrameQueue::new(half.activate(inflate), burst_frames, notified);
                 let deflate = FrameQueue::new(half.activate(deflate), burst_frames, notified);
-                let statistics = match statistics {
+                let (statistics, unused) = match statistics {
                     Place::Queue(queue) => {
-                        Some(StatisticsQueue::new(half.activate(queue), self.is_legacy, notified))
+                        (Some(StatisticsQueue::new(half.activate(queue), self.is_legacy, notified)), None)
                     }
-                    Place::Empty(_) => None,
+                    Place::Empty(slots) => (None, Some(slots)),
                 };
                 let control = Control { half, actual: None };
                 let books = Books::new(pages);
-                let live = Live { control, inflate, deflate, statistics, books, paused_at: None, notified };
+                let paused_at = None;
+                let live = Live { control, inflate, deflate, statistics, unused, books, paused_at, notified };
                 Ok(Balloon::of(live))
             }
             (inflate, deflate, statistics, failed) => {
