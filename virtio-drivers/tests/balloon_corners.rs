@@ -4,10 +4,13 @@
 
 mod support;
 
+use std::cell::RefCell;
+
 use support::balloon::{Make, STATS};
-use virtio_guest::device::balloon::{Balloon, BalloonFeatures, Down, PLAIN, Settings, Slots};
+use support::tasks::Task;
+use virtio_guest::device::balloon::{Balloon, BalloonError, BalloonFeatures, Down, PLAIN, Settings, Slots};
 use virtio_guest::hal::Attempts;
-use virtio_guest::lifecycle::Wants;
+use virtio_guest::lifecycle::{Condition, Wants};
 
 /// Spec: §5.5.2 Virtqueues — a balloon without statistics leaves room for one with them.
 #[test]
@@ -26,6 +29,30 @@ fn storage_of_a_balloon_without_statistics_does_for_one_with_them() {
 
         bench.driver = with.unwrap();
         bench.poll();
+        bench.end();
+    }
+}
+
+/// Spec: §2.1.2 — a device that needs a reset answers no more.
+#[test]
+fn a_task_whose_device_needs_a_reset_does_not_sleep_for_ever() {
+    for make in (Make { notified: true, ..Make::default() }).each_ring() {
+        let mut bench = make.start();
+        bench.model.hold();
+        bench.set_target(60);
+        let host = bench.host();
+        let kernel = RefCell::new(std::mem::take(&mut bench.kernel));
+        let mut task = Task::new(bench.driver.reach_target(&kernel));
+        while task.run() {}
+        assert!(!task.is_over(), "its burst is with the device");
+
+        host.device.set_needs_reset();
+        host.interrupt();
+        while task.run() {}
+
+        assert_eq!(task.result, Some(Err(BalloonError::NotLive(Condition::NeedsReset))));
+        drop(task);
+        bench.kernel = kernel.into_inner();
         bench.end();
     }
 }

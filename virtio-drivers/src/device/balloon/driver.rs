@@ -76,6 +76,9 @@ pub enum BalloonError {
     /// The device did not answer in time. Pages that it was told of are still on their way.
     #[error("the device did not answer in time")]
     TimedOut,
+    /// The device needs a reset, or is gone: a task would wait for it for ever. Pages that it was told of are still on their way.
+    #[error("the device does not answer any more: {0:?}")]
+    NotLive(Condition),
     /// A queue does not take a burst. Its pages are where they were before.
     #[error("the queue does not take a burst: {0}")]
     Refused(RefusedReason),
@@ -162,7 +165,7 @@ impl<'s, T: Transport, H: Hal, P: BalloonPage> Balloon<'s, T, H, P> {
     /// Work: one burst at most; never waits. Does not ask for an interrupt: [`rearm`](Balloon::rearm) does.
     ///
     /// # Errors
-    /// See [`BalloonError`]; never [`TimedOut`](BalloonError::TimedOut).
+    /// See [`BalloonError`]; never [`TimedOut`](BalloonError::TimedOut) or [`NotLive`](BalloonError::NotLive).
     ///
     /// Spec: §5.5.6 Device Operation, §5.5.6.3 Memory Statistics.
     pub fn poll(&mut self, pages: &mut impl Pages<Page = P>) -> Result<Progress, BalloonError> {

@@ -99,7 +99,10 @@ impl<T: Transport, H: Hal, P: BalloonPage> Balloon<'_, T, H, P> {
                 Progress::Working => {}
                 progress => return Ok(progress),
             }
-            self.attention().await;
+            match self.attention().await {
+                Condition::Live => {}
+                condition => return Err(BalloonError::NotLive(condition)),
+            }
         }
     }
 
