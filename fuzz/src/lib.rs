@@ -1,4 +1,4 @@
-//! What the fuzz targets share: lives whose driver and device both do what the fuzzer's bytes say. Here those of one queue; in [`control`] those of registers, in [`disk`], [`net`] and [`console`] those of a whole driver.
+//! What the fuzz targets share: lives whose driver and device both do what the fuzzer's bytes say. Here those of one queue; in [`control`] those of registers, in [`disk`], [`net`], [`console`] and [`balloon`](mod@balloon) those of a whole driver.
 //!
 //! Spec: §2.6 Virtqueues, §2.6.1 Virtqueue Reset, §2.4 Device Reset. The driver is the library; the device is `virtio-model`'s as long as it is
 //! honest, and the fuzzer whenever it is not: before any load of the driver's it may change any shared byte.
@@ -16,6 +16,7 @@
 #[cfg(not(virtio_guest_stand_in))]
 compile_error!("the fuzz targets need `--cfg virtio_guest_stand_in`, as `make fuzz` sets it");
 
+mod balloon;
 mod console;
 mod control;
 mod device;
@@ -31,6 +32,7 @@ mod transport;
 mod witness;
 mod world;
 
+pub use balloon::balloon;
 pub use console::console_control;
 pub use control::{config_and_status, mmio, pci_capabilities};
 pub use disk::block;
