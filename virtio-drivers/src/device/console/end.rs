@@ -72,7 +72,7 @@ impl<T: Transport, H: Hal> Live<'_, T, H> {
     pub(super) fn tear_down(self) {
         let Self { control, receive, transmit } = self;
         if let Some(reset) = control.tear_down() {
-            drop(reclaim(receive, transmit, &reset));
+            reclaim(receive, transmit, &reset);
         }
     }
 }
