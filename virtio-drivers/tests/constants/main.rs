@@ -21,6 +21,7 @@ macro_rules! offsets {
 mod balloon;
 mod bits;
 mod block;
+mod console;
 mod net;
 mod net_control;
 mod pci;
