@@ -10,10 +10,7 @@
 //!
 //! /// From here on messages go through this port, for as long as the program lives.
 //! # #[allow(dead_code)]
-//! fn log_to<H: Hal + Send>(queue: TransmitQueue<'static, H>) -> Result<(), log::SetLoggerError>
-//! where
-//!     TransmitQueue<'static, H>: Send,
-//! {
+//! fn log_to<H: Hal + Send + 'static>(queue: TransmitQueue<'static, H>) -> Result<(), log::SetLoggerError> {
 //!     let sink = Box::new(LogSink::new(spin::Mutex::new(queue), LevelFilter::Info)); // or in a static
 //!     log::set_logger(Box::leak(sink))?;
 //!     log::set_max_level(LevelFilter::Info);
