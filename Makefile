@@ -8,7 +8,7 @@ help: ## list the targets
 setup: ## install what is missing on this machine
 	@scripts/setup.sh test
 
-demo: ## boot a kernel that uses a disk, or a network card (EXAMPLE=block|tasks|embassy|two-queues|net, MODE=, ARCH=, TRANSPORT=, RING=, INTERRUPTS=: see scripts/demo.sh)
+demo: ## boot a kernel that uses a disk, a network card, or a console (EXAMPLE=block|tasks|embassy|two-queues|net|shell, MODE=, ARCH=, TRANSPORT=, RING=, INTERRUPTS=: see scripts/demo.sh)
 	@EXAMPLE=$(EXAMPLE) MODE=$(MODE) QUEUES=$(QUEUES) OPTIONS='$(OPTIONS)' PORT=$(PORT) ARCH=$(ARCH) TRANSPORT=$(TRANSPORT) RING=$(RING) INTERRUPTS=$(INTERRUPTS) MACHINE=$(MACHINE) scripts/demo.sh
 
 check: ## what takes seconds: format, lints, floors, the bare-metal builds

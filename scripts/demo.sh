@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Boots an example under QEMU on a disk image made for it, or with a network card, then looks at it from outside.
+# Boots an example under QEMU on a disk image made for it, with a network card, or with a console, then looks at it from outside.
 # Usage: scripts/demo.sh
-#   EXAMPLE=block|tasks|embassy|two-queues|net  what runs: files on a FAT disk (default), many tasks on one of two executors, two processors with a queue each, a web server
+#   EXAMPLE=block|tasks|embassy|two-queues|net|shell  what runs: files on a FAT disk (default), many tasks on one of two executors, two processors with a queue each, a web server, a shell on a console
 #   MODE=tour|benchmark|discard|async           for EXAMPLE=block: files (default); requests in a second, latency, notifications and interrupts; discard and zeros; tasks that share the disk
 #   MODE=serve|ping                             for EXAMPLE=net: pages, which are fetched from the host (default); thousands of pings from the guest
+#   MODE=session|interactive                    for EXAMPLE=shell: a short session is typed by this script (default); you type, until `exit`
 #   PORT=n                                      for EXAMPLE=net: the host's port that leads to the guest (default 8080)
 #   QUEUES=n                                    for MODE=benchmark: request queues of the disk, each with a processor of its own (default 1)
 #   OPTIONS='word=value ...'                    more for the guest's command line; for MODE=benchmark: depth=16 size=4k pattern=random|sequential rw=read|write seconds=2 requests=n
@@ -21,17 +22,21 @@ example=${EXAMPLE:-block} options=${OPTIONS:-} arch=${ARCH:-x86_64} transport=${
 known() { # name, value, choices
   [[ " $3 " == *" $2 "* ]] || fail "$1=$2 is not known." "Next step: take one of: $3."
 }
-known EXAMPLE "$example" "block tasks embassy two-queues net"
+known EXAMPLE "$example" "block tasks embassy two-queues net shell"
 if [ "$example" = net ]; then
   mode=${MODE:-serve} port=${PORT:-8080}
   known MODE "$mode" "serve ping"
   [[ $port =~ ^[0-9]{1,5}$ && $port -ge 1 && $port -le 65535 ]] || fail "PORT=$port is no number from 1 to 65535." "Next step: take one of them."
   [ -z "${DISK:-}" ] || fail "EXAMPLE=net has no disk." "Next step: leave out DISK."
+elif [ "$example" = shell ]; then
+  mode=${MODE:-session}
+  known MODE "$mode" "session interactive"
+  [ "$mode" != interactive ] || [ -t 0 ] || fail "MODE=interactive is for somebody at a terminal." "Next step: leave it out, or run 'make demo' in a terminal."
 else
   mode=${MODE:-tour}
   known MODE "$mode" "tour benchmark discard async"
-  [ -z "${PORT:-}" ] || fail "PORT is for EXAMPLE=net." "Next step: leave it out, or add EXAMPLE=net."
 fi
+[ "$example" = net ] || [ -z "${PORT:-}" ] || fail "PORT is for EXAMPLE=net." "Next step: leave it out, or add EXAMPLE=net."
 known ARCH "$arch" "x86_64 aarch64 riscv64"
 known TRANSPORT "$transport" "pci pci-legacy mmio mmio-legacy"
 known RING "$ring" "split packed"
@@ -45,7 +50,7 @@ fi
 if [[ $example == two-queues && $interrupts == line ]]; then
   fail "a line interrupts one processor, and two are to be woken." "Next step: take INTERRUPTS=msi-x, or polling."
 fi
-if [[ $example != block && $example != net && $mode != tour ]]; then
+if [[ $example != block && $example != net && $example != shell && $mode != tour ]]; then
   fail "MODE is for EXAMPLE=block, and this is EXAMPLE=$example." "Next step: leave out one of both."
 fi
 [[ -z ${QUEUES:-} || $mode == benchmark ]] || fail "QUEUES is for MODE=benchmark." "Next step: leave it out, or add MODE=benchmark."
@@ -72,14 +77,24 @@ case $arch in
 esac
 packed=off; [ "$ring" = split ] || packed=on
 queues=${QUEUES:-1}; [ "$example" != two-queues ] || queues=2
-kind=blk what="drive=disk,num-queues=$queues"
-[ "$example" != net ] || kind=net what=netdev=net
-case $transport in
-  pci) device=(-device "virtio-$kind-pci,$what,disable-legacy=on,packed=$packed") ;;
-  pci-legacy) device=(-device "virtio-$kind-pci,$what,disable-legacy=off,disable-modern=on") ;;
-  mmio) device=(-global virtio-mmio.force-legacy=false -device "virtio-$kind-device,$what,packed=$packed") ;;
-  mmio-legacy) device=(-global virtio-mmio.force-legacy=true -device "virtio-$kind-device,$what") ;;
+# The value of -device for a virtio device.
+virtio() { # kind, properties
+  case $transport in
+    pci) echo "virtio-$1-pci,${2:+$2,}disable-legacy=on,packed=$packed" ;;
+    pci-legacy) echo "virtio-$1-pci,${2:+$2,}disable-legacy=off,disable-modern=on" ;;
+    mmio) echo "virtio-$1-device,${2:+$2,}packed=$packed" ;;
+    mmio-legacy) echo "virtio-$1-device${2:+,$2}" ;;
+  esac
+}
+case $example in
+  net) device=(-device "$(virtio net netdev=net)") ;;
+  shell)
+    device=(-device "$(virtio serial max_ports=1)" -device virtconsole,chardev=console -device "$(virtio blk drive=disk)" -device "$(virtio net netdev=net)"
+      -device "$(virtio rng rng=random)" -device "$(virtio balloon "")") ;;
+  *) device=(-device "$(virtio blk "drive=disk,num-queues=$queues")") ;;
 esac
+force_legacy=off; [ "$transport" != mmio-legacy ] || force_legacy=on
+device=(-global "virtio-mmio.force-legacy=$force_legacy" "${device[@]}")
 
 scripts/setup.sh demo "$arch"
 # Wherever cargo puts things.
@@ -99,15 +114,55 @@ judge() {
     *) fail "QEMU ended with status $1, which is no answer of the guest's. Its output is in $log." ;;
   esac
 }
-boot() { # words, QEMU's options
+limit=60; [ "$mode" != interactive ] || limit=0
+start_qemu() { # words, QEMU's options
   local words=$1
   shift
   # In the foreground, so that an interrupt at the keyboard ends the guest, too.
-  timeout --foreground 60 "qemu-system-$arch" -machine "$machine" "${guest[@]}" -m 256 -smp "$queues" -display none -no-reboot -nodefaults -serial stdio -monitor none \
-    "$@" "${device[@]}" -kernel "$folder/$target/release/example-$example" -append "$words" </dev/null 2>&1 | tee "$log"
+  timeout --foreground "$limit" "qemu-system-$arch" -machine "$machine" "${guest[@]}" -m 256 -smp "$queues" -display none -no-reboot -nodefaults -monitor none \
+    "$@" "${device[@]}" -kernel "$folder/$target/release/example-$example" -append "$words"
+}
+boot() { # words, QEMU's options
+  start_qemu "$@" -serial stdio </dev/null 2>&1 | tee "$log"
   return "${PIPESTATUS[0]}"
 }
 
+if [ "$example" = shell ]; then
+  build
+  image=$folder/demo/shell.img
+  printf 'Hello from the host.' >"$image"
+  truncate -s 8M "$image"
+  words="${interrupts:+interrupts=$interrupts }$options"
+  words=${words% }
+  options=(-serial "file:$log" -chardev stdio,id=console,signal=off -drive "file=${image//,/,,},format=raw,if=none,id=disk" -netdev user,id=net -object rng-builtin,id=random)
+  # As somebody at a keyboard does: key by key, with a typo, which is taken back.
+  type_session() {
+    local line at
+    for _ in {1..300}; do ! grep -q 'shell: ready' "$log" || break; sleep 0.1; done
+    for line in help $'ehco\b\b\bcho hello, world' mem disk net random balloon 'log somebody was here' exit; do
+      sleep 0.3
+      for ((at = 0; at < ${#line}; at++)); do printf '%s' "${line:at:1}"; sleep 0.02; done
+      printf '\r'
+    done
+    sleep 0.5
+  }
+  echo "demo: booting $example${words:+ ($words)} on $arch ($machine), devices through $transport, $ring ring"
+  : >"$log"
+  status=0
+  if [ "$mode" = interactive ]; then
+    start_qemu "$words" "${options[@]}" || status=$?
+  else
+    # Of the screen what is left of each row at its end.
+    backspace=$'\b' step_back=$'\b \b' row_end=$'\r$'
+    set +e
+    type_session | start_qemu "$words" "${options[@]}" | sed -u -e ":again" -e "s/[^$backspace]$step_back//" -e "t again" -e "s/$row_end//"
+    status=${PIPESTATUS[1]}
+    set -e
+  fi
+  judge "$status"
+  echo "demo: the shell ended as it was told to"
+  exit 0
+fi
 if [ "$example" = net ]; then
   command -v curl >/dev/null || [ "$mode" = ping ] || fail "curl was not found, which fetches the guest's pages." "Next step: install it with your system's package manager, or take MODE=ping."
   build

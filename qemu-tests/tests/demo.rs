@@ -30,6 +30,7 @@ fn last_line(example: &str) -> &'static str {
     match example {
         "block" => "wrote GUEST.TXT",
         "two-queues" => "each byte is 0002 (octal)",
+        "shell" => "demo: the shell ended as it was told to",
         _ => "each byte is 0377 (octal)",
     }
 }
@@ -86,6 +87,21 @@ fn the_demo_runs_each_example_on_each_architecture() {
             let said = demo(example, architecture, transport, ring, "");
 
             assert!(said.contains(&format!("{example} example: done")), "{architecture}: {said}");
+        }
+    }
+}
+
+/// Typed by the script, with two letters the wrong way round at first, and shown as text.
+#[test]
+fn the_demo_types_a_session_at_a_shell_on_each_architecture() {
+    for (architecture, transport, ring) in
+        [("x86_64", "pci-legacy", "split"), ("aarch64", "pci", "packed"), ("riscv64", "mmio", "packed")]
+    {
+        let said = demo("shell", architecture, transport, ring, "");
+
+        for expected in ["\n> echo hello, world\nhello, world\n> mem\n", "  Hello from the h\n", "\n> exit\n"]
+        {
+            assert!(said.contains(expected), "{architecture}: no {expected:?} in {said}");
         }
     }
 }

@@ -156,7 +156,7 @@ fn demo_with(name: &str, value: &str) -> String {
 
 #[test]
 fn what_the_demo_does_not_know_is_named_with_what_it_knows() {
-    assert!(demo_with("EXAMPLE", "gpu").contains("take one of: block tasks embassy two-queues net"));
+    assert!(demo_with("EXAMPLE", "gpu").contains("take one of: block tasks embassy two-queues net shell"));
     assert!(demo_with("ARCH", "sparc").contains("take one of: x86_64 aarch64 riscv64"));
     assert!(demo_with("TRANSPORT", "isa").contains("take one of: pci pci-legacy mmio mmio-legacy"));
     assert!(demo_with("RING", "round").contains("take one of: split packed"));
@@ -173,6 +173,8 @@ fn what_cannot_be_is_refused_with_the_reason() {
     assert!(fails(&port).contains("PORT=70000 is no number from 1 to 65535"));
     let line = script("demo.sh").env("EXAMPLE", "two-queues").env("INTERRUPTS", "line").output().unwrap();
     assert!(fails(&line).contains("a line interrupts one processor"));
+    let typed = script("demo.sh").env("EXAMPLE", "shell").env("MODE", "interactive").output().unwrap();
+    assert!(fails(&typed).contains("MODE=interactive is for somebody at a terminal"));
 }
 
 /// All but the example of files write everywhere.
