@@ -23,6 +23,8 @@ use qemu_tests::{ConsoleDevice, DiskDevice, Ended, Image, Machine, Qemu, Qmp, Ru
 use serde_json::json;
 
 const SECTORS: u64 = 4096;
+/// How long the person does not know what to type, and the shell sleeps: for some of that time, on a busy host.
+const THOUGHT: Duration = Duration::from_millis(300);
 /// Backspace, as most terminals send it.
 const BACKSPACE: &str = "\x7f";
 
@@ -220,6 +222,8 @@ fn a_line_is_edited_as_it_is_in_other_shells() {
     let lines = [
         // More than there is to be taken back; the other kind of backspace; arrows, which do nothing.
         format!("ab{}echo 1\x08\x1b[A\x1b[1;5C2", BACKSPACE.repeat(4)),
+        // What is taken back is not on the screen any more.
+        format!("echo 78{BACKSPACE}"),
         // A line feed behind the return is part of it, and by itself ends a line as well.
         "echo 3\r\necho 4\n".into(),
         // Given up.
@@ -234,13 +238,16 @@ fn a_line_is_edited_as_it_is_in_other_shells() {
             guest.failed(&problem);
         }
     }
+    thread::sleep(THOUGHT);
     person.type_keys("exit\r");
-    guest.finish(Ended::Success, "shell example: done");
+    let output = guest.finish(Ended::Success, "shell example: done");
     person.watch_to_the_end();
 
+    let asleep = output.split_once("asleep: ").and_then(|(_, after)| after.split(' ').next()?.parse().ok());
+    assert!(asleep.is_some_and(|millis: u128| millis >= THOUGHT.as_millis() / 3), "{output}");
     let kept = "x".repeat(71);
     let expected = format!(
-        "Welcome. `help` lists the commands.\n> echo 2\n2\n> echo 3\n3\n> echo 4\n4\n> \n> echo 5\n> echo 6\n6\n> echo {kept}\n{kept}\n> exit\n"
+        "Welcome. `help` lists the commands.\n> echo 2\n2\n> echo 7\n7\n> echo 3\n3\n> echo 4\n4\n> \n> echo 5\n> echo 6\n6\n> echo {kept}\n{kept}\n> exit\n"
     );
     assert_eq!(person.screen(), expected);
     assert!(person.bells > 100, "what does not fit is told");

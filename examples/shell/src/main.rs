@@ -21,6 +21,7 @@ use alloc::string::String;
 use core::fmt::Write;
 
 use commands::Next;
+use example_platform::interrupts::idle;
 use example_platform::println;
 use machine::Machine;
 use terminal::Terminal;
@@ -45,6 +46,7 @@ fn run() -> Result<(), String> {
     }
     machine.take_down()?;
     terminal.take_down()?;
+    println!("asleep: {} ms", idle().time.as_millis());
     println!("shell example: done");
     Ok(())
 }
