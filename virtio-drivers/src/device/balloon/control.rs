@@ -47,7 +47,7 @@ impl<'s, T: Transport> Control<'s, T> {
         self.half.config().read(config::NUM_PAGES)
     }
 
-    /// What the device wants of hints now. [`HintCommand::Done`] if [`FREE_PAGE_HINT`](BalloonFeatures::FREE_PAGE_HINT) was not agreed on.
+    /// What the device wants of hints now; to be read once after each change of the configuration, and kept (see [`Hints::poll`](super::Hints::poll)). [`HintCommand::Done`] if [`FREE_PAGE_HINT`](BalloonFeatures::FREE_PAGE_HINT) was not agreed on.
     ///
     /// # Errors
     /// See [`ConfigError`].

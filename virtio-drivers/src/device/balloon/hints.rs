@@ -142,8 +142,8 @@ impl<T: Transport, H: Hal, P: BalloonPage> Balloon<'_, T, H, P> {
 }
 
 impl<'s, H: Hal, B: DmaBuffer> Hints<'s, H, B> {
-    /// Takes a step: takes back what the device is done with, and supplies what the command wants, which is [`Balloon::hint_command`]'s, just read. To be called whenever the configuration changed, and as long as it says
-    /// [`HintProgress::Working`], after the queue's interrupt.
+    /// Takes a step: takes back what the device is done with, and supplies what the command wants, which is [`Balloon::hint_command`]'s, read after the configuration last changed. To be called whenever it changed, and as long as it
+    /// says [`HintProgress::Working`], after the queue's interrupt, with the same command: QEMU has [`HintCommand::Stop`] there as soon as it knows that a round began, for whoever reads it again.
     ///
     /// Ownership: blocks that were lent are with the device, or kept; at [`HintCommand::Done`] all that the device has returned go back to `blocks`, with this call or a later one.
     /// Work: as many blocks as the queue has descriptors; never waits, notifies once.
