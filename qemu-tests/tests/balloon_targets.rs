@@ -83,7 +83,7 @@ fn pages_of_64_kib_are_counted_in_frames_of_4_kib() {
 
 #[test]
 fn the_host_has_all_statistics_as_the_guest_said_them() {
-    for case in cases() {
+    for case in short_cases() {
         let (mut guest, free) = boot(case, "");
         guest.set_property("guest-stats-polling-interval", &json!(1));
 
