@@ -6,7 +6,8 @@ mod support;
 
 use support::console::{Make, bytes, signal};
 use support::tasks::Task;
-use virtio_guest::device::console::{ControlError, PortEvent};
+use virtio_guest::device::console::{ControlError, PortEvent, Size};
+use virtio_guest::lifecycle::Condition;
 use virtio_guest::ring::{Broken, Rearmed};
 use virtio_model::block::WrittenLen;
 use virtio_model::console::{RawInput, event, message};
@@ -303,6 +304,38 @@ fn asking_for_interrupts_shows_what_has_come_meanwhile() {
         bench.control.suppress_events();
         assert_eq!(bench.events(), [PortEvent::Console(1)]);
         assert_eq!(bench.control.open_port(2), Err(ControlError::NoSuchPort));
+        bench.end();
+    }
+}
+
+/// Spec: §5.3.6 Device Operation — the size of port 0 comes with a change of the configuration, ports come with messages.
+#[test]
+fn a_task_waits_for_ports_and_for_the_configuration_at_once() {
+    for make in each() {
+        let mut bench = Make { ports: 3, ..make }.start_ports();
+        let other = bench.other.clone();
+        assert_eq!(bench.events(), []);
+        while bench.control.take_configuration_change().is_some() {}
+        let happenings: [&dyn Fn(); 3] =
+            [&|| other.console.resize(&other.device, 100, 40), &|| other.console.add_port(1), &|| {
+                other.device.set_needs_reset()
+            }];
+        let conditions = [Condition::Live, Condition::Live, Condition::NeedsReset];
+        for (happens, condition) in happenings.into_iter().zip(conditions) {
+            let mut task = Task::new(bench.control.attention());
+            while task.run() {}
+            assert!(!task.is_over(), "nothing has happened");
+            happens();
+            other.serve();
+            while task.run() {}
+            assert_eq!(task.result, Some(condition));
+            drop(task);
+            if condition == Condition::Live {
+                bench.events();
+            }
+        }
+        assert_eq!(bench.control.size().unwrap(), Some(Size { columns: 100, rows: 40 }));
+        assert!(bench.control.port(1).is_some());
         bench.end();
     }
 }

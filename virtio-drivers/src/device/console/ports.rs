@@ -4,7 +4,9 @@
 //!
 //! A message is taken only when there is room for an answer to it. So no answer is lost, whatever the device does, and nobody waits; a device that takes no answers is not listened to.
 
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
 
 use super::control::Control;
 use super::messages::Messages;
@@ -12,10 +14,14 @@ use super::slots::ControlSlots;
 use super::table::{ControlCounts, Port, PortEvent, Table, Verdict};
 use super::waiting::poll_for;
 use crate::hal::Hal;
+use crate::lifecycle::Condition;
 use crate::raw::ConfirmedReset;
 use crate::ring::{Broken, Rearmed};
 use crate::transport::Transport;
 use crate::wire::console::{CONTROL_RECEIVE_QUEUE, CONTROL_TRANSMIT_QUEUE, event};
+
+/// Those whose interrupts wake whoever waits for events.
+const CONTROL_QUEUES: [u16; 2] = [CONTROL_RECEIVE_QUEUE, CONTROL_TRANSMIT_QUEUE];
 
 /// Why a call about ports did not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -126,7 +132,7 @@ impl<T: Transport, H: Hal> Control<'_, T, H> {
         Ok(ports.next_event()?)
     }
 
-    /// Waits for the next event. For ever, if no interrupts are connected, or there are no control queues.
+    /// Waits for the next event. For ever, if no interrupts are connected, or there are no control queues; also if the device needs a reset, of which [`attention`](Control::attention) tells.
     ///
     /// *Cancellation*: nothing is lost; the next call gives the event.
     /// *Wakes*: by the interrupts of the control queues.
@@ -134,9 +140,34 @@ impl<T: Transport, H: Hal> Control<'_, T, H> {
     /// # Errors
     /// As [`next_event`](Control::next_event).
     pub async fn event(&mut self) -> Result<PortEvent, ControlError> {
-        let queues = [CONTROL_RECEIVE_QUEUE, CONTROL_TRANSMIT_QUEUE];
-        let signals = queues.map(|queue| self.half.queue_signal(queue));
+        let signals = CONTROL_QUEUES.map(|queue| self.half.queue_signal(queue));
         poll_fn(|context| poll_for(self, signals, context, Self::next_event, Self::rearm_events)).await
+    }
+
+    /// Waits until there is something to look at: an interrupt said that the configuration changed ([`size`](Control::size)), or the device tells something of its ports ([`next_event`](Control::next_event)).
+    /// Says how the device is. For ever, if no interrupts are connected.
+    ///
+    /// *Cancellation*: nothing is lost.
+    /// *Wakes*: by the interrupts for the configuration and the control queues. One call at a time.
+    pub async fn attention(&mut self) -> Condition {
+        let signals = CONTROL_QUEUES.map(|queue| self.half.queue_signal(queue));
+        let Self { half, ports, .. } = self;
+        {
+            let mut change = pin!(half.configuration_change());
+            poll_fn(|context| {
+                if change.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(());
+                }
+                // Before the last look, so that nothing comes in between unnoticed.
+                for signal in signals.into_iter().flatten() {
+                    drop(signal.replace(Some(context.waker())));
+                }
+                let more = ports.as_mut().map_or(Rearmed::Quiet, |ports| ports.messages.rearm());
+                if more == Rearmed::MoreWaiting { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
+        self.condition()
     }
 
     /// Asks for an interrupt when the device tells something, and looks once more: what has come already brings none.
