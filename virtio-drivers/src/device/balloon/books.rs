@@ -13,7 +13,9 @@ use crate::hal::BalloonPage;
 #[derive(Debug)]
 pub(super) struct Books<'s, P> {
     pages: Stack<'s, P>,
-    /// Frames of the pages below the burst.
+    /// How many of them are below the burst,
+    settled: usize,
+    /// and how many frames those have.
     frames: u32,
     burst: Option<Burst>,
 }
@@ -36,7 +38,7 @@ pub(super) enum Way {
 impl<'s, P: BalloonPage> Books<'s, P> {
     /// An empty balloon, with this room.
     pub(super) const fn new(pages: Stack<'s, P>) -> Self {
-        Self { pages, frames: 0, burst: None }
+        Self { pages, settled: 0, frames: 0, burst: None }
     }
 
     /// The burst, if there is one.
@@ -62,9 +64,10 @@ impl<'s, P: BalloonPage> Books<'s, P> {
         self.pages.push(page)
     }
 
-    /// Takes a page out of a burst that does not begin after all.
-    pub(super) fn remove(&mut self) -> Option<P> {
-        self.pages.pop()
+    /// Takes out a page that is neither in the balloon nor in a burst: of one that did not begin after all, or whose end a panic of the kernel's cut short.
+    pub(super) fn remove_stray(&mut self) -> Option<P> {
+        let is_stray = self.burst.is_none() && self.pages.len() > self.settled;
+        if is_stray { self.pages.pop() } else { None }
     }
 
     /// The device was told that these, which were taken in last, are for the balloon.
@@ -79,7 +82,8 @@ impl<'s, P: BalloonPage> Books<'s, P> {
 
     /// The device was told that these, which are at the top, are wanted back.
     pub(super) const fn begin_deflating(&mut self, pages: usize, frames: u32) {
-        self.frames = self.frames.saturating_sub(frames);
+        (self.settled, self.frames) =
+            (self.settled.saturating_sub(pages), self.frames.saturating_sub(frames));
         self.burst = Some(Burst { way: Way::Deflating, pages, frames });
     }
 
@@ -87,8 +91,15 @@ impl<'s, P: BalloonPage> Books<'s, P> {
     pub(super) fn end_burst(&mut self, mut take_back: impl FnMut(P)) {
         let Some(Burst { way, pages, frames }) = self.burst.take() else { return };
         match way {
-            Way::Inflating => self.frames = self.frames.saturating_add(frames),
-            Way::Deflating => (0..pages).map_while(|_| self.pages.pop()).for_each(&mut take_back),
+            Way::Inflating => {
+                (self.settled, self.frames) =
+                    (self.settled.saturating_add(pages), self.frames.saturating_add(frames));
+            }
+            Way::Deflating => {
+                while let Some(page) = self.remove_stray() {
+                    take_back(page);
+                }
+            }
         }
     }
 

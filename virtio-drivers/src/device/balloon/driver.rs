@@ -211,6 +211,7 @@ impl<T: Transport, H: Hal, P: BalloonPage> Live<'_, T, H, P> {
     /// Takes the device's answer to the burst, if it has come, and says how many frames went back to the kernel. What the device knows of the frames in the balloon is so afterwards.
     pub(super) fn take_answer(&mut self, pages: &mut impl Pages<Page = P>) -> Result<u32, BalloonError> {
         let mut came_back = 0;
+        self.take_back_strays(pages);
         if let Some(Burst { way, frames, .. }) = self.books.burst() {
             let (queue, deflated) = match way {
                 Way::Inflating => (&mut self.inflate, 0),
@@ -224,6 +225,13 @@ impl<T: Transport, H: Hal, P: BalloonPage> Live<'_, T, H, P> {
         // Also what could not be written before.
         self.control.write_actual(self.books.held_frames())?;
         Ok(came_back)
+    }
+
+    /// Gives the kernel pages back that are neither in the balloon nor on their way.
+    fn take_back_strays(&mut self, pages: &mut impl Pages<Page = P>) {
+        while let Some(page) = self.books.remove_stray() {
+            pages.take_back(page);
+        }
     }
 
     /// Gives the balloon a burst of pages that have `missing` frames at most.
@@ -265,7 +273,7 @@ impl<T: Transport, H: Hal, P: BalloonPage> Live<'_, T, H, P> {
             return Ok(ended);
         }
         if let Err(error) = self.inflate.send(frames) {
-            (0..count).map_while(|_| self.books.remove()).for_each(|page| pages.take_back(page));
+            self.take_back_strays(pages);
             return Err(error.into());
         }
         self.books.begin_inflating(count, frames);

@@ -20,6 +20,8 @@ pub(super) struct StatisticsQueue<'s, H: Hal> {
     is_legacy: bool,
     /// What was sent last, by tag. Which of them there are never changes, once some were sent.
     sent: Option<[Option<u64>; TAGS]>,
+    /// Whether the device has the buffer.
+    is_with_device: bool,
 }
 
 /// The settings of the queue.
@@ -33,13 +35,15 @@ impl<'s, H: Hal> StatisticsQueue<'s, H> {
         if !notified {
             queue.suppress_notifications();
         }
-        Self { queue, is_legacy, sent: None }
+        Self { queue, is_legacy, sent: None, is_with_device: false }
     }
 
     /// Fills the buffer and gives it to the device, if the device has not got it. `ask` is called only then.
     pub(super) fn answer(&mut self, ask: impl FnOnce() -> Statistics) -> Result<(), Broken> {
-        let came_back = self.queue.take_used()?.is_some();
-        if came_back || self.sent.is_none() {
+        if self.queue.take_used()?.is_some() {
+            self.is_with_device = false;
+        }
+        if !self.is_with_device {
             self.send(&ask().by_tag())?;
         }
         Ok(())
@@ -59,6 +63,7 @@ impl<'s, H: Hal> StatisticsQueue<'s, H> {
         }
         let chain = Chain { readable: &[Portion { offset: 0, len: bytes }], writable: &[] };
         if self.queue.make_available(chain, Tag(())).is_ok() {
+            self.is_with_device = true;
             self.queue.publish();
         }
         self.queue.broken().map_or(Ok(()), Err)
