@@ -295,3 +295,28 @@ fn formatted_text_goes_when_its_writer_is_dropped() {
     assert!(failed.is_err());
     bench.end();
 }
+
+/// Spec: §2.7.7, §2.8.10 — without notifications nobody is there to be interrupted, and waits look on their own.
+#[test]
+fn a_console_without_notifications_is_not_interrupted_by_those_who_wait() {
+    for make in Make::default().each_ring() {
+        let mut bench = make.start();
+        let other = bench.other.clone();
+        let mut into = [0; 4];
+        let nothing = bench.console.read_blocking(&mut into, other.while_it_works(3));
+        assert_eq!(nothing, Err(StreamError::TimedOut));
+        other.console.hold();
+        let full = bench.console.write_all_blocking(&bytes(100), other.while_it_works(3));
+        assert_eq!(full, Err(StreamError::TimedOut));
+        let held = bench.console.transmit_queue().drain_blocking(other.while_it_works(3));
+        assert_eq!(held, Err(StreamError::TimedOut));
+
+        other.console.release_all();
+        other.console.send(0, b"there");
+        other.serve();
+
+        assert!(!bench.console.control().acknowledge_interrupt().used_buffer);
+        assert_eq!(bench.console.read(&mut into), Ok(4));
+        bench.end();
+    }
+}

@@ -21,7 +21,8 @@ impl<H: Hal> ReceiveQueue<'_, H> {
         if into.is_empty() {
             return Ok(0);
         }
-        wait_for(self, &mut patience, Self::look, Self::rearm)?;
+        let notified = self.notified;
+        wait_for(self, &mut patience, notified, Self::look, Self::rearm)?;
         Ok(self.read(into)?)
     }
 }
@@ -32,7 +33,8 @@ impl<'s, H: Hal> TransmitQueue<'s, H> {
     /// # Errors
     /// See [`StreamError`].
     pub fn room_blocking(&mut self, mut patience: impl Patience) -> Result<(), StreamError> {
-        wait_for(self, &mut patience, Self::look_for_room, Self::rearm_for_room)
+        let notified = self.notified;
+        wait_for(self, &mut patience, notified, Self::look_for_room, Self::rearm_for_room)
     }
 
     /// Writes all of it, and waits for room where there is need. What does not fill a buffer goes with the next [`flush`](TransmitQueue::flush).
@@ -60,7 +62,8 @@ impl<'s, H: Hal> TransmitQueue<'s, H> {
     /// See [`StreamError`].
     pub fn drain_blocking(&mut self, mut patience: impl Patience) -> Result<(), StreamError> {
         self.flush()?;
-        wait_for(self, &mut patience, Self::look_whether_drained, Self::rearm_for_the_last)
+        let notified = self.notified;
+        wait_for(self, &mut patience, notified, Self::look_whether_drained, Self::rearm_for_the_last)
     }
 
     /// For `write!`, with this patience for all that is written. It flushes when it is dropped.

@@ -91,11 +91,9 @@ impl<'s, T: Transport, H: Hal> Control<'s, T, H> {
     /// Makes a port's queues usable that were installed while the device came up: it gets empty buffers. Those of another device come out of service.
     pub fn activate(&self, port: IdlePort<'s, H>) -> (ReceiveQueue<'s, H>, TransmitQueue<'s, H>) {
         let IdlePort { receive, transmit, receive_places, transmit_places, notified } = port;
-        let (mut receive, transmit) = (self.half.activate(receive), self.half.activate(transmit));
-        if !notified {
-            receive.suppress_notifications();
-        }
-        (ReceiveQueue::new(receive, receive_places), TransmitQueue::new(transmit, transmit_places))
+        let (receive, transmit) = (self.half.activate(receive), self.half.activate(transmit));
+        let receive = ReceiveQueue::new(receive, receive_places, notified);
+        (receive, TransmitQueue::new(transmit, transmit_places, notified))
     }
 
     /// Ends the device's life: resets it, waits until it is reset, and takes its interrupt objects back. With what comes out each queue gives back what it has, and the device can be brought up again.

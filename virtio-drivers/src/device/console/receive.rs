@@ -47,6 +47,8 @@ pub struct ReceiveQueue<'s, H: Hal> {
     places: Places,
     reading: Option<Reading>,
     empty_buffers: u64,
+    /// Whether calls that wait are woken.
+    pub(super) notified: bool,
 }
 
 /// A buffer that has come and is being read.
@@ -61,8 +63,11 @@ struct Reading {
 
 impl<'s, H: Hal> ReceiveQueue<'s, H> {
     /// A live queue, whose buffers the device gets.
-    pub(super) fn new(queue: Virtqueue<'s, H, Buffer>, places: Places) -> Self {
-        let mut receive = Self { queue, places, reading: None, empty_buffers: 0 };
+    pub(super) fn new(mut queue: Virtqueue<'s, H, Buffer>, places: Places, notified: bool) -> Self {
+        if !notified {
+            queue.suppress_notifications();
+        }
+        let mut receive = Self { queue, places, reading: None, empty_buffers: 0, notified };
         for buffer in 0..places.count() {
             receive.give(buffer);
         }

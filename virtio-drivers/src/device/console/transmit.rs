@@ -43,6 +43,8 @@ pub struct TransmitQueue<'s, H: Hal> {
     places: Places,
     free: FreeBuffers,
     filling: Option<Filling>,
+    /// Whether calls that wait are woken.
+    pub(super) notified: bool,
 }
 
 /// A buffer that has bytes, and room for more.
@@ -54,9 +56,9 @@ struct Filling {
 
 impl<'s, H: Hal> TransmitQueue<'s, H> {
     /// A live queue, which interrupts only when somebody waits for it.
-    pub(super) fn new(mut queue: Virtqueue<'s, H, Buffer>, places: Places) -> Self {
+    pub(super) fn new(mut queue: Virtqueue<'s, H, Buffer>, places: Places, notified: bool) -> Self {
         queue.suppress_notifications();
-        Self { queue, places, free: FreeBuffers::all(places.count()), filling: None }
+        Self { queue, places, free: FreeBuffers::all(places.count()), filling: None, notified }
     }
 
     /// The queue's index in its device.

@@ -22,10 +22,11 @@ pub enum StreamError {
     Broken(#[from] Broken),
 }
 
-/// Waits until `look` finds something.
+/// Waits until `look` finds something. Asks for an interrupt meanwhile if `notified`.
 pub(super) fn wait_for<Q, R>(
     queue: &mut Q,
     patience: &mut dyn Patience,
+    notified: bool,
     mut look: impl FnMut(&mut Q) -> Result<Option<R>, Broken>,
     mut rearm: impl FnMut(&mut Q) -> Rearmed,
 ) -> Result<R, StreamError> {
@@ -40,7 +41,7 @@ pub(super) fn wait_for<Q, R>(
         if out_of_patience {
             return Err(StreamError::TimedOut);
         }
-        if rearm(queue) == Rearmed::MoreWaiting && looks_left > 0 {
+        if notified && rearm(queue) == Rearmed::MoreWaiting && looks_left > 0 {
             looks_left -= 1;
         } else {
             (out_of_patience, looks_left) = (!patience.keep_waiting(), LOOKS);
