@@ -2,22 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use virtio_guest::device::balloon::{
-    Balloon, BalloonError, Down, FreeBlocks, HANDLED, HintSlots, Hints, Pages, Progress, ReportSlots,
-    Reports, Settings, Slots, Starting, Statistics,
+    Balloon, BalloonError, Down, HANDLED, HintSlots, Hints, Pages, Progress, ReportSlots, Reports, Settings,
+    Slots, Starting,
 };
-use virtio_guest::hal::{Attempts, BalloonPage};
+use virtio_guest::hal::Attempts;
 use virtio_guest::lifecycle::{Interrupt, Signals, Wants};
 use virtio_model::pci::{Builder, PciDevice};
 
+pub use super::kernel::{Block, Blocks, Kernel, Page};
 use super::{Either, Mapper, TestHal, claim, message};
 
 /// The driver.
 pub type Driver = Balloon<'static, Either, TestHal, Page>;
-/// A block of free pages.
-pub type Block = Box<[u8]>;
 
 pub const STATS: u128 = 1 << 1;
 pub const OOM: u128 = 1 << 2;
@@ -27,134 +25,6 @@ pub const REPORTING: u128 = 1 << 5;
 const EVENT_IDX: u128 = 1 << 29;
 const RING_PACKED: u128 = 1 << 34;
 const IN_ORDER: u128 = 1 << 35;
-
-/// A page of the kernel's, which notices when it is dropped.
-#[derive(Debug)]
-pub struct Page {
-    first: u64,
-    frames: u16,
-    dropped: Arc<AtomicUsize>,
-}
-
-impl Drop for Page {
-    fn drop(&mut self) {
-        self.dropped.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-// SAFETY: the memory is in nobody's hands, and the device of these tests only counts.
-unsafe impl BalloonPage for Page {
-    fn first_frame(&self) -> u64 {
-        self.first
-    }
-
-    fn frames(&self) -> u16 {
-        self.frames
-    }
-}
-
-/// The kernel.
-#[derive(Debug, Default)]
-pub struct Kernel {
-    /// Pages that nobody uses, given from the end on.
-    pub free: Vec<Page>,
-    /// How many of them it keeps.
-    pub keeps: usize,
-    /// How many more it gives, if that is limited.
-    pub gives: Option<usize>,
-    /// What it says of its memory.
-    pub statistics: Statistics,
-    /// How often it was asked for that.
-    pub asked: usize,
-    /// How often it was asked for a page.
-    pub wanted: usize,
-    dropped: Arc<AtomicUsize>,
-    all: BTreeSet<u64>,
-}
-
-impl Kernel {
-    /// One that has so many pages of so many frames, from frame 1000 on.
-    pub fn new(pages: u64, frames: u16) -> Self {
-        let mut kernel = Self::default();
-        (0..pages).for_each(|page| kernel.add(1000 + page * u64::from(frames), frames));
-        kernel
-    }
-
-    /// Has one more page.
-    pub fn add(&mut self, first: u64, frames: u16) {
-        self.free.push(Page { first, frames, dropped: Arc::clone(&self.dropped) });
-        self.all.extend(first..first + u64::from(frames));
-    }
-
-    /// The frames that it has.
-    pub fn frames(&self) -> BTreeSet<u64> {
-        let frames: Vec<_> =
-            self.free.iter().flat_map(|page| page.first..page.first + u64::from(page.frames)).collect();
-        let set: BTreeSet<_> = frames.iter().copied().collect();
-        assert_eq!(set.len(), frames.len(), "a page came back twice");
-        set
-    }
-
-    /// All its pages are here, and none was dropped.
-    pub fn assert_has_all(&self) {
-        assert_eq!(self.frames(), self.all);
-        assert_eq!(self.dropped(), 0);
-    }
-
-    /// How many pages were dropped.
-    pub fn dropped(&self) -> usize {
-        self.dropped.load(Ordering::Relaxed)
-    }
-}
-
-impl Pages for Kernel {
-    type Page = Page;
-
-    fn give(&mut self) -> Option<Page> {
-        self.wanted += 1;
-        if let Some(gives) = &mut self.gives {
-            *gives = gives.checked_sub(1)?;
-        }
-        if self.free.len() > self.keeps { self.free.pop() } else { None }
-    }
-
-    fn take_back(&mut self, page: Page) {
-        self.free.push(page);
-    }
-
-    fn statistics(&mut self) -> Statistics {
-        self.asked += 1;
-        self.statistics
-    }
-}
-
-/// Blocks of the kernel's.
-#[derive(Debug, Default)]
-pub struct Blocks {
-    /// Those that it lends, from the end on.
-    pub free: Vec<Block>,
-    /// Those that came back.
-    pub back: Vec<Block>,
-}
-
-impl Blocks {
-    /// So many of so many bytes, filled with this.
-    pub fn new(count: usize, bytes: usize, fill: u8) -> Self {
-        Self { free: (0..count).map(|_| vec![fill; bytes].into()).collect(), back: Vec::new() }
-    }
-}
-
-impl FreeBlocks for Blocks {
-    type Block = Block;
-
-    fn lend(&mut self) -> Option<Block> {
-        self.free.pop()
-    }
-
-    fn take_back(&mut self, block: Block) {
-        self.back.push(block);
-    }
-}
 
 /// What a bench is made with.
 #[derive(Clone, Copy)]

@@ -16,6 +16,7 @@ mod disk;
 mod either;
 pub mod entropy;
 pub mod frames;
+mod kernel;
 pub mod levels;
 mod meddler;
 #[cfg(any(feature = "embassy-net-driver", feature = "smoltcp"))]
