@@ -26,7 +26,7 @@ test-races: ## driver and device in a model checker, and a device that lies at e
 test-fuzz: ## a short round of the fuzzers
 	@scripts/test.sh fuzz
 
-fuzz: ## the fuzzers of rings, control path, disks and network devices, SECONDS=n for each target (default 60)
+fuzz: ## the fuzzers of rings, control path, disks, network devices, consoles and balloons, SECONDS=n for each target (default 60)
 	@scripts/fuzz.sh $(or $(SECONDS),60)
 
 test-doc: ## doc tests, and the documentation without a warning
