@@ -318,7 +318,7 @@ fn a_task_waits_for_ports_and_for_the_configuration_at_once() {
         while bench.control.take_configuration_change().is_some() {}
         let happenings: [&dyn Fn(); 3] =
             [&|| other.console.resize(&other.device, 100, 40), &|| other.console.add_port(1), &|| {
-                other.device.set_needs_reset()
+                other.device.set_needs_reset();
             }];
         let conditions = [Condition::Live, Condition::Live, Condition::NeedsReset];
         for (happens, condition) in happenings.into_iter().zip(conditions) {
