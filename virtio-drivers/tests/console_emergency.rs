@@ -49,7 +49,7 @@ fn a_character_is_written_past_the_queues_of_a_console_that_is_up() {
     let without = Wants::features(HANDLED - ConsoleFeatures::EMERG_WRITE - ConsoleFeatures::MULTIPORT);
     let mut starting = Starting::begin(other.open(false), &make.settings, without, Attempts(10)).unwrap();
     let port = starting.install_port(&other.hal, Slots::allocate(16)).unwrap();
-    let mut control = starting.start();
+    let mut control = starting.start().unwrap();
     assert_eq!(control.emergency_write(b'!'), Ok(()));
     assert_eq!(other.console.emergency_output(&other.device), b"!");
     port.reclaim(&control.take_down(Attempts(10)).unwrap().reset).unwrap();

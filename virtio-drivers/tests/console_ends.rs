@@ -137,7 +137,7 @@ fn a_console_of_several_ports_begins_again_with_what_came_back() {
         let idle: Vec<_> =
             slots.into_iter().map(|slots| starting.install_port(&hal, slots).unwrap()).collect();
         starting.install_control(&hal, control_slots.unwrap()).unwrap();
-        bench.control = starting.start();
+        bench.control = starting.start().unwrap();
         bench.ports = idle.into_iter().map(|port| bench.control.activate(port)).collect();
         assert!(bench.control.port(1).is_none(), "nothing is known of its ports yet");
     }

@@ -254,7 +254,7 @@ fn a_port_that_there_is_no_storage_for_is_refused() {
     starting.install_control(&other.hal, &mut control).unwrap();
     let failed = starting.install_control(&other.hal, ControlSlots::allocate(16, 3)).unwrap_err();
     assert_eq!(failed.error, StartError::NoControlQueues);
-    let control: Control<'_, _, TestHal> = starting.start();
+    let control: Control<'_, _, TestHal> = starting.start().unwrap();
     let ports = idle.into_iter().map(|port| control.activate(port)).collect::<Vec<_>>();
     let mut control = control;
     other.console.add_port(1);
@@ -271,6 +271,25 @@ fn a_port_that_there_is_no_storage_for_is_refused() {
         receive.reclaim(&reset).unwrap();
         transmit.reclaim(&reset).unwrap();
     }
+    other.device.assert_driver_was_correct();
+    other.hal.assert_all_returned();
+}
+
+/// Spec: §5.3.6.2.2 — with `MULTIPORT` the driver tells the device that it is ready.
+#[test]
+fn a_console_of_several_ports_does_not_start_without_control_queues() {
+    let make = Make { ports: PORTS, ..Make::default() };
+    let other = make.device();
+    let wants = Wants::features(HANDLED);
+    let starting = Starting::begin(other.open(false), &make.settings, wants, Attempts(10)).unwrap();
+
+    let mut starting = starting.start().unwrap_err().starting;
+
+    starting.install_control(&other.hal, ControlSlots::allocate(16, 3)).unwrap();
+    let control = starting.start().unwrap();
+    other.serve();
+    assert_eq!(other.console.take_control().len(), 1, "DEVICE_READY");
+    control.take_down(Attempts(10)).unwrap();
     other.device.assert_driver_was_correct();
     other.hal.assert_all_returned();
 }

@@ -84,7 +84,7 @@ fn live(
         idle.push(starting.install_port(hal, storage).expect("the port installs"));
     }
     starting.install_control(hal, &mut control).expect("the control queues install");
-    let control = starting.start();
+    let control = starting.start().expect("the control queues are installed");
     let queues = idle.into_iter().map(|port| control.activate(port)).collect();
     let (control, queues) = Life::new(Rc::clone(device), control, queues).run();
     let function = device.borrow().device.clone();

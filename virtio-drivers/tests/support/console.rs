@@ -136,7 +136,7 @@ impl Make {
             .collect();
         let control = ControlSlots::allocate(self.queue_size, count);
         starting.install_control(&other.hal, control).expect("the control queues install");
-        let mut control = starting.start();
+        let mut control = starting.start().expect("the control queues are installed");
         let ports = idle.into_iter().map(|port| control.activate(port)).collect();
         if self.settings.notifications {
             let interrupts = control.connect_interrupts(signals()).expect("nobody else has them");

@@ -138,7 +138,7 @@ pub fn run() -> Result<(), String> {
     }
     let storage: &'static mut ControlStorage<{ PORTS_MAX as usize }> = Box::leak(Box::default());
     console.install_control(&DMA, storage).map_err(|failed| failed.to_string())?;
-    let mut control = console.start();
+    let mut control = console.start().map_err(|failed| failed.to_string())?;
     let mut ports = Vec::new();
     for port in idle_ports {
         let (receive, transmit) = control.activate(port);

@@ -64,7 +64,8 @@ pub trait FreeBlocks {
     /// Lends a block; `None` if there is no more to tell of at the moment.
     ///
     /// What is in it is lost: its host may take the memory away. With [`PAGE_POISON`](super::BalloonFeatures::PAGE_POISON) agreed on the kernel has filled it with the value that it said, and finds that, and
-    /// nothing else, in a block that was reported. Without, a kernel that expects free memory to keep a value (zeros, say) does not report it.
+    /// nothing else, in a block that was reported. Without, a kernel that expects free memory to keep a value (zeros, say) does not report it. Nor does one whose [`Hal`](crate::hal::Hal) bounces:
+    /// what comes back is what the device left in the bounce buffer, and the host learns of that buffer's memory alone.
     fn lend(&mut self) -> Option<Self::Block>;
 
     /// Takes a block back.

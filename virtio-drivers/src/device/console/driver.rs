@@ -92,7 +92,7 @@ impl<'s, T: Transport, H: Hal> Console<'s, T, H> {
         };
         match starting.install_port(&hal, slots) {
             Ok(port) => {
-                let control = starting.start();
+                let control = starting.go_live();
                 let (receive, transmit) = control.activate(port);
                 Ok(Self::join(control, receive, transmit))
             }

@@ -60,7 +60,7 @@ pub use receive::ReceiveQueue;
 pub use record::NAME_BYTES_MAX;
 pub use settings::{Settings, Size, SizeOrder};
 pub use slots::{Buffer, ControlSlots, ControlStorage, Slots, Storage};
-pub use start::{ControlFailed, HANDLED, PortFailed, StartError, Starting};
+pub use start::{ControlFailed, HANDLED, NotStarted, PortFailed, StartError, Starting};
 pub use table::{ControlCounts, Port, PortEvent};
 pub use transmit::TransmitQueue;
 pub use waiting::StreamError;

@@ -24,7 +24,7 @@
 //!     installed.push(console.install_port(hal, Slots::allocate(128)).map_err(|failed| failed.error)?);
 //! }
 //! console.install_control(hal, ControlSlots::allocate(32, console.ports())).map_err(|failed| failed.error)?;
-//! let control = console.start();
+//! let control = console.start().map_err(|failed| failed.to_string())?;
 //! let ports = installed.into_iter().map(|port| control.activate(port)).collect();
 //! Ok((control, ports)) // which of them there are is told by events
 //! # }
@@ -116,6 +116,14 @@ impl From<ControlFailed<'_>> for StartError {
     fn from(failed: ControlFailed<'_>) -> Self {
         failed.error
     }
+}
+
+/// A console that was not started: it agreed to have several ports, and has no control queues to be told of them.
+#[derive(Debug, thiserror::Error)]
+#[error("the control queues are not installed")]
+pub struct NotStarted<'s, T: Transport, H: Hal> {
+    /// As it was: install them, or give up.
+    pub starting: Starting<'s, T, H>,
 }
 
 /// A console on its way up: it agreed on features, and waits for its queues.
@@ -284,7 +292,21 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
     }
 
     /// Tells the device that its driver is ready, and through the control queues, that it is ready for ports. Queues may be used from here on: [`Control::activate`] those of each port.
-    pub fn start(self) -> Control<'s, T, H> {
+    ///
+    /// # Errors
+    /// - [`NotStarted`]: `MULTIPORT` was agreed on, and the control queues are not installed. The device was told nothing.
+    ///
+    /// Spec: §5.3.6.2.2 Driver Requirements: Multiport Device Operation.
+    #[allow(clippy::result_large_err, reason = "the device itself comes back, once in its life")]
+    pub fn start(self) -> Result<Control<'s, T, H>, NotStarted<'s, T, H>> {
+        if self.features().contains(ConsoleFeatures::MULTIPORT) && self.control.is_none() {
+            return Err(NotStarted { starting: self });
+        }
+        Ok(self.go_live())
+    }
+
+    /// The same, for a device that has all that it agreed on.
+    pub(super) fn go_live(self) -> Control<'s, T, H> {
         let Self { device, settings, offers_emergency_write, ports_max, installed, control, .. } = self;
         let device = device.start();
         let ports = control.map(|InstalledControl { receive, transmit, ports }| {
