@@ -34,6 +34,8 @@ const STOP: Portion = Portion { offset: ID_BYTES, len: ID_BYTES };
 
 /// The queue for hints of a balloon that is up. `Send`, not `Sync`: one owner at a time.
 ///
+/// Its interrupt is its own only where no queue is missing below it (there are statistics, or its device numbers queues without gaps); else it comes as a change of the configuration.
+///
 /// Dropping it leaks its memory and all blocks; [`reclaim`](Hints::reclaim) takes them back after a reset.
 pub struct Hints<'s, H: Hal, B: DmaBuffer> {
     queue: Virtqueue<'s, H, Load<H, B>>,

@@ -16,7 +16,7 @@ use crate::ring::{Broken, Chain, InstalledQueue, QueueSettings, QueueStatistics,
 use crate::transport::Transport;
 use crate::wire::balloon::BalloonFeatures;
 
-/// The queue for reports of a balloon that is up. `Send`, not `Sync`: one owner at a time.
+/// The queue for reports of a balloon that is up. `Send`, not `Sync`: one owner at a time. Of its interrupt the same is true as of that of [`Hints`](super::Hints).
 ///
 /// Dropping it leaks its memory and the blocks that are with the device; [`reclaim`](Reports::reclaim) takes them back after a reset.
 pub struct Reports<'s, H: Hal, B: DmaBuffer> {
