@@ -53,7 +53,7 @@ pub(super) struct Live<'s, T: Transport, H: Hal, P: BalloonPage> {
 /// Where a balloon is on the way to its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// It has as many frames as its device wants, or as near to that as whole pages allow: never more than was wanted, nor less than was left to it.
+    /// It has as many frames as its device wants, or as near to that as whole pages allow: it does not grow beyond the target, nor shrink below it. Among pages of several sizes only the next one counts, so another might have come nearer.
     AtTarget,
     /// A burst is with the device: again, when the device has answered.
     Working,

@@ -34,17 +34,23 @@
 //!
 //! # fn example<P: BalloonPage, B: DmaBuffer>(transport: impl Transport, hal: impl Hal, allocator: &mut (impl Pages<Page = P> + FreeBlocks<Block = B>))
 //! #     -> Result<(), Box<dyn core::error::Error>> {
-//! let mut device = Starting::begin(transport, &Settings::default(), Wants::features(HANDLED), Attempts(100_000))?;
+//! let settings = Settings { notifications: true, ..Settings::default() };
+//! let mut device = Starting::begin(transport, &settings, Wants::features(HANDLED), Attempts(100_000))?;
 //! let hints = device.install_hints(&hal, HintSlots::allocate(1024)).ok(); // the device may have no such queue
 //! let reports = device.install_reports(&hal, ReportSlots::allocate(32)).ok();
 //! let mut balloon = device.start(&hal, Slots::allocate(4096)).map_err(|failed| failed.error)?;
 //! let mut hints = hints.map(|idle| balloon.activate_hints(idle));
 //! let mut reports = reports.map(|idle| balloon.activate_reports(idle));
 //!
-//! // Whenever something happened, or some time has passed:
+//! let mut command = balloon.hint_command()?; // once its interrupts are connected
+//!
+//! // Whenever something happened, or some time has passed. The command is read once after each change.
 //! balloon.poll(allocator)?;
+//! if balloon.control().take_configuration_change().is_some() {
+//!     command = balloon.hint_command()?;
+//! }
 //! if let Some(hints) = &mut hints {
-//!     hints.poll(balloon.hint_command()?, allocator)?;
+//!     hints.poll(command, allocator)?;
 //! }
 //! if let Some(reports) = &mut reports {
 //!     reports.poll(allocator)?;
