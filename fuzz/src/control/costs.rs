@@ -50,9 +50,12 @@ pub(crate) const INSTALL: usize = 3 + 4 + VERB;
 /// Asking for the reset of a queue (2), and looking whether it is done (3 each, and whether the function is still there).
 pub(crate) const RESET_QUEUE: usize = 2 + 4 * PATIENCE.0 as usize;
 
-/// A disk comes up, or down again: four fields are read, limits of the queue are asked for before it is installed, one queue has a vector.
+/// Fields of a disk's configuration that are read when it comes up, if it has all features: capacity, sizes and numbers (5), geometry (3), topology (4), ranges (9), zones (6); and before features are agreed on whether it has zones.
+const DISK_FIELDS: usize = 5 + 3 + 4 + 9 + 6 + 1;
+
+/// A disk comes up, or down again: limits of the queue are asked for before it is installed, one queue has a vector.
 pub(crate) const START_DISK: usize =
-    BEGIN + NEGOTIATE + config(4) + 3 + route(1) + INSTALL + STEP + DROP_RESET;
+    BEGIN + NEGOTIATE + config(DISK_FIELDS) + 3 + route(1) + INSTALL + STEP + DROP_RESET;
 
 /// So many requests of a disk, beside as many as its storage has room for that were left behind: a notification for each look at the ring, and the status
 /// when patience is over. It looks for each chain that comes back, once more for each after asking for a notification, and while there is patience.

@@ -83,10 +83,10 @@ fn ports(offset: usize, bytes: usize) -> (Register, usize) {
         0x10 => (Register::Notify, WORD),
         0x12 => (Register::Status, BYTE),
         0x13 => (Register::Interrupt, BYTE),
-        // These two are there with MSI-X on. The configuration is accessed byte by byte.
+        // These two are there with MSI-X on. The configuration may be accessed with any width (§4.1.4.10).
         0x14 if bytes == WORD => (Register::ConfigVector, WORD),
         0x16 if bytes == WORD => (Register::QueueVector, WORD),
-        0x14.. => (Register::Config(offset - 0x14), BYTE),
+        0x14.. => (Register::Config(offset - 0x14), bytes),
         _ => panic!("there is no port {offset:#x}"),
     }
 }
