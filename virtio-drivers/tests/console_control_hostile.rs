@@ -1,6 +1,6 @@
 //! What a device can do with control messages: nonsense, without end, or not taking answers.
 //!
-//! Spec: §5.3.6.2 Multiport Device Operation. Whatever it says of one port, the others go on, and every call ends. Not under miri: messages are judged by safe code, and copied in `console_tasks.rs` as well.
+//! Spec: §5.3.6.2 Multiport Device Operation. Whatever it says of one port, the others go on, and every call ends. Not under miri: messages are judged by safe code, and copied in `console_ends.rs` as well.
 
 #![cfg(not(miri))]
 

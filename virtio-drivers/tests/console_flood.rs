@@ -1,6 +1,6 @@
 //! A device that answers each notification at once with more of nothing holds up nobody for longer than they are ready to wait.
 //!
-//! Spec: §5.3.6 Device Operation. It works while the notification is on its way: its buffers are there before the driver has gone on. Not under miri: messages are judged by safe code, and copied in `console_tasks.rs` as well.
+//! Spec: §5.3.6 Device Operation. It works while the notification is on its way: its buffers are there before the driver has gone on. Not under miri: messages are judged by safe code, and copied in `console_ends.rs` as well.
 
 #![cfg(not(miri))]
 

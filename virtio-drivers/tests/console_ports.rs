@@ -1,6 +1,6 @@
 //! Ports that come and go, have names, are opened, closed and resized.
 //!
-//! Spec: §5.3.6.2 Multiport Device Operation. Not under miri: messages are judged by safe code, and copied in `console_tasks.rs` as well.
+//! Spec: §5.3.6.2 Multiport Device Operation. Not under miri: messages are judged by safe code, and copied in `console_ends.rs` as well.
 
 #![cfg(not(miri))]
 
