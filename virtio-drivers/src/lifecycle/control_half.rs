@@ -16,7 +16,8 @@
 //! # Ok(()) }
 //! ```
 
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
 use core::task::Poll;
 
 use super::condition::Condition;
@@ -28,7 +29,7 @@ use super::running::{ResetFailed, Running};
 use super::vectors::VectorRouting;
 use crate::hal::{Hal, Patience};
 use crate::raw::{ConfirmedReset, Payload};
-use crate::ring::{InstalledQueue, Virtqueue};
+use crate::ring::{InstalledQueue, Rearmed, Virtqueue};
 use crate::transport::{InterruptCause, InterruptLine, Transport};
 use crate::wire::field::{Field, FieldValue};
 
@@ -159,6 +160,32 @@ impl<'s, T: Transport, D: Copy> ControlHalf<'s, T, D> {
             if changed { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+        self.condition()
+    }
+
+    /// Waits until an interrupt says that the configuration changed, or `rearm`, which asks for interrupts of these queues and looks once more, finds that more is waiting. Then tells how the device is.
+    ///
+    /// *Cancellation*: nothing is lost.
+    pub(crate) async fn attention<const QUEUES: usize>(
+        &mut self,
+        queues: [Option<u16>; QUEUES],
+        mut rearm: impl FnMut() -> Rearmed,
+    ) -> Condition {
+        let signals = queues.map(|index| self.queue_signal(index?));
+        {
+            let mut change = pin!(self.configuration_change());
+            poll_fn(|context| {
+                if change.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(());
+                }
+                // Before the last look, so that nothing comes in between unnoticed.
+                for signal in signals.into_iter().flatten() {
+                    drop(signal.replace(Some(context.waker())));
+                }
+                if rearm() == Rearmed::MoreWaiting { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
         self.condition()
     }
 

@@ -2,10 +2,6 @@
 //!
 //! Spec: §5.5.6 Device Operation.
 
-use core::future::{Future, poll_fn};
-use core::pin::pin;
-use core::task::Poll;
-
 use super::driver::{Balloon, BalloonError, Live, Progress};
 use super::kernel::Pages;
 use crate::hal::{BalloonPage, Hal, Lock, Patience};
@@ -115,23 +111,8 @@ impl<T: Transport, H: Hal, P: BalloonPage> Balloon<'_, T, H, P> {
         // Without statistics another queue may have that index, and somebody else waits for it.
         let statsq = statistics.as_ref().map(|_| queue::STATSQ);
         let queues = [Some(queue::INFLATEQ), Some(queue::DEFLATEQ), statsq];
-        let signals = queues.map(|index| control.half.queue_signal(index?));
-        {
-            let mut change = pin!(control.half.configuration_change());
-            poll_fn(|context| {
-                if change.as_mut().poll(context).is_ready() {
-                    return Poll::Ready(());
-                }
-                // Before the last look, so that nothing comes in between unnoticed.
-                for signal in signals.into_iter().flatten() {
-                    drop(signal.replace(Some(context.waker())));
-                }
-                let more = super::driver::rearm(books.burst(), inflate, deflate, statistics.as_mut());
-                if more == Rearmed::MoreWaiting { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
-        }
-        control.condition()
+        let rearm = || super::driver::rearm(books.burst(), inflate, deflate, statistics.as_mut());
+        control.half.attention(queues, rearm).await
     }
 }
 

@@ -4,9 +4,7 @@
 //!
 //! A message is taken only when there is room for an answer to it. So no answer is lost, whatever the device does, and nobody waits; a device that takes no answers is not listened to.
 
-use core::future::{Future, poll_fn};
-use core::pin::pin;
-use core::task::Poll;
+use core::future::poll_fn;
 
 use super::control::Control;
 use super::messages::Messages;
@@ -150,24 +148,9 @@ impl<T: Transport, H: Hal> Control<'_, T, H> {
     /// *Cancellation*: nothing is lost.
     /// *Wakes*: by the interrupts for the configuration and the control queues. One call at a time.
     pub async fn attention(&mut self) -> Condition {
-        let signals = CONTROL_QUEUES.map(|queue| self.half.queue_signal(queue));
         let Self { half, ports, .. } = self;
-        {
-            let mut change = pin!(half.configuration_change());
-            poll_fn(|context| {
-                if change.as_mut().poll(context).is_ready() {
-                    return Poll::Ready(());
-                }
-                // Before the last look, so that nothing comes in between unnoticed.
-                for signal in signals.into_iter().flatten() {
-                    drop(signal.replace(Some(context.waker())));
-                }
-                let more = ports.as_mut().map_or(Rearmed::Quiet, |ports| ports.messages.rearm());
-                if more == Rearmed::MoreWaiting { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
-        }
-        self.condition()
+        let rearm = || ports.as_mut().map_or(Rearmed::Quiet, |ports| ports.messages.rearm());
+        half.attention(CONTROL_QUEUES.map(Some), rearm).await
     }
 
     /// Asks for an interrupt when the device tells something, and looks once more: what has come already brings none.
