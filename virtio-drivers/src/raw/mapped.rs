@@ -54,7 +54,8 @@ pub struct MappedBuffer<H: Hal, B: DmaBuffer> {
     /// Always initialized. Inside of `MaybeUninit` because moving a box claims its memory for the box alone, and these bytes are
     /// reached through `bytes` while the guard moves into and out of queues.
     buffer: MaybeUninit<B>,
-    bytes: NonNull<[u8]>,
+    /// Their first; there are as many as the segment has.
+    bytes: NonNull<u8>,
     segment: Segment,
 }
 
@@ -85,7 +86,7 @@ impl<H: Hal, B: DmaBuffer> MappedBuffer<H, B> {
                 Ok(Self {
                     hal: hal.clone(),
                     buffer,
-                    bytes,
+                    bytes: bytes.cast(),
                     segment: Segment { address, len, direction, domain },
                 })
             }
@@ -107,11 +108,13 @@ impl<H: Hal, B: DmaBuffer> MappedBuffer<H, B> {
     }
 
     fn undo(&mut self) {
-        let Segment { address, direction, .. } = self.segment;
+        let Segment { address, len, direction, .. } = self.segment;
+        // Its length came from there.
+        let bytes = NonNull::slice_from_raw_parts(self.bytes, len as usize);
         // SAFETY: the arguments of the one `map` of this guard, undone here once: `unmap` and `drop` exclude each other.
         // The guard is inside of the queue while the device uses the buffer, so whoever holds it holds a buffer that the
         // device is done with.
-        unsafe { self.hal.unmap(address, self.bytes, direction) };
+        unsafe { self.hal.unmap(address, bytes, direction) };
     }
 }
 
@@ -179,6 +182,34 @@ unsafe impl<H: Hal, B: DmaBuffer> Payload for MappedBuffer<H, B> {
     #[inline(always)]
     fn visit_segments(&self, visitor: &mut (impl SegmentVisitor + ?Sized)) {
         visitor.segment(&self.segment);
+    }
+}
+
+/// One of two payloads: where a queue carries requests of two kinds.
+#[derive(Debug)]
+pub(crate) enum Either<A, B> {
+    /// The one kind.
+    One(A),
+    /// The other.
+    Other(B),
+}
+
+// SAFETY: the payload inside promises for itself, and which one it is changes only while it is borrowed mutably.
+unsafe impl<A: Payload, B: Payload> Payload for Either<A, B> {
+    #[inline]
+    fn segment_count(&self) -> usize {
+        match self {
+            Self::One(payload) => payload.segment_count(),
+            Self::Other(payload) => payload.segment_count(),
+        }
+    }
+
+    #[inline(always)]
+    fn visit_segments(&self, visitor: &mut (impl SegmentVisitor + ?Sized)) {
+        match self {
+            Self::One(payload) => payload.visit_segments(visitor),
+            Self::Other(payload) => payload.visit_segments(visitor),
+        }
     }
 }
 

@@ -31,11 +31,13 @@ mod windowed_function;
 
 pub use areas::{AreaPlacement, QueueAddresses};
 pub(crate) use areas::{
-    IndirectTables, PackedAreas, PackedCursor, PackedDescriptor, PackedWords, SplitAreas, SplitWords, Table,
+    FrameWords, IndirectTables, PackedAreas, PackedCursor, PackedDescriptor, PackedWords, RequestFrames,
+    SplitAreas, SplitWords, Table,
 };
 pub use doorbell::{Doorbell, Notification};
 pub(crate) use lent::QueueReset;
 pub use lent::{ConfirmedReset, Lent, Session};
+pub(crate) use mapped::Either;
 pub use mapped::{MapRefused, MappedBuffer, Payload, Segment, SegmentVisitor, Tag};
 pub use memory::{DmaMemory, OutOfBounds};
 pub(crate) use pci_bar::{MemoryBar, first_port_bar, has_port_bar, memory_bars};

@@ -5,10 +5,12 @@
 //! Spec: §2.6 Virtqueues, §2.7 Split Virtqueues, §2.8 Packed Virtqueues.
 
 mod descriptor;
+mod frames;
 mod indirect;
 mod packed;
 mod split;
 
+pub(crate) use frames::{FrameWords, RequestFrames};
 pub(crate) use indirect::{IndirectTables, Table};
 pub(crate) use packed::{PackedAreas, PackedCursor, PackedDescriptor, PackedWords};
 pub(crate) use split::{SplitAreas, SplitWords};
