@@ -22,7 +22,7 @@ use super::broken::Broken;
 use super::chain::{Candidate, DescriptorSink, RefusedReason};
 use super::position::{Position, Walk};
 use super::slots::Slot;
-use super::supply::{AvailablePlaces, Entry, Written};
+use super::supply::{AvailablePlaces, Entry, TableEntry, Written};
 use super::used::{UsedElement, UsedPlaces};
 use crate::hal::Hal;
 use crate::raw::order::Barriers;
@@ -182,6 +182,19 @@ impl AvailablePlaces for PackedPlaces<'_> {
         }
         self.next = next;
         Ok(Written { writable_bytes, last: entry.id, after: entry.next })
+    }
+
+    #[inline(always)]
+    fn put_table(&mut self, entry: TableEntry, table: &Segment) {
+        let descriptor = self.next.descriptor();
+        descriptor.write(table, entry.id);
+        let flags = self.next.available(DescriptorFlags::INDIRECT);
+        if entry.begins_burst {
+            self.withheld.set(flags);
+        } else {
+            descriptor.set_flags(flags);
+        }
+        self.next.advance(1);
     }
 }
 

@@ -3,6 +3,8 @@
 //! Spec: §4.1.5.1.3 Virtqueue Configuration, steps before the device is told. Dropping it frees everything; once the device knows the addresses it
 //! becomes an [`InstalledQueue`] and nothing is freed without a reset any more.
 
+use core::cell::OnceCell;
+
 use super::books::Books;
 use super::installed::InstalledQueue;
 use super::layout::{Layout, Ring};
@@ -10,7 +12,7 @@ use super::queue::Virtqueue;
 use super::slots::Slots;
 use crate::hal::{DmaError, Domain, Hal};
 use crate::raw::{
-    AreaPlacement, DmaMemory, Doorbell, IndirectTables, Lent, Payload, QueueAddresses, Session,
+    AreaPlacement, DmaMemory, Doorbell, IndirectTables, Lent, Payload, QueueAddresses, RequestFrames, Session,
 };
 use crate::wire::features::CommonFeatures;
 use crate::wire::split::QUEUE_SIZE_MAX;
@@ -51,6 +53,8 @@ pub(super) struct QueueMemory<H: Hal> {
     pub(super) ring: Ring<H>,
     pub(super) tables: Option<IndirectTables<H>>,
     pub(super) driver: Option<DmaMemory<H>>,
+    /// Frames of requests, if the driver's requests have such.
+    pub(super) frames: OnceCell<RequestFrames<H>>,
     /// Whose devices can reach all of it.
     pub(super) domain: Domain,
 }
@@ -75,7 +79,7 @@ impl<H: Hal> QueueMemory<H> {
             bytes => Some(DmaMemory::allocate(hal, bytes, DRIVER_MEMORY_ALIGN)?),
         };
         let ring = Ring::allocate(hal, features, size, placement)?;
-        Ok(Self { ring, tables, driver, domain: hal.domain() })
+        Ok(Self { ring, tables, driver, frames: OnceCell::new(), domain: hal.domain() })
     }
 }
 

@@ -25,13 +25,21 @@ impl<'s, T> Returned<'s, T> {
     }
 }
 
+impl<T> Returned<'_, T> {
+    /// The next one, and the id of its chain.
+    pub(crate) fn next_with_id(&mut self) -> Option<(u16, T)> {
+        let (payload, from) = self.slots.take_payload(self.from)?;
+        self.from = from;
+        // It was found just before that, and there are no more than 32768.
+        Some((u16::try_from(from.saturating_sub(1)).unwrap_or(u16::MAX), payload))
+    }
+}
+
 impl<T> Iterator for Returned<'_, T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
-        let (payload, from) = self.slots.take_payload(self.from)?;
-        self.from = from;
-        Some(payload)
+        self.next_with_id().map(|(_, payload)| payload)
     }
 }
 

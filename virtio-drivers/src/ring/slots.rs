@@ -13,6 +13,8 @@ pub(super) struct Slot<T> {
     pub(super) chain: Record,
     /// The next entry: of the free list, or of the chain.
     pub(super) next: u16,
+    /// Whether the descriptor of this number refers to its frame: in the split layout, where it stays as it is. See [`framed`](super::framed).
+    pub(super) shows_frame: bool,
 }
 
 /// What is known about one chain, beside its payload.
@@ -34,6 +36,7 @@ impl<T> Slot<T> {
         payload: None,
         chain: Record { writable_bytes: 0, last: 0, descriptors: 0, sequence: 0 },
         next: 0,
+        shows_frame: false,
     };
 }
 

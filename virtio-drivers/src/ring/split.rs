@@ -8,7 +8,7 @@ use super::books::{Progress, index, next};
 use super::broken::Broken;
 use super::chain::{Candidate, DescriptorSink, RefusedReason};
 use super::slots::Slot;
-use super::supply::{AvailablePlaces, Entry, Written};
+use super::supply::{AvailablePlaces, Entry, TableEntry, Written};
 use super::suppress::passes;
 use super::used::{UsedElement, UsedPlaces};
 use crate::hal::Hal;
@@ -130,6 +130,14 @@ impl AvailablePlaces for SplitPlaces<'_> {
         let Linking { last, next: after, .. } = linking;
         self.words.set_available_element(entry.sequence, entry.id);
         Ok(Written { writable_bytes, last, after })
+    }
+
+    #[inline(always)]
+    fn put_table(&mut self, entry: TableEntry, table: &Segment) {
+        if !entry.is_written {
+            self.words.write_descriptor(entry.id, table, DescriptorFlags::INDIRECT, None);
+        }
+        self.words.set_available_element(entry.sequence, entry.id);
     }
 }
 

@@ -11,7 +11,7 @@ use super::queue::Virtqueue;
 use super::service::Service;
 use super::slots::{Record, Slot};
 use crate::hal::{Domain, Hal};
-use crate::raw::{DmaMemory, IndirectTables, Payload, Table};
+use crate::raw::{DmaMemory, IndirectTables, Payload, Segment, Table};
 
 impl<H: Hal, T: Payload> Virtqueue<'_, H, T> {
     /// Writes one descriptor chain, which the device sees with the next [`publish`](Virtqueue::publish).
@@ -75,6 +75,22 @@ pub(super) trait AvailablePlaces {
         table: Option<Table<'_>>,
         chain: &Candidate<'_, H, T>,
     ) -> Result<Written, RefusedReason>;
+
+    /// Writes a chain whose descriptors are in an indirect table already.
+    fn put_table(&mut self, entry: TableEntry, table: &Segment);
+}
+
+/// Where an indirect table goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TableEntry {
+    /// The id of its chain,
+    pub(super) id: u16,
+    /// how many were made available before,
+    pub(super) sequence: usize,
+    /// whether all of these are published,
+    pub(super) begins_burst: bool,
+    /// and whether its descriptor of last time is what it is to be.
+    pub(super) is_written: bool,
 }
 
 /// What a chain gets in the ring.
