@@ -39,7 +39,7 @@
 
 use super::command::{Command, SectorRange};
 use super::completion::{Completion, Failed, Ticket};
-use super::parts::{Came, Outgoing};
+use super::parts::Outgoing;
 use super::queue::RequestQueue;
 use super::request::{RequestError, Sector};
 use crate::hal::Hal;
@@ -115,19 +115,9 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
 
     /// The same, and says instead whether something is to be published.
     pub(super) fn take_completion(&mut self, goes_on: &mut bool) -> Result<Option<Completion<P>>, Broken> {
-        let mut completion = self.slots.unpark();
-        while completion.is_none() {
-            let Some(used) = self.queue.take_used()? else { return Ok(None) };
-            match self.complete(used) {
-                Came::Done(done) => completion = Some(done),
-                Came::GoesOn => *goes_on = true,
-                Came::Left => {}
-            }
-        }
-        Ok(completion.inspect(|completion| {
-            self.slots.put(completion.ticket.slot);
-            self.tickets_out = self.tickets_out.saturating_sub(1);
-        }))
+        let mut completion = None;
+        self.complete_up_to(1, goes_on, |done| completion = Some(done))?;
+        Ok(completion)
     }
 
     pub(super) fn submit(
@@ -141,7 +131,26 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
     }
 
     /// Hands in a request, with a number of the caller's own choice on its ticket.
+    #[inline]
     pub(super) fn submit_as(
+        &mut self,
+        serial: u32,
+        command: Command,
+        ranges: &[SectorRange],
+        payload: Option<P>,
+    ) -> Result<Ticket, Failed<P>> {
+        let payload = match payload {
+            Some(payload) => match self.submit_quick(serial, command, payload) {
+                Ok(ticket) => return Ok(ticket),
+                Err(payload) => Some(payload),
+            },
+            None => None,
+        };
+        self.submit_long(serial, command, ranges, payload)
+    }
+
+    /// The same, whatever it is about.
+    pub(super) fn submit_long(
         &mut self,
         serial: u32,
         command: Command,
@@ -157,7 +166,7 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         let part_bytes = window.as_mut().map_or(0, |window| self.next_part(command, window));
         let is_enough = part_bytes == bytes
             || part_bytes > 0 && command.can_be_split() && self.shape.check(command, part_bytes).is_ok();
-        let slot = if is_enough { self.slots.take() } else { None };
+        let slot = if is_enough { self.take_slot() } else { None };
         let sent = match slot {
             Some(slot) => {
                 let outgoing = Outgoing { slot, serial, command, ranges: ranges.len(), window };
@@ -166,7 +175,7 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
                     Err(reason) => Err((reason, outgoing.window)),
                 };
                 sent.map(|()| slot).map_err(|(reason, window)| {
-                    self.slots.put(slot);
+                    self.put_slot(slot);
                     let is_full = reason == RefusedReason::Full;
                     (if is_full { RequestError::Full } else { RequestError::Refused(reason) }, window)
                 })

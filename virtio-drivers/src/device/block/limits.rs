@@ -109,6 +109,12 @@ impl Limits {
         }
     }
 
+    /// Most bytes of a segment that is all of a request's data.
+    pub(super) fn segment_bytes_in_frame(&self) -> u32 {
+        let bytes = u64::try_from(self.segment_bytes).unwrap_or(PART_BYTES_MAX).min(PART_BYTES_MAX);
+        u32::try_from(bytes).unwrap_or(0)
+    }
+
     /// Most segments of data in a request: as many as each slot has descriptors for.
     pub(super) const fn data_segments(&self) -> u16 {
         self.segments.saturating_sub(OTHER_SEGMENTS)

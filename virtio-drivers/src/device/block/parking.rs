@@ -99,8 +99,8 @@ impl<'s, H: Hal, P: Payload> ParkedRequestQueue<'s, H, P> {
     }
 
     /// How many requests are in flight: as far as anybody has looked.
-    pub const fn in_flight(&self) -> usize {
-        self.beside.slots.count() - self.beside.slots.free()
+    pub fn in_flight(&self) -> usize {
+        usize::from(self.queue.in_flight()) + self.beside.slots.parked()
     }
 
     /// Takes the queue out of service after a confirmed reset of its disk, as [`RequestQueue::reclaim`] does.

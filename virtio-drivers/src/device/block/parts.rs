@@ -7,7 +7,7 @@ use super::completion::{Answer, Completion, Ticket};
 use super::queue::{RequestQueue, portion};
 use super::report::{DeviceId, Lifetime};
 use super::request::{InFlight, Owner, RequestError, Sector};
-use super::slots::Load;
+use super::slots::LongLoad;
 use crate::hal::Hal;
 use crate::raw::{Fit, Payload, Tag, Window};
 use crate::ring::{Chain, Portion, RefusedReason, Used};
@@ -82,11 +82,11 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
     }
 
     /// A request that came back.
-    pub(super) fn complete(&mut self, used: Used<Load<P>>) -> Came<P> {
+    pub(super) fn complete(&mut self, used: Used<LongLoad<P>>) -> Came<P> {
         let Used { payload: (Tag(request), mut window), written_len } = used;
         let InFlight { slot, command, .. } = request;
         let Owner::Ticket { serial } = request.owner else {
-            self.slots.put(slot);
+            self.put_slot(slot);
             return Came::Left;
         };
         let room = window.as_ref().map_or(0, Window::end);

@@ -4,6 +4,7 @@
 //! it: blocking calls (`blocking`), bursts of requests that own their buffers (`bursts`), and tasks (`shared`).
 
 use core::fmt;
+use core::iter;
 
 use zerocopy::IntoBytes;
 
@@ -14,10 +15,10 @@ use super::request::{InFlight, Owner, RequestError, Sector, outcome};
 use super::shape::Shape;
 use super::slots::{Load, RequestSlots, Slots};
 use crate::hal::Hal;
-use crate::raw::{ConfirmedReset, OutOfBounds, Payload, Tag, Window};
+use crate::raw::{ConfirmedReset, Either, OutOfBounds, Payload, Tag, Window};
 use crate::ring::{
-    self, Broken, Chain, InstalledQueue, Portion, QueueStatistics, Rearmed, RefusedReason, Returned,
-    Virtqueue,
+    self, Broken, Chain, InstalledQueue, Portion, QueueStatistics, Rearmed, RefusedChain, RefusedReason,
+    Returned, Virtqueue,
 };
 use crate::wire::block::{REQUEST_HEADER_BYTES, RequestHeader, ZONE_BYTES, request_status};
 
@@ -65,8 +66,8 @@ impl<'s, H: Hal, P: Payload> RequestQueue<'s, H, P> {
     }
 
     /// How many more there can be at the moment.
-    pub const fn free_requests(&self) -> usize {
-        self.slots.free()
+    pub fn free_requests(&self) -> usize {
+        if self.queue.has_frames() { self.queue.free_descriptors().into() } else { self.slots.free() }
     }
 
     /// What the queue has done since the disk was started.
@@ -118,6 +119,39 @@ impl<'s, H: Hal, P: Payload> RequestQueue<'s, H, P> {
         }
     }
 
+    /// A slot for a request that goes the long way. In a queue with frames a request's slot is the id that its chain will have, so nothing else is to be made available before.
+    pub(super) fn take_slot(&mut self) -> Option<u16> {
+        if self.queue.has_frames() { self.queue.next_id_of_other() } else { self.slots.take() }
+    }
+
+    /// Makes the slot free again of a request that was not sent, or is done.
+    pub(super) fn put_slot(&mut self, slot: u16) {
+        if !self.queue.has_frames() {
+            self.slots.put(slot);
+        }
+    }
+
+    /// Keeps the completion of the request that came back last until somebody asks for it, and its slot in use.
+    pub(super) fn park(&mut self, completion: Completion<P>) {
+        if self.queue.has_frames() {
+            self.queue.hold_last();
+        }
+        self.slots.park(completion);
+    }
+
+    /// The completion that was parked first. Its slot is free from now on.
+    #[inline]
+    pub(super) fn unpark(&mut self) -> Option<Completion<P>> {
+        let completion = self.slots.unpark()?;
+        if self.queue.has_frames() {
+            self.queue.release(completion.ticket.slot);
+        } else {
+            self.slots.put(completion.ticket.slot);
+        }
+        self.tickets_out = self.tickets_out.saturating_sub(1);
+        Some(completion)
+    }
+
     /// Writes a request's header and status byte into its slot. What an earlier request left there is not to be taken for an answer.
     pub(super) fn prepare(
         &mut self,
@@ -153,8 +187,11 @@ impl<'s, H: Hal, P: Payload> RequestQueue<'s, H, P> {
         request: InFlight,
         payload: Option<Window<P>>,
     ) -> Result<(), (RefusedReason, Option<Window<P>>)> {
-        let made = self.queue.make_available(chain, (Tag(request), payload));
-        made.map_err(|refused| (refused.reason, refused.payload.1))
+        let made = self.queue.make_available(chain, Either::Other((Tag(request), payload)));
+        made.map_err(|RefusedChain { reason, payload }| match payload {
+            Either::Other((_, payload)) => (reason, payload),
+            Either::One((_, payload)) => (reason, Some(Window::new(payload))),
+        })
     }
 
     /// Bytes that a device must have written for success, status included, where its data has room for `room` bytes. What devices of before version 1 say that they wrote is often wrong, and
@@ -217,9 +254,14 @@ impl<P> Iterator for Reclaimed<'_, P> {
 
     fn next(&mut self) -> Option<Completion<P>> {
         self.slots.unpark().or_else(|| {
-            self.returned.find_map(|(Tag(InFlight { slot, owner, .. }), payload)| {
-                let Owner::Ticket { serial } = owner else { return None };
-                let (ticket, payload) = (Ticket { slot, serial }, payload.map(Window::into_payload));
+            iter::from_fn(|| self.returned.next_with_id()).find_map(|(id, load)| {
+                let (ticket, payload) = match load {
+                    Either::One((Tag(quick), payload)) => (quick.ticket(id), Some(payload)),
+                    Either::Other((Tag(InFlight { slot, owner, .. }), payload)) => {
+                        let Owner::Ticket { serial } = owner else { return None };
+                        (Ticket { slot, serial }, payload.map(Window::into_payload))
+                    }
+                };
                 Some(Completion { ticket, payload, answer: None, result: Err(RequestError::Reset) })
             })
         })

@@ -10,16 +10,18 @@
 use super::command::APPENDED_BYTES;
 use super::completion::Completion;
 use super::limits::Limits;
+use super::quick::Quick;
 use super::request::InFlight;
-use crate::raw::{Tag, Window};
+use crate::raw::{Either, Tag, Window};
 use crate::ring;
 use crate::wire::block::REQUEST_HEADER_BYTES;
 
 /// Bytes of a slot's control part.
 const CONTROL_BYTES: usize = 32;
 
-/// What the driver's books keep for a request in flight: its own notes, and what the caller handed in.
-pub(super) type Load<P> = (Tag<InFlight>, Option<Window<P>>);
+/// What the driver's books keep for a request in flight: its own notes, and what the caller handed in. By the short way, or the long one.
+pub(super) type Load<P> = Either<(Tag<Quick>, P), LongLoad<P>>;
+pub(super) type LongLoad<P> = (Tag<InFlight>, Option<Window<P>>);
 
 /// What a block driver keeps in memory of its own, for one request queue: lent by the caller for as long as the driver lives.
 ///
@@ -164,6 +166,11 @@ impl<'s, P> RequestSlots<'s, P> {
             *place = Some(completion);
             self.parked_count += 1;
         }
+    }
+
+    /// How many are parked.
+    pub(super) const fn parked(&self) -> usize {
+        self.parked_count
     }
 
     /// Whether something is parked.

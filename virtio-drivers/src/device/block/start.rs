@@ -279,7 +279,17 @@ impl<T: Transport> Starting<T> {
                 let queue = IdleQueue { queue, slots, limits, shape, notified: settings.notifications };
                 // Else the device changed its mind between two reads, and what was computed from the first no longer fits.
                 let is_wanted = size == queue_size;
-                let verdict = is_wanted.then_some(()).ok_or(StartError::LimitsTooSmall { queue_size: size });
+                let mut verdict =
+                    is_wanted.then_some(()).ok_or(StartError::LimitsTooSmall { queue_size: size });
+                let in_order = self.device.features().common.contains(CommonFeatures::IN_ORDER);
+                if is_wanted
+                    && indirect
+                    && !in_order
+                    && shape.zoned.is_none()
+                    && queue.queue.add_frames(hal).is_err()
+                {
+                    verdict = Err(StartError::Queue(InstallError::NoMemory { index }));
+                }
                 Ok((queue, verdict))
             }
             Err(InstallFailed { error, storage: ring }) => refused(error.into(), slots.into_slots(ring)),

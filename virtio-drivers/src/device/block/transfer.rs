@@ -8,6 +8,7 @@ use super::command::{APPENDED_BYTES, Command};
 use super::limits::{DATA_SEGMENTS_MAX, OTHER_SEGMENTS};
 use super::parts::Came;
 use super::queue::{RequestQueue, portion};
+use super::quick::EitherWay;
 use super::request::{InFlight, Owner, RequestError};
 use super::slots::RequestSlots;
 use crate::hal::{Hal, Patience};
@@ -75,7 +76,7 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         let mut out_of_patience = false;
         loop {
             while !all_sent && result.is_ok() && !out_of_patience && (outstanding == 0 || !goes_alone) {
-                let Some(slot) = self.slots.take() else {
+                let Some(slot) = self.take_slot() else {
                     // All may be in the hands of those who have not looked after their completions yet.
                     if self.queue.in_flight() == 0 {
                         result = Err(RequestError::Full);
@@ -85,7 +86,7 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
                 let len =
                     (bytes - sent).min(self.limits.request_bytes).min(self.bytes_in_zone(call.command, sent));
                 if let Err(refused) = self.send_portion(slot, serial, &call, sent, len) {
-                    self.slots.put(slot);
+                    self.put_slot(slot);
                     if refused != RefusedReason::Full || self.queue.in_flight() == 0 {
                         result = Err(RequestError::Refused(refused));
                     }
@@ -99,19 +100,20 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
             if outstanding == 0 && (all_sent || result.is_err()) {
                 return result;
             }
-            let used = self.queue.take_used()?;
+            let used = self.take_either()?;
             looked_again &= used.is_none();
             match used {
-                Some(Used { payload: (Tag(request), _), written_len }) if matches!(request.owner, Owner::Call { serial: its, .. } if its == serial) =>
+                Some(EitherWay::Long(Used { payload: (Tag(request), _), written_len })) if matches!(request.owner, Owner::Call { serial: its, .. } if its == serial) =>
                 {
                     outstanding -= 1;
                     result = result.and_then(|_| self.finish(&request, written_len, &mut call.data));
-                    self.slots.put(request.slot);
+                    self.put_slot(request.slot);
                 }
                 // What of it goes on is published with the next round.
-                Some(other) => {
+                Some(EitherWay::Short(completion)) => self.park(completion),
+                Some(EitherWay::Long(other)) => {
                     if let Came::Done(completion) = self.complete(other) {
-                        self.slots.park(completion);
+                        self.park(completion);
                     }
                 }
                 None if self.notified
