@@ -4,8 +4,11 @@
 //!
 //! ```text
 //!   check=agent     answers frames until one says `end` (agent.rs, commands.rs)
-//!   check=source    sends numbered frames to to=MAC, frames=N of them in flows=N, and expects them back (source.rs)
-//!   processors=N    each with a pair of queues of its own (default 1)
+//!   check=source    sends numbered frames to to=MAC, frames=N of them in flows=N, and expects them back (source.rs):
+//!                   window=N are on their way at most (default 512), over pairs=N of queues (default 1; more with
+//!                   interrupts=polling), with payloads of up to longest=N bytes; with
+//!                   losses=counted not all of them have to come back
+//!   processors=N    of the agent, each with a pair of queues of its own (default 1)
 //!   features=plain  nothing that changes what frames look like; all is asked for else
 //!   number=N        the last byte of its addresses: 10.77.0.N and fd77::N (default 2)
 //!   interrupts=msi-x|line|polling
@@ -19,6 +22,7 @@ extern crate alloc;
 mod agent;
 mod card;
 mod commands;
+mod flows;
 #[path = "../../frames.rs"]
 #[allow(dead_code, missing_docs, reason = "each kernel uses its part")]
 #[allow(

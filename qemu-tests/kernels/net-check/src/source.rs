@@ -1,6 +1,7 @@
 //! Sends numbered frames of several flows, and expects them back: all of them, each as it was, and each flow in order.
 //!
-//! Whoever sends them back is an agent (agent.rs), which is told to end at last. In between may be who forwards them.
+//! Whoever sends them back is an agent (agent.rs), which is told to end at last. In between may be who forwards them. Where that one may be away for a while, frames may be lost: then they are
+//! counted, and nothing is sent while the link is down.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -8,126 +9,128 @@ use core::time::Duration;
 
 use example_platform::{clock, println};
 use virtio_guest::device::net::Offload;
+use virtio_guest::lifecycle::Condition;
 
 use crate::card::{Card, Pair, bytes, nap};
+use crate::flows::{FIRST_PORT, Flows, RETURNED};
 use crate::frames::{Host, Packet, Transport, Version};
-use crate::pattern::fill;
 use crate::{argument, ensure, mac, number};
 
-/// The first flow's port; the others' follow.
-const FIRST_PORT: u16 = 2000;
-const RETURNED: u16 = 8;
 const COMMANDS: u16 = 9;
-/// As many frames as are on their way at most, of all flows: more than a ring has room for.
-const WINDOW: u64 = 512;
-/// Bytes of payload: numbers, and as many as make a frame of 64 to 1514 bytes.
-const PAYLOAD_MIN: u64 = 22;
-const PAYLOAD_MAX: u64 = 1472;
+/// Payloads have up to so many bytes, if it is not said: frames of 1514.
+const PAYLOAD_BYTES: u64 = 1472;
 /// For so long nothing may come back.
 const SILENCE: Duration = Duration::from_secs(10);
+/// The same where frames may be lost, and the link is up: those that are on their way are lost then.
+const LOSS: Duration = Duration::from_secs(1);
+/// So often it says how many frames came back.
+const REPORT: u64 = 500;
 
-/// Where a flow is.
-#[derive(Clone, Copy, Debug, Default)]
-struct Flow {
-    sent: u64,
-    returned: u64,
-}
-
-/// What the frame with this number carries.
-fn payload(flow: u16, number: u64) -> Vec<u8> {
-    let length = PAYLOAD_MIN + (number * 97 + u64::from(flow) * 31) % (PAYLOAD_MAX - PAYLOAD_MIN + 1);
-    let mut payload = alloc::vec![0; usize::try_from(length).unwrap_or(0)];
-    fill(flow.into(), number, &mut payload);
-    if let Some((front, _)) = payload.split_first_chunk_mut() {
-        *front = number.to_be_bytes();
-    }
-    payload
-}
-
-/// A frame that came back is the next of its flow, as it was sent. `None` for frames of others.
-fn judge(flows: &mut [Flow], frame: &[u8]) -> Result<Option<()>, String> {
-    let Some((packet, is_right)) = Packet::read(frame) else { return Ok(None) };
-    let port = packet.ports.0;
-    let flow = flows.iter_mut().zip(FIRST_PORT..).find(|(_, own)| *own == port);
-    let Some((flow, _)) = flow.filter(|_| packet.ports.1 == RETURNED) else { return Ok(None) };
-    let number = packet.payload.first_chunk().map(|front| u64::from_be_bytes(*front));
-    if number != Some(flow.returned) {
-        let expected = flow.returned;
-        return Err(alloc::format!("flow {port}: frame {number:?} came back, and {expected} was next"));
-    }
-    ensure(is_right, "its checksum is right")?;
-    ensure(packet.payload == payload(port - FIRST_PORT, flow.returned), "it is as it was")?;
-    flow.returned += 1;
-    Ok(Some(()))
-}
-
-fn take(pair: &mut Pair, flows: &mut [Flow]) -> Result<u64, String> {
+/// What came in at a pair of queues. Says how many frames of flows there were.
+fn take(pair: &mut Pair, flows: &mut Flows) -> Result<u64, String> {
+    // What was sent is free again: for frames that come.
+    pair.transmit.reap().map_err(|broken| broken.to_string())?;
     let mut frames = Vec::new();
     pair.receive.receive_burst(64, |frame| frames.push(frame)).map_err(|broken| broken.to_string())?;
     let mut taken = 0;
     for frame in frames {
-        taken += u64::from(judge(flows, &bytes(&frame)?)?.is_some());
+        taken += u64::from(flows.take(&bytes(&frame)?)?);
     }
     Ok(taken)
 }
 
+/// Whether the link is up, as far as it was said.
+fn look_at_link(card: &mut Card, is_up: &mut bool) -> Result<(), String> {
+    let Some(condition) = card.control.take_configuration_change() else { return Ok(()) };
+    ensure(condition == Condition::Live, "a card whose link changes is alive")?;
+    let link = card.control.link().map_err(|error| error.to_string())?;
+    if link.is_up != *is_up {
+        *is_up = link.is_up;
+        println!("link: {}", if link.is_up { "up" } else { "down" });
+    }
+    Ok(())
+}
+
+/// Waits for something to do.
+fn rest(pairs: &mut [Pair]) {
+    let [pair] = pairs else { return core::hint::spin_loop() };
+    if pair.is_quiet() {
+        nap(pair.interrupts, LOSS);
+    }
+}
+
 pub fn run() -> Result<(), String> {
-    let mut card = Card::start(1)?;
-    let mut pair = card.pairs.pop().ok_or("no pair")?;
+    let pairs = usize::try_from(number("pairs", 1)?).map_err(|error| error.to_string())?;
+    let mut card = Card::start(pairs)?;
+    let mut pairs = core::mem::take(&mut card.pairs);
     let to = Host { mac: mac(argument("to").ok_or("no to= on the command line")?)?, number: 3 };
-    let (frames, count) = (number("frames", 1000)?, number("flows", 1)?);
-    let flow_count = usize::try_from(count).map_err(|error| error.to_string())?;
-    let mut flows = alloc::vec![Flow::default(); flow_count];
-    let packet = |ports, payload| Packet {
-        from: pair.own,
-        to,
-        version: Version::V4,
-        transport: Transport::Udp,
-        ports,
-        payload,
-    };
-    let own = packet((0, 0), Vec::new());
-    let (start, mut heard, mut returned) = (clock::now(), clock::now(), 0);
-    while returned < frames {
-        let sent: u64 = flows.iter().map(|flow| flow.sent).sum();
-        for number in sent..frames.min(returned + WINDOW) {
-            let next = usize::try_from(number % count).ok();
-            let Some((flow, index)) = next.and_then(|next| flows.iter_mut().zip(0..).nth(next)) else {
-                continue;
-            };
-            let ports = (FIRST_PORT + index, RETURNED);
-            let packet = Packet { ports, payload: payload(index, flow.sent), ..own.clone() };
-            pair.send_bytes(&packet.frame(), Offload::default())?;
-            flow.sent += 1;
+    let from = pairs.first().ok_or("no pair")?.own;
+    let (frames, count, window) = (number("frames", 1000)?, number("flows", 1)?, number("window", 512)?);
+    let are_lossy = argument("losses") == Some("counted");
+    let count_of_flows = usize::try_from(count).map_err(|error| error.to_string())?;
+    let mut flows = Flows::new(count_of_flows, number("longest", PAYLOAD_BYTES)?, are_lossy);
+    let (version, transport) = (Version::V4, Transport::Udp);
+    let packet = |ports, payload| Packet { from, to, version, transport, ports, payload };
+
+    println!(
+        "link: {}",
+        if card.control.link().map_err(|error| error.to_string())?.is_up { "up" } else { "down" }
+    );
+    let (start, mut heard, mut is_up) = (clock::now(), clock::now(), true);
+    while flows.sent() < frames || flows.waited_for() > 0 {
+        while is_up && flows.sent() < frames && flows.waited_for() < window {
+            let (flow, port, payload) = flows.next().ok_or("no flow")?;
+            let turn = flow % pairs.len();
+            let pair = pairs.get_mut(turn).ok_or("no pair")?;
+            pair.send_bytes(&packet((port, RETURNED), payload).frame(), Offload::default())?;
         }
-        let taken = take(&mut pair, &mut flows)?;
-        returned += taken;
-        if taken > 0 {
+        let before = flows.returned();
+        let mut taken = 0;
+        for pair in &mut pairs {
+            taken += take(pair, &mut flows)?;
+        }
+        if before / REPORT < flows.returned() / REPORT {
+            println!("returned: {}", flows.returned());
+        }
+        look_at_link(&mut card, &mut is_up)?;
+        if taken > 0 || !is_up {
+            heard = clock::now();
+        } else if are_lossy && clock::since(heard) > LOSS {
+            flows.give_up();
             heard = clock::now();
         } else if clock::since(heard) > SILENCE {
-            return Err(alloc::format!("{returned} of {frames} frames came back: {flows:?}"));
-        } else if pair.is_quiet() {
-            nap(pair.interrupts, SILENCE);
+            return Err(alloc::format!("{} of {frames} frames came back: {flows:?}", flows.returned()));
+        }
+        if taken == 0 {
+            rest(&mut pairs);
         }
     }
-    println!(
-        "{frames} frames in {count} flows came back in order, in {} ms",
-        clock::since(start).as_millis()
-    );
-    let end = Packet { ports: (FIRST_PORT, COMMANDS), payload: b"end".to_vec(), ..own };
-    pair.send_packet(&end)?;
-    // The answer says that it arrived.
+    let (returned, millis) = (flows.returned(), clock::since(start).as_millis());
+    println!("{returned} frames in {count} flows came back in order, in {millis} ms");
+    if are_lossy {
+        println!("lost: {}", frames - returned);
+    }
+    let first = pairs.first_mut().ok_or("no pair")?;
+    first.send_packet(&packet((FIRST_PORT, COMMANDS), b"end".to_vec()))?;
+    // The answer says that it arrived; or it comes back itself, where all frames do.
     let until = clock::now() + SILENCE;
+    let is_answer = |bytes: Vec<u8>| {
+        Packet::read(&bytes).is_some_and(|(packet, _)| [packet.ports.0, packet.ports.1].contains(&COMMANDS))
+    };
     loop {
-        let frame = pair.receive.receive().map_err(|broken| broken.to_string())?;
-        let is_answer =
-            |bytes: Vec<u8>| Packet::read(&bytes).is_some_and(|(packet, _)| packet.ports.0 == COMMANDS);
-        match frame {
-            Some(frame) if is_answer(bytes(&frame)?) => break,
-            None if clock::now() > until => return Err("whoever sends frames back did not end".into()),
-            None if pair.is_quiet() => nap(pair.interrupts, SILENCE),
-            Some(_) | None => {}
+        let mut is_over = false;
+        for pair in &mut pairs {
+            while let Some(frame) = pair.receive.receive().map_err(|broken| broken.to_string())? {
+                is_over |= is_answer(bytes(&frame)?);
+            }
         }
+        if is_over {
+            break;
+        }
+        if clock::now() > until {
+            return Err("whoever sends frames back did not end".into());
+        }
+        rest(&mut pairs);
     }
-    card.end(alloc::vec![pair])
+    card.end(pairs)
 }
