@@ -173,6 +173,13 @@ impl Qemu {
         disks.map(|(index, (path, device))| StorageDaemon::start(folder, index, path, device)).collect()
     }
 
+    /// Whether processes beside QEMU work in the guest's memory.
+    fn shares_memory(&self) -> bool {
+        let mut disks = self.disks.iter().map(|(_, device)| device.storage_daemon);
+        let mut cards = self.cards.iter().map(|(network, _)| network.shares_memory());
+        disks.any(|shares| shares) || cards.any(|shares| shares)
+    }
+
     /// The arguments, with QMP, and storage daemons, on sockets in this folder.
     pub(crate) fn arguments(&self, folder: &Path) -> Vec<String> {
         let (accelerator, processor) = match (self.accelerator, self.machine.architecture()) {
@@ -220,8 +227,8 @@ impl Qemu {
         if !self.command_line.is_empty() {
             arguments.extend(["-append".into(), self.command_line.clone()]);
         }
-        if self.disks.iter().any(|(_, device)| device.storage_daemon) {
-            // They work in the guest's memory, which is a file for that.
+        if self.shares_memory() {
+            // Who serves a device from outside works in the guest's memory, which is a file for that.
             let memory = format!("memory-backend-memfd,id=memory,size={}M,share=on", self.memory_mib);
             arguments.extend(["-object".into(), memory, "-machine".into(), "memory-backend=memory".into()]);
         }
@@ -240,7 +247,7 @@ impl Qemu {
         }
         for (index, (network, device)) in self.cards.iter().enumerate() {
             let name = format!("network{index}");
-            arguments.extend(["-netdev".into(), network.option(&name, device.pairs)]);
+            arguments.extend(network.arguments(&name, device.pairs));
             arguments.extend(device.arguments(self.machine, index, &name));
         }
         if let Some(console) = &self.console {

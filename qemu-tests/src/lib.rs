@@ -16,6 +16,7 @@
 
 extern crate alloc;
 
+pub mod backend;
 mod command;
 mod console;
 mod daemon;

@@ -5,8 +5,9 @@
 //!   Network        where its cable goes                                        -netdev …
 //!     ├─ User          a network inside of QEMU, with a port of the host's
 //!     ├─ Datagrams     another machine's card, or Stream: one frame after the other
-//!     └─ Tap           a port of a bridge in a Namespace, with offloads and several queues
-//!                        └─ Port    another port of the same bridge, in the test's own hands
+//!     ├─ Tap           a port of a bridge in a Namespace, with offloads and several queues
+//!     │                  └─ Port    another port of the same bridge, in the test's own hands
+//!     └─ VhostUser     a port of a process that works in the guest's memory       crate::backend
 //! ```
 //!
 //! Namespaces and taps need root.

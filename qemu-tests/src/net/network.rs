@@ -34,11 +34,39 @@ pub enum Network {
         /// Its name.
         interface: String,
     },
+    /// A port of a process that works in the guest's memory ([`backend`](crate::backend)), with as many queues as the card has pairs.
+    VhostUser {
+        /// The socket between QEMU and that process.
+        socket: PathBuf,
+        /// QEMU makes the socket, and waits for the process; else it connects to it, and does so again whenever the process is gone.
+        is_server: bool,
+    },
 }
 
+/// How often QEMU tries to connect to a process that is not there.
+const RECONNECT_MILLIS: u32 = 50;
+
 impl Network {
+    /// Whether it works in the guest's memory, which is shared for that.
+    pub(crate) const fn shares_memory(&self) -> bool {
+        matches!(self, Self::VhostUser { .. })
+    }
+
+    /// QEMU's arguments.
+    pub(crate) fn arguments(&self, name: &str, pairs: u16) -> Vec<String> {
+        let mut arguments = Vec::new();
+        if let Self::VhostUser { socket, is_server } = self {
+            let mode =
+                if *is_server { "server=on".into() } else { format!("reconnect-ms={RECONNECT_MILLIS}") };
+            let socket = option_value(socket);
+            arguments.extend(["-chardev".into(), format!("socket,id={name}-socket,path={socket},{mode}")]);
+        }
+        arguments.extend(["-netdev".into(), self.option(name, pairs)]);
+        arguments
+    }
+
     /// The value of `-netdev`.
-    pub(crate) fn option(&self, name: &str, pairs: u16) -> String {
+    fn option(&self, name: &str, pairs: u16) -> String {
         match self {
             Self::User { forwarded } => {
                 let forward =
@@ -58,6 +86,7 @@ impl Network {
             Self::Tap { interface } => {
                 format!("tap,id={name},ifname={interface},script=no,downscript=no,vhost=off,queues={pairs}")
             }
+            Self::VhostUser { .. } => format!("vhost-user,id={name},chardev={name}-socket,queues={pairs}"),
         }
     }
 }
