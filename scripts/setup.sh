@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes this machine ready: installs what is missing, and says so before it does.
 # Usage: scripts/setup.sh demo [ARCH]|fuzz|test|bench|mutants     (demo: toolchain, C linker, mtools, QEMU for one architecture; fuzz:
-#        toolchains, C++ compiler, cargo-fuzz; test: all of these, QEMU for all three, its storage daemon, iproute2, ping, curl, a disassembler, and miri; bench: toolchain,
-#        C linker, valgrind; mutants: toolchain, C linker, cargo-mutants)
+#        toolchains, C++ compiler, cargo-fuzz; test: all of these, QEMU for all three, its storage daemon, iproute2, ping, curl, DPDK's testpmd, Open vSwitch with DPDK,
+#        a disassembler, and miri; bench: toolchain, C linker, valgrind; mutants: toolchain, C linker, cargo-mutants)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-test}
@@ -23,6 +23,8 @@ needs_qemu() { [ "$purpose" != fuzz ]; }
 needs_daemon() { [ "$purpose" = test ]; }
 # What makes and looks at networks of the host's, and fetches what guests serve.
 needs_network() { [ "$purpose" = test ]; }
+# What serves guests' network cards from a process of its own.
+needs_backends() { [ "$purpose" = test ]; }
 needs_fuzzer() { [ "$purpose" != demo ]; }
 
 say() { echo "setup: $*"; }
@@ -97,20 +99,53 @@ install_miri() {
   fi
 }
 
+# Debian has it beside the one without.
+has_switch() {
+  local program
+  for program in /usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk ovs-vswitchd; do
+    [ -z "$("$program" --version 2>/dev/null | grep DPDK)" ] || return 0
+  done
+  return 1
+}
+
+# What comes with these packages and would run from now on; tests start their own. Services that were here before stay as they are.
+policy=/usr/sbin/policy-rc.d
+new_services=()
+keep_services_from_starting() {
+  local service
+  for service in openvswitch-switch dpdk; do [ -e "/etc/init.d/$service" ] || [ -e "/lib/systemd/system/$service.service" ] || new_services+=("$service"); done
+  [ ${#new_services[@]} -gt 0 ] && [ ! -e "$policy" ] || return 0
+  printf '%s\n' '#!/bin/sh' 'case $1 in openvswitch* | ovs* | dpdk*) exit 101 ;; esac' | as_root tee "$policy" >/dev/null
+  trap 'as_root rm -f "$policy"' EXIT
+  as_root chmod +x "$policy"
+}
+keep_services_off() {
+  local service
+  for service in ${new_services[@]+"${new_services[@]}"}; do
+    [ -e "/etc/init.d/$service" ] || [ -e "/lib/systemd/system/$service.service" ] || continue
+    say "the service $service stays switched off (tests start what they need themselves)"
+    if command -v systemctl >/dev/null; then as_root systemctl disable --quiet "$service" 2>/dev/null || true
+    else as_root update-rc.d "$service" disable 2>/dev/null || true
+    fi
+  done
+}
+
 # What a person without apt, or without the right to use it, is told.
 by_hand() {
-  local architecture qemu_packages='' daemon='' image_tools=''
+  local architecture qemu_packages='' daemon='' image_tools='' backends='' fedoras='' archs='' note=''
   for architecture in "${architectures[@]}"; do qemu_packages+="${qemu_packages:+ }$(qemu_package "$architecture")"; done
   ! needs_daemon || { daemon=' qemu-storage-daemon' qemu_packages+=" $daemon_package" image_tools=' qemu-img'; }
-  fail "$1" "Needed: ${architectures[*]/#/qemu-system-}$daemon $qemu_needed or newer, mtools, and a C linker (cc); for the fuzzers a C++ compiler (c++); for tests of networks ip, ping, and curl." \
+  ! needs_backends || { backends=' dpdk-dev openvswitch-switch-dpdk' fedoras=' dpdk openvswitch-dpdk' archs=' dpdk'
+    note=" For tests of back-ends dpdk-testpmd, and Open vSwitch built with DPDK ('ovs-vswitchd --version' says so)."; }
+  fail "$1" "Needed: ${architectures[*]/#/qemu-system-}$daemon $qemu_needed or newer, mtools, and a C linker (cc); for the fuzzers a C++ compiler (c++); for tests of networks ip, ping, and curl.$note" \
     "Next step: install them with your system's package manager, for example" \
     "  Debian 12:      add bookworm-backports to apt's sources, then (as root)" \
-    "                  apt-get install -t bookworm-backports $qemu_packages && apt-get install mtools curl iproute2 iputils-ping g++ libc6-dev" \
+    "                  apt-get install -t bookworm-backports $qemu_packages && apt-get install mtools curl iproute2 iputils-ping g++ libc6-dev$backends" \
     "  Debian 13, Ubuntu 25.10 and newer:" \
-    "                  apt-get install $qemu_packages mtools curl iproute2 iputils-ping g++ libc6-dev" \
-    "  older Ubuntu:   build QEMU $qemu_needed from source (its packages are older); apt-get install mtools curl iproute2 iputils-ping g++ libc6-dev" \
-    "  Fedora:         dnf install ${architectures[*]/#/qemu-system-}$image_tools mtools curl iproute iputils gcc-c++" \
-    "  Arch:           pacman -S ${architectures[*]/#/qemu-system-}$image_tools mtools curl iproute2 iputils gcc" \
+    "                  apt-get install $qemu_packages mtools curl iproute2 iputils-ping g++ libc6-dev$backends" \
+    "  older Ubuntu:   build QEMU $qemu_needed from source (its packages are older); apt-get install mtools curl iproute2 iputils-ping g++ libc6-dev$backends" \
+    "  Fedora:         dnf install ${architectures[*]/#/qemu-system-}$image_tools mtools curl iproute iputils gcc-c++$fedoras" \
+    "  Arch:           pacman -S ${architectures[*]/#/qemu-system-}$image_tools mtools curl iproute2 iputils gcc$archs${archs:+, and Open vSwitch from source, --with-dpdk=shared}" \
     "then run 'make setup' again."
 }
 
@@ -150,6 +185,8 @@ install_packages() {
   ! needs_network || command -v ip >/dev/null || packages+=(iproute2)
   ! needs_network || command -v ping >/dev/null || packages+=(iputils-ping)
   ! needs_network || command -v curl >/dev/null || packages+=(curl)
+  ! needs_backends || command -v dpdk-testpmd >/dev/null || packages+=(dpdk-dev)
+  ! needs_backends || has_switch || packages+=(openvswitch-switch-dpdk)
   ! needs_fuzzer || command -v c++ >/dev/null || packages+=(g++)
   command -v cc >/dev/null || packages+=(gcc libc6-dev)
   [ ${#packages[@]} -gt 0 ] || return 0
@@ -174,14 +211,18 @@ install_packages() {
     local offered; offered=$(apt-cache "${from[@]}" policy "${qemu[0]}" | sed -n 's/ *Candidate: \([0-9]*:\)\?\([0-9]*\).*/\2/p')
     [ "${offered:-0}" -ge "$qemu_needed" ] || by_hand "this system's packages have QEMU ${offered:-none}; that is too old, and nothing was installed."
   fi
+  ! needs_backends || keep_services_from_starting
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${from[@]}" "${packages[@]}" >/dev/null \
     || by_hand "apt-get install failed."
+  keep_services_off
   local program programs=()
   ! needs_qemu || programs+=("${architectures[@]/#/qemu-system-}")
   ! needs_daemon || programs+=(qemu-storage-daemon)
   for program in ${programs[@]+"${programs[@]}"}; do
     qemu_is_new_enough "$program" || by_hand "$program $(qemu_version "$program") is what this system's packages have; that is too old."
   done
+  ! needs_backends || command -v dpdk-testpmd >/dev/null || by_hand "this system's package dpdk-dev has no dpdk-testpmd."
+  ! needs_backends || has_switch || by_hand "this system's Open vSwitch was built without DPDK."
 }
 
 install_rust
@@ -200,5 +241,6 @@ install_packages
 [ "$purpose" != test ] || { install_disassembler; install_miri; }
 ! needs_qemu || ready=("$("qemu-system-${architectures[0]}" --version | head -1) for ${architectures[*]}")
 ! needs_daemon || ready+=("$(qemu-storage-daemon --version | head -1)")
+! needs_backends || ready+=("dpdk-testpmd" "Open vSwitch with DPDK")
 ! needs_fuzzer || ready+=("$(cargo fuzz --version)")
 say "ready: $(printf '%s, ' "${ready[@]}")$(rustc --version)"
