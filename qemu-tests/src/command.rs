@@ -12,6 +12,9 @@ use crate::machine::{Architecture, Connection, Machine};
 use crate::net::{Namespace, NetDevice, Network};
 use crate::run::{Ended, Running};
 
+/// How often QEMU looks whether a process is there again that serves a disk.
+const RECONNECT_MILLIS: u32 = 20;
+
 /// Who executes the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accelerator {
@@ -236,7 +239,8 @@ impl Qemu {
             let backend = format!("disk{index}");
             if device.storage_daemon {
                 let socket = option_value(&StorageDaemon::socket(folder, index));
-                arguments.extend(["-chardev".into(), format!("socket,id={backend},path={socket}")]);
+                let socket = format!("socket,id={backend},path={socket},reconnect-ms={RECONNECT_MILLIS}");
+                arguments.extend(["-chardev".into(), socket]);
             } else {
                 let (drive, throttle) = (device.drive(path), device.throttle());
                 let read_only = on_off(device.read_only);

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use crate::disk::{DiskDevice, option_value};
+use crate::disk::{DiskDevice, on_off, option_value};
 
 /// What a drive is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,26 @@ impl DiskDevice {
             format!("file.driver=blkdebug,file.image.driver=file,file.image.filename={file}{faults}")
         };
         format!("driver=raw,{file}{unmap}")
+    }
+
+    /// The arguments with which a storage daemon has it, under this name.
+    pub(crate) fn nodes(&self, name: &str, path: &Path) -> Vec<String> {
+        let (drive, read_only) = (self.drive(path), on_off(self.read_only));
+        let node = |name: &str| format!("node-name={name},{drive},read-only={read_only}");
+        let Some(most) = self.requests_per_second else { return vec!["--blockdev".into(), node(name)] };
+        let (speed, behind) = (format!("{name}-speed"), format!("{name}-drive"));
+        [
+            ["--object", &format!("throttle-group,id={speed},x-iops-total={most}")],
+            ["--blockdev", &node(&behind)],
+            [
+                "--blockdev",
+                &format!("node-name={name},driver=throttle,throttle-group={speed},file={behind},read-only={read_only}"),
+            ],
+        ]
+        .concat()
+        .into_iter()
+        .map(str::to_owned)
+        .collect()
     }
 
     /// How slow `-drive` makes it.

@@ -28,7 +28,7 @@ impl Qmp {
         let stream = UnixStream::connect(socket).map_err(|error| format!("no QMP connection: {error}"))?;
         stream.set_read_timeout(Some(LIMIT)).expect("a time limit");
         let mut qmp = Self { stream: BufReader::new(stream), events: Vec::new(), command: command.into() };
-        let greeting = qmp.receive();
+        let greeting = qmp.try_receive()?;
         assert!(greeting.get("QMP").is_some(), "QEMU greets: {greeting}");
         qmp.execute("qmp_capabilities", &json!({}));
         Ok(qmp)

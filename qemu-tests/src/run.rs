@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::mem;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
@@ -120,7 +119,37 @@ beside {}",
     /// # Panics
     /// If there is none.
     pub fn storage_daemon(&mut self) -> &mut Qmp {
-        self.storage_daemons.first_mut().expect("a disk with a storage daemon").qmp()
+        self.first_storage_daemon().qmp()
+    }
+
+    /// Kills that process, in the middle of whatever it does: it says nothing to anybody.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn kill_storage_daemon(&mut self) {
+        self.first_storage_daemon().kill();
+    }
+
+    /// Has that process end, as its QMP says it to: with success.
+    ///
+    /// # Panics
+    /// If there is none, with QEMU's command line and what the guest printed if it does not end, or with an error.
+    pub fn stop_storage_daemon(&mut self) {
+        if let Err(problem) = self.first_storage_daemon().stop() {
+            self.failed(&problem);
+        }
+    }
+
+    /// Starts that process again, once it has ended; QEMU connects to it by itself.
+    ///
+    /// # Panics
+    /// If there is none, or it does not listen.
+    pub fn start_storage_daemon(&mut self) {
+        self.first_storage_daemon().start_again();
+    }
+
+    fn first_storage_daemon(&mut self) -> &mut StorageDaemon {
+        self.storage_daemons.first_mut().expect("a disk with a storage daemon")
     }
 
     /// How much of the host's memory the machine has at the moment.
@@ -171,9 +200,8 @@ beside {}",
             Ok(ended) => self.fail(&format!("it ended with {ended:?}")),
             Err(how) => self.fail(&how),
         }
-        for daemon in mem::take(&mut self.storage_daemons) {
-            daemon.stop().unwrap_or_else(|problem| self.fail(&problem));
-        }
+        let stopped: Result<(), String> = self.storage_daemons.iter_mut().try_for_each(StorageDaemon::stop);
+        stopped.unwrap_or_else(|problem| self.fail(&problem));
         if !self.output.iter().any(|printed| printed.starts_with(line)) {
             self.fail(&format!("it did not print {line:?}"));
         }
@@ -192,8 +220,11 @@ beside {}",
     fn fail(&self, why: &str) -> ! {
         let skipped = self.output.len().saturating_sub(SHOWN_LINES_MAX);
         let shown = self.output[skipped..].join("\n");
+        let daemons: String = self.storage_daemons.iter().map(StorageDaemon::said).collect();
+        let beside =
+            if daemons.is_empty() { daemons } else { format!("\n--- storage daemons:\n{daemons}---") };
         panic!(
-            "the guest failed: {why}\n{}\n--- its output ({skipped} lines before):\n{shown}\n---",
+            "the guest failed: {why}\n{}\n--- its output ({skipped} lines before):\n{shown}\n---{beside}",
             self.command
         );
     }
