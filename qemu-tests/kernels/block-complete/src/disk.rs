@@ -5,18 +5,19 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use example_platform::devices::{self, Interrupts, Way, Wiring};
+use example_platform::devices::{self, Device, Interrupts, Way, Wiring};
 use example_platform::interrupts::wait;
 use example_platform::{DMA, Dma, clock, println};
 use spin::{Mutex, MutexGuard};
 use virtio_guest::device::block::{
-    Completion, Control, HANDLED, RequestError, RequestQueue, Sector, SectorRange, Settings, Starting,
+    Completion, Control, HANDLED, RequestError, RequestQueue, Sector, SectorRange, Settings, Slots, Starting,
     Storage, Ticket,
 };
 use virtio_guest::hal::{Direction, Patience};
 use virtio_guest::lifecycle::{Signals, VectorRouting, Wants};
 use virtio_guest::raw::MappedBuffer;
 use virtio_guest::ring::Rearmed;
+use virtio_guest::wire::device_type::DeviceType;
 
 use crate::pattern::{self, SECTOR};
 
@@ -44,6 +45,9 @@ pub struct Disk {
     /// What those wait for who wait for a queue.
     pub interrupts: Interrupts,
 }
+
+/// What came back of a queue.
+pub type Completions = Vec<Completion<Buffer>>;
 
 /// Sectors beside each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +97,18 @@ impl Patience for Waited {
 impl Disk {
     /// Brings the first disk up, with a queue for each of these processors.
     pub fn start(processors: &[usize]) -> Result<Self, String> {
-        let mut device = devices::take_disk()?;
+        let storage = STORAGE.iter().take(processors.len()).map(|storage| {
+            let storage: &'static mut Storage<256, Buffer> = MutexGuard::leak(storage.lock());
+            storage.into()
+        });
+        Self::bring_up(devices::take_disk()?, processors, storage.collect())
+    }
+
+    fn bring_up(
+        mut device: Device,
+        processors: &[usize],
+        storage: Vec<Slots<'static, Buffer>>,
+    ) -> Result<Self, String> {
         println!("disk at {}", device.place);
         let prepared = device.prepare(Interrupts::asked_for()?, processors)?;
         let settings = Settings {
@@ -108,8 +123,7 @@ impl Disk {
             return Err(alloc::format!("the disk has {} queues", disk.queues()));
         }
         let mut installed = Vec::new();
-        for (_, storage) in processors.iter().zip(&STORAGE) {
-            let storage: &'static mut Storage<256, Buffer> = MutexGuard::leak(storage.lock());
+        for storage in storage {
             installed.push(disk.install_queue(&DMA, storage).map_err(|failed| failed.to_string())?);
         }
         let mut control = disk.start();
@@ -118,7 +132,7 @@ impl Disk {
         // A processor that is not the first is only interrupted by a message of its own.
         let interrupts = match control.vectors() {
             VectorRouting::PerQueue => wiring.kind,
-            _ if processors == [0] => wiring.kind,
+            _ if processors.iter().all(|processor| *processor == 0) => wiring.kind,
             _ => Interrupts::None,
         };
         println!("interrupts: {} ({:?})", interrupts.name(), control.vectors());
@@ -127,6 +141,22 @@ impl Disk {
             println!("queue {index}: {requests} requests");
         }
         Ok(Self { control, queues, wiring, interrupts })
+    }
+
+    /// Takes it down, whatever is in flight, and brings it up again. Says of each queue what came back with the reset.
+    pub fn reset(self, queues: Vec<Queue>, processors: &[usize]) -> Result<(Self, Vec<Completions>), String> {
+        let patience = clock::within_millis(5000);
+        let down = self.control.take_down(patience).map_err(|failed| failed.error.to_string())?;
+        down.handlers.map_err(|error| error.to_string())?;
+        let (mut returned, mut storage) = (Vec::new(), Vec::new());
+        for queue in queues {
+            let mut reclaimed = queue.reclaim(&down.reset).map_err(|_| "the queue is of another bring-up")?;
+            returned.push(reclaimed.by_ref().collect());
+            storage.push(reclaimed.into_slots());
+        }
+        // SAFETY: the driver that had the disk is gone, and nobody uses its way to the disk any more.
+        let device = unsafe { devices::open_first(DeviceType::BLOCK) }?.ok_or("the disk is gone")?;
+        Ok((Self::bring_up(device, processors, storage)?, returned))
     }
 
     /// Takes it down: every queue gives back its storage, and nothing was left in flight.
@@ -163,11 +193,7 @@ pub fn write(queue: &mut Queue, range: Range, seed: u64) -> Result<Ticket, Strin
 }
 
 /// Takes so many completions, in the order in which they come.
-pub fn take(
-    queue: &mut Queue,
-    count: usize,
-    interrupts: Interrupts,
-) -> Result<Vec<Completion<Buffer>>, String> {
+pub fn take(queue: &mut Queue, count: usize, interrupts: Interrupts) -> Result<Completions, String> {
     let mut patience = Waited::by(interrupts);
     let mut taken = Vec::new();
     while taken.len() < count {

@@ -1,6 +1,6 @@
 //! A test kernel: what a virtio disk does besides single reads and writes, printed for the host.
 //!
-//! On the first virtio disk. Command line: `check=requests|overtaking|faults|resize|queues`; `old=N`, the seed of what is on the disk; `seed=N`, the seed of what is written; `interrupts=msi-x|line|polling`
+//! On the first virtio disk. Command line: `check=requests|overtaking|faults|resize|queues|restart`; `queues=N` and `silence=wait|reset`, for `restart` (restart.rs); `old=N`, the seed of what is on the disk; `seed=N`, the seed of what is written; `interrupts=msi-x|line|polling`
 //! (the best there is, unless it says otherwise).
 
 #![no_std]
@@ -18,6 +18,7 @@ mod pattern;
 mod queues;
 mod requests;
 mod resize;
+mod restart;
 
 use alloc::string::String;
 
@@ -58,6 +59,7 @@ fn run() -> Result<(), String> {
         "faults" => faults::run(seeds),
         "resize" => resize::run(seeds),
         "queues" => queues::run(seeds),
+        "restart" => restart::run(seeds),
         other => Err(alloc::format!("check={other} is not known")),
     }?;
     println!("block complete: done");
