@@ -108,8 +108,8 @@ fn four_processors_each_have_a_queue_of_one_disk_and_share_nothing_else() {
         for packed in [false, true] {
             work_on_four_queues(machine, DiskDevice { packed, ..DiskDevice::default() });
         }
+        work_on_four_queues(machine, DiskDevice { storage_daemon: true, ..DiskDevice::default() });
     }
-    work_on_four_queues(Machine::Q35, DiskDevice { storage_daemon: true, ..DiskDevice::default() });
 }
 
 /// What of the guest's requests fails in which round. It sends 16 of each kind, of eight sectors each: reads from sector 0 on, writes from 256 on, zeros from 512 on; it discards from 768 on.
@@ -169,9 +169,9 @@ fn an_error_is_told_of_the_request_that_it_is_of_and_all_others_are_done() {
         for packed in [false, true] {
             fail(machine, DiskDevice { packed, ..device() });
         }
+        fail(machine, DiskDevice { storage_daemon: true, ..device() });
     }
     fail(Machine::Microvm, device());
-    fail(Machine::Q35, DiskDevice { storage_daemon: true, ..device() });
 }
 
 /// A disk becomes larger, then smaller than it was. Spec: §5.2.4 — the capacity, and the notification of its change.
@@ -203,8 +203,8 @@ fn a_disk_that_gets_another_size_says_so_and_what_is_beyond_its_end_is_refused()
         for packed in [false, true] {
             resize(machine, DiskDevice { packed, ..device() });
         }
+        resize(machine, DiskDevice { storage_daemon: true, ..device() });
     }
     resize(Machine::Microvm, device());
     resize(Machine::Riscv64Virt, DiskDevice { connection: Some(Connection::MmioLegacy), ..device() });
-    resize(Machine::Q35, DiskDevice { storage_daemon: true, ..device() });
 }

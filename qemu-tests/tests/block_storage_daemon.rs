@@ -26,6 +26,17 @@ fn a_disk_of_the_storage_daemon_serves_every_request() {
     }
 }
 
+/// QEMU offers what the daemon offers, too, and that has split rings only.
+#[test]
+fn a_disk_of_the_storage_daemon_has_split_rings_whatever_qemu_is_told_to_offer() {
+    for machine in [Machine::Q35, Machine::Aarch64Virt, Machine::Riscv64Virt] {
+        let output =
+            common::check(machine, SECTORS, &DiskDevice { packed: true, in_order: true, ..device() });
+
+        assert!(output.contains("layout=Split in_order=false"), "{output}");
+    }
+}
+
 /// A daemon that breaks down behind the guest's back is no success.
 #[test]
 fn a_storage_daemon_that_ends_before_its_machine_is_noticed() {
