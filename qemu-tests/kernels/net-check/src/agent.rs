@@ -31,7 +31,11 @@ const BURST: usize = 64;
 const NAP: Duration = Duration::from_millis(200);
 
 /// Where a frame's addresses are exchanged, and sent back: zero-copy.
-fn return_to_sender(pair: &mut Pair, mut frame: Frame<'static, Dma>, packet: &Packet) -> Result<(), String> {
+pub fn return_to_sender(
+    pair: &mut Pair,
+    mut frame: Frame<'static, Dma>,
+    packet: &Packet,
+) -> Result<(), String> {
     let addresses = [packet.from.mac, pair.own.mac].concat();
     frame.write(0, &addresses).map_err(|error| alloc::format!("{error}"))?;
     pair.send(frame)

@@ -8,6 +8,7 @@
 //!                   window=N are on their way at most (default 512), over pairs=N of queues (default 1; more with
 //!                   interrupts=polling), with payloads of up to longest=N bytes; with
 //!                   losses=counted not all of them have to come back
+//!   check=exchange  sends numbered frames to to=MAC, sends back what comes from there, and goes on if some are lost (exchange.rs)
 //!   processors=N    of the agent, each with a pair of queues of its own (default 1)
 //!   features=plain  nothing that changes what frames look like; all is asked for else
 //!   number=N        the last byte of its addresses: 10.77.0.N and fd77::N (default 2)
@@ -22,6 +23,7 @@ extern crate alloc;
 mod agent;
 mod card;
 mod commands;
+mod exchange;
 mod flows;
 #[path = "../../frames.rs"]
 #[allow(dead_code, missing_docs, reason = "each kernel uses its part")]
@@ -75,6 +77,7 @@ fn run() -> Result<(), String> {
     match argument("check") {
         Some("agent") => agent::run(),
         Some("source") => source::run(),
+        Some("exchange") => exchange::run(),
         other => Err(alloc::format!("check={other:?} is not known")),
     }?;
     println!("net check: done");
