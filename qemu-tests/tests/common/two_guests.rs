@@ -15,7 +15,7 @@ pub struct Setup {
     pub frames: u64,
     /// As many of them are on their way at most.
     pub window: u64,
-    /// More for the source's command line.
+    /// More for both command lines.
     pub words: &'static str,
 }
 
@@ -46,7 +46,7 @@ impl Setup {
     /// Boots both at these ports.
     pub fn boot(&self, [left, right]: [Network; 2]) -> TwoGuests {
         let mut agent = Qemu::new(self.machine, "kernel-net-check")
-            .append("check=agent number=3 features=plain")
+            .append(format!("check=agent number=3 features=plain {}", self.words))
             .card(right, NetDevice { mac: AGENT, ..self.device.clone() })
             .boot();
         agent.wait_for("agent: ready");

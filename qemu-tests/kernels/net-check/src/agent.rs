@@ -20,7 +20,7 @@ use crate::card::{Card, LIMIT_MILLIS, Pair, bytes, nap};
 use crate::commands::{self, Next};
 use crate::frames::Packet;
 use crate::pattern::checksum;
-use crate::{ensure, number, workers};
+use crate::{argument, ensure, number, workers};
 
 const DESCRIBED: u16 = 7;
 const RETURNED: u16 = 8;
@@ -103,6 +103,7 @@ pub fn run() -> Result<(), String> {
     let mut pairs = core::mem::take(&mut card.pairs).into_iter();
     let mut own = pairs.next().ok_or("no pair")?;
     workers::hand_over(pairs);
+    let resets = argument("link") == Some("reset");
     println!("agent: ready");
 
     let mut asked: Vec<Packet> = Vec::new();
@@ -120,7 +121,14 @@ pub fn run() -> Result<(), String> {
         if is_over {
             break;
         }
-        look_at_configuration(&mut card)?;
+        if resets {
+            if card.link_change()? == Some(true) {
+                card = card.reset(alloc::vec![own])?;
+                own = card.pairs.pop().ok_or("no pair")?;
+            }
+        } else {
+            look_at_configuration(&mut card)?;
+        }
         if !was_busy && !had_commands && own.is_quiet() {
             nap(own.interrupts, if processors > 1 { workers::NAP } else { NAP });
         }

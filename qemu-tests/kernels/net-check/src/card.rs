@@ -13,7 +13,7 @@ use virtio_guest::device::net::{
     ReceiveQueue, Settings, Starting, TransmitError, TransmitQueue,
 };
 use virtio_guest::hal::Patience;
-use virtio_guest::lifecycle::{Signals, VectorRouting, Wants};
+use virtio_guest::lifecycle::{Condition, Signals, VectorRouting, Wants};
 use virtio_guest::raw::PoolStorage;
 use virtio_guest::ring::Rearmed;
 
@@ -46,6 +46,14 @@ pub struct Card {
     pub control: Control<'static, Way, Dma>,
     pub pairs: Vec<Pair>,
     pub wiring: Wiring,
+    link_is_up: bool,
+}
+
+/// A card that was started, without interrupts as yet.
+struct Started {
+    control: Control<'static, Way, Dma>,
+    queues: Vec<(ReceiveQueue<'static, Dma>, TransmitQueue<'static, Dma>)>,
+    own: Host,
 }
 
 /// Sleeps until there may be something to do, at most for so long.
@@ -126,27 +134,16 @@ pub fn bytes(frame: &Frame<'static, Dma>) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-impl Card {
-    /// Brings the first card up, with a pair for each processor.
-    pub fn start(processors: usize) -> Result<Self, String> {
-        let mut device = devices::take_network_cards()?.remove(0);
-        println!("card at {}", device.place);
-        let pairs = u16::try_from(processors).map_err(|error| error.to_string())?;
-        // Both queues of a pair interrupt its processor; commands are waited for by the first.
-        let queues: Vec<usize> = (0..processors).flat_map(|processor| [processor; 2]).chain([0]).collect();
-        let prepared = device.prepare(Interrupts::asked_for()?, &queues)?;
-        let settings = Settings {
-            pairs_max: pairs,
-            notifications: prepared.kind != Interrupts::None,
-            ..Settings::default()
-        };
+impl Started {
+    fn new(transport: Way, pairs: u16, notifications: bool) -> Result<Self, String> {
+        let settings = Settings { pairs_max: pairs, notifications, ..Settings::default() };
         let features = if argument("features") == Some("plain") { PLAIN } else { HANDLED };
-        let patience = || clock::within_millis(LIMIT_MILLIS);
-        let card = Starting::begin(device.transport, &settings, Wants::features(features), patience());
+        let patience = clock::within_millis(LIMIT_MILLIS);
+        let card = Starting::begin(transport, &settings, Wants::features(features), patience);
         let mut card = card.map_err(|error| error.to_string())?;
         ensure(card.pairs() == pairs, "the card has a pair of queues for each processor")?;
         let mut installed = Vec::new();
-        for _ in 0..processors {
+        for _ in 0..pairs {
             let storage = Box::leak(Box::new(PoolStorage::<BUFFERS>::new()));
             let pool = FramePool::new(&DMA, storage, PoolSettings::default());
             let pool = Box::leak(Box::new(pool.map_err(|error| error.to_string())?));
@@ -156,10 +153,25 @@ impl Card {
         }
         let storage: &'static mut ControlStorage = Box::leak(Box::default());
         card.install_control(&DMA, storage).map_err(|failed| failed.to_string())?;
-        let mut control = card.start();
+        let control = card.start();
         let number = u8::try_from(number("number", 2)?).map_err(|error| error.to_string())?;
         let own = Host { mac: control.mac(), number };
-        let active: Vec<_> = installed.into_iter().map(|pair| control.activate(pair)).collect();
+        let queues = installed.into_iter().map(|pair| control.activate(pair)).collect();
+        Ok(Self { control, queues, own })
+    }
+}
+
+impl Card {
+    /// Brings the first card up, with a pair for each processor.
+    pub fn start(processors: usize) -> Result<Self, String> {
+        let mut device = devices::take_network_cards()?.remove(0);
+        println!("card at {}", device.place);
+        let pairs = u16::try_from(processors).map_err(|error| error.to_string())?;
+        // Both queues of a pair interrupt its processor; commands are waited for by the first.
+        let queues: Vec<usize> = (0..processors).flat_map(|processor| [processor; 2]).chain([0]).collect();
+        let prepared = device.prepare(Interrupts::asked_for()?, &queues)?;
+        let Started { mut control, queues, own } =
+            Started::new(device.transport, pairs, prepared.kind != Interrupts::None)?;
         let wiring = prepared.attach_with(|| control.connect_interrupts(&SIGNALS))?;
         let interrupts = match control.vectors() {
             VectorRouting::PerQueue => wiring.kind,
@@ -169,34 +181,67 @@ impl Card {
         println!("interrupts: {} ({:?})", interrupts.name(), control.vectors());
         println!("features: {:?}", control.features());
         if pairs > 1 {
-            control.set_pairs(pairs, patience()).map_err(|error| error.to_string())?;
+            let patience = clock::within_millis(LIMIT_MILLIS);
+            control.set_pairs(pairs, patience).map_err(|error| error.to_string())?;
         }
-        let pairs = active.into_iter().map(|(receive, transmit)| Pair { receive, transmit, interrupts, own });
+        let pairs = queues.into_iter().map(|(receive, transmit)| Pair { receive, transmit, interrupts, own });
         let pairs: Vec<Pair> = pairs.collect();
         if let Some(pair) = pairs.first() {
             println!("paths: {:?}", pair.receive.active_path());
         }
-        Ok(Self { control, pairs, wiring })
+        Ok(Self { control, pairs, wiring, link_is_up: true })
+    }
+
+    /// Whether its link went down or came up since this was last asked. A card that interrupts says when to look; at another's registers one has to.
+    pub fn link_change(&mut self) -> Result<Option<bool>, String> {
+        if self.wiring.kind != Interrupts::None {
+            let Some(condition) = self.control.take_configuration_change() else { return Ok(None) };
+            ensure(condition == Condition::Live, "a card whose link changes is alive")?;
+        }
+        let is_up = self.control.link().map_err(|error| error.to_string())?.is_up;
+        if self.link_is_up == is_up {
+            return Ok(None);
+        }
+        self.link_is_up = is_up;
+        println!("link: {}", if is_up { "up" } else { "down" });
+        Ok(Some(is_up))
+    }
+
+    /// Resets it and starts it anew, with new queues: what is in the old ones is lost. For a card with one pair that does not interrupt.
+    pub fn reset(self, pairs: Vec<Pair>) -> Result<Self, String> {
+        let Self { control, wiring, link_is_up, .. } = self;
+        ensure(wiring.kind == Interrupts::None, "a card that is reset does not interrupt")?;
+        let transport = take_down(control, pairs)?;
+        let Started { control, queues, own } = Started::new(transport, 1, false)?;
+        let interrupts = Interrupts::None;
+        let pairs = queues.into_iter().map(|(receive, transmit)| Pair { receive, transmit, interrupts, own });
+        println!("reset");
+        Ok(Self { control, pairs: pairs.collect(), wiring, link_is_up })
     }
 
     /// Takes it down: everything is sent, and every queue gives back what it was lent.
     pub fn end(self, mut pairs: Vec<Pair>) -> Result<(), String> {
         pairs.iter_mut().try_for_each(Pair::drain)?;
         println!("interrupts that arrived: {}", self.wiring.arrived());
-        let patience = clock::within_millis(LIMIT_MILLIS);
-        let down = self.control.take_down(patience).map_err(|failed| failed.error.to_string())?;
-        down.handlers.map_err(|error| error.to_string())?;
-        for Pair { receive, transmit, .. } in pairs {
-            let counts = receive.counts();
-            println!(
-                "pair {}: {} frames received, {} malformed",
-                receive.pair(),
-                counts.frames,
-                counts.malformed
-            );
-            receive.reclaim(&down.reset).map_err(|_| "the queue is of another bring-up")?;
-            transmit.reclaim(&down.reset).map_err(|_| "the queue is of another bring-up")?;
-        }
-        Ok(())
+        take_down(self.control, pairs).map(drop)
     }
+}
+
+/// Resets a card, and has every queue give back what it was lent. Gives the way to it.
+fn take_down(control: Control<'static, Way, Dma>, pairs: Vec<Pair>) -> Result<Way, String> {
+    let patience = clock::within_millis(LIMIT_MILLIS);
+    let down = control.take_down(patience).map_err(|failed| failed.error.to_string())?;
+    down.handlers.map_err(|error| error.to_string())?;
+    for Pair { receive, transmit, .. } in pairs {
+        let counts = receive.counts();
+        println!(
+            "pair {}: {} frames received, {} malformed",
+            receive.pair(),
+            counts.frames,
+            counts.malformed
+        );
+        receive.reclaim(&down.reset).map_err(|_| "the queue is of another bring-up")?;
+        transmit.reclaim(&down.reset).map_err(|_| "the queue is of another bring-up")?;
+    }
+    Ok(down.transport)
 }

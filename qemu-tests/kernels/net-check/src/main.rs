@@ -12,6 +12,7 @@
 //!   processors=N    of the agent, each with a pair of queues of its own (default 1)
 //!   features=plain  nothing that changes what frames look like; all is asked for else
 //!   number=N        the last byte of its addresses: 10.77.0.N and fd77::N (default 2)
+//!   link=reset      the card is reset whenever its link comes up again (with interrupts=polling, and one pair)
 //!   interrupts=msi-x|line|polling
 //! ```
 

@@ -9,12 +9,11 @@ use core::time::Duration;
 
 use example_platform::{clock, println};
 use virtio_guest::device::net::Offload;
-use virtio_guest::lifecycle::Condition;
 
 use crate::card::{Card, Pair, bytes, nap};
 use crate::flows::{FIRST_PORT, Flows, RETURNED};
 use crate::frames::{Host, Packet, Transport, Version};
-use crate::{argument, ensure, mac, number};
+use crate::{argument, mac, number};
 
 const COMMANDS: u16 = 9;
 /// Payloads have up to so many bytes, if it is not said: frames of 1514.
@@ -39,18 +38,6 @@ fn take(pair: &mut Pair, flows: &mut Flows) -> Result<u64, String> {
     Ok(taken)
 }
 
-/// Whether the link is up, as far as it was said.
-fn look_at_link(card: &mut Card, is_up: &mut bool) -> Result<(), String> {
-    let Some(condition) = card.control.take_configuration_change() else { return Ok(()) };
-    ensure(condition == Condition::Live, "a card whose link changes is alive")?;
-    let link = card.control.link().map_err(|error| error.to_string())?;
-    if link.is_up != *is_up {
-        *is_up = link.is_up;
-        println!("link: {}", if link.is_up { "up" } else { "down" });
-    }
-    Ok(())
-}
-
 /// Waits for something to do.
 fn rest(pairs: &mut [Pair]) {
     let [pair] = pairs else { return core::hint::spin_loop() };
@@ -66,6 +53,7 @@ pub fn run() -> Result<(), String> {
     let to = Host { mac: mac(argument("to").ok_or("no to= on the command line")?)?, number: 3 };
     let from = pairs.first().ok_or("no pair")?.own;
     let (frames, count, window) = (number("frames", 1000)?, number("flows", 1)?, number("window", 512)?);
+    let resets = argument("link") == Some("reset");
     let are_lossy = argument("losses") == Some("counted");
     let count_of_flows = usize::try_from(count).map_err(|error| error.to_string())?;
     let mut flows = Flows::new(count_of_flows, number("longest", PAYLOAD_BYTES)?, are_lossy);
@@ -92,7 +80,13 @@ pub fn run() -> Result<(), String> {
         if before / REPORT < flows.returned() / REPORT {
             println!("returned: {}", flows.returned());
         }
-        look_at_link(&mut card, &mut is_up)?;
+        if let Some(now) = card.link_change()? {
+            is_up = now;
+            if now && resets {
+                card = card.reset(pairs)?;
+                pairs = core::mem::take(&mut card.pairs);
+            }
+        }
         if taken > 0 || !is_up {
             heard = clock::now();
         } else if are_lossy && clock::since(heard) > LOSS {
