@@ -14,6 +14,8 @@ use crate::run::{Ended, Running};
 
 /// How often QEMU looks whether a process is there again that serves a disk.
 const RECONNECT_MILLIS: u32 = 20;
+/// What QEMU calls a disk that is nowhere.
+pub(crate) const NULL_DISK: &str = "null-co://";
 
 /// Who executes the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +93,13 @@ impl Qemu {
         self
     }
 
+    /// Adds a virtio disk that answers at once: what is read is nothing, and what is written is lost.
+    #[must_use]
+    pub fn null_disk(mut self, device: DiskDevice) -> Self {
+        self.disks.push((NULL_DISK.into(), device));
+        self
+    }
+
     /// Adds a virtio network card, which QMP calls `card` and its number from 0 on.
     #[must_use]
     pub fn card(mut self, network: Network, device: NetDevice) -> Self {
@@ -146,6 +155,13 @@ impl Qemu {
         self.more.extend(["-D".into(), file.display().to_string()]);
         self.more.extend(events.iter().flat_map(|event| ["-trace".into(), (*event).to_owned()]));
         self
+    }
+
+    /// Has the guest's time stand for its instructions, one nanosecond each, so that what is counted in it is the same in each run. Only with [`Accelerator::Tcg`]; a guest
+    /// that sleeps is woken at once.
+    #[must_use]
+    pub fn time_is_instructions(self) -> Self {
+        self.with(&["-icount", "shift=0,sleep=off"])
     }
 
     /// Sets how long the machine may run.

@@ -60,18 +60,32 @@ use std::sync::{LazyLock, Mutex};
 /// # Panics
 /// If it does not build.
 pub fn kernel(package: &str, architecture: Architecture) -> PathBuf {
-    static BUILT: LazyLock<Mutex<HashMap<(String, Architecture), PathBuf>>> = LazyLock::new(Mutex::default);
+    built(package, &["--release"], architecture)
+}
+
+/// Builds one of a package's programs with the profile for benchmarks, once per process, and says where it is.
+///
+/// # Panics
+/// If it does not build.
+pub fn kernel_to_measure(package: &str, program: &str, architecture: Architecture) -> PathBuf {
+    built(package, &["--profile", "bench", "--bin", program], architecture)
+}
+
+fn built(package: &str, how: &[&str], architecture: Architecture) -> PathBuf {
+    static BUILT: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
     let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some(path) = built.get(&(package.into(), architecture)) {
+    let target = architecture.target();
+    let what = format!("{package} {how:?} {target}");
+    if let Some(path) = built.get(&what) {
         return path.clone();
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target = architecture.target();
     println!("building {package} for {target}");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .current_dir(&root)
-        .args(["build", "-q", "--release", "--target", target, "-p", package])
+        .args(["build", "-q", "--target", target, "-p", package])
+        .args(how)
         .args(["--message-format", "json-render-diagnostics"])
         .stderr(Stdio::inherit())
         .output()
@@ -79,7 +93,7 @@ pub fn kernel(package: &str, architecture: Architecture) -> PathBuf {
     assert!(output.status.success(), "{package} does not build");
     let path = executable(&String::from_utf8_lossy(&output.stdout));
     let path = path.unwrap_or_else(|| panic!("cargo does not say where {package} is"));
-    built.insert((package.into(), architecture), path.clone());
+    built.insert(what, path.clone());
     path
 }
 

@@ -2,6 +2,9 @@
 //!
 //! The machine finds memory that nothing else lies in; here it is handed out: the heap is at its start, the pool is the rest.
 
+use core::alloc::{GlobalAlloc, Layout};
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use linked_list_allocator::LockedHeap;
 
 use crate::println;
@@ -9,7 +12,27 @@ use crate::println;
 const HEAP_BYTES: usize = 8 << 20;
 
 #[global_allocator]
+static PROGRAMS: Counting = Counting;
+
 static HEAP: LockedHeap = LockedHeap::empty();
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+/// The heap, and how often something was allocated there.
+struct Counting;
+
+// SAFETY: all is passed on to the heap as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { HEAP.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { HEAP.dealloc(pointer, layout) };
+    }
+}
 
 /// Contiguous physical memory for devices and page tables.
 pub(crate) static DMA_POOL: LockedHeap = LockedHeap::empty();
@@ -30,6 +53,11 @@ pub fn usage() -> [(&'static str, Usage); 2] {
         Usage { used_bytes: heap.used(), bytes: heap.size() }
     };
     [("heap", of(&HEAP)), ("device memory", of(&DMA_POOL))]
+}
+
+/// How often the program has allocated something from its heap.
+pub fn allocations() -> u64 {
+    ALLOCATIONS.load(Ordering::Relaxed)
 }
 
 /// Gives so many bytes from `start` on to the heap and the pool.

@@ -49,7 +49,7 @@ mod time;
 mod wiring;
 
 pub use dma::{DMA, Dma, MMIO, Mmio};
-pub use heap::{Usage, usage};
+pub use heap::{Usage, allocations, usage};
 #[cfg(target_arch = "x86_64")]
 pub use machine::iommu;
 pub use machine::{clock, command_line, cpus};

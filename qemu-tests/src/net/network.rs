@@ -29,6 +29,13 @@ pub enum Network {
         /// This end makes the socket; it is started first.
         is_server: bool,
     },
+    /// All other cards of the same machine with this number, frame by frame.
+    Hub {
+        /// The number.
+        number: u32,
+    },
+    /// Nobody: everything is taken, and nothing comes.
+    Sink,
     /// A network interface of the host's in a [`Namespace`](super::Namespace), with as many queues as the card has pairs.
     Tap {
         /// Its name.
@@ -83,6 +90,8 @@ impl Network {
                 let (socket, server) = (option_value(socket), crate::disk::on_off(*is_server));
                 format!("stream,id={name},server={server},addr.type=unix,addr.path={socket}")
             }
+            Self::Hub { number } => format!("hubport,id={name},hubid={number}"),
+            Self::Sink => format!("user,id={name},restrict=on"),
             Self::Tap { interface } => {
                 format!("tap,id={name},ifname={interface},script=no,downscript=no,vhost=off,queues={pairs}")
             }

@@ -1,0 +1,4 @@
+//! What the drivers cost a guest.
+
+pub mod machine;
+pub mod output;
