@@ -4,6 +4,17 @@ use guest_bench::{machine, output};
 
 fn main() {
     let lines: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, line, rest @ ..] = lines.as_slice()
+        && word == "profile"
+    {
+        let is_packed = rest.iter().any(|word| word == "packed");
+        let program = machine::OURS[usize::from(!line.starts_with("block"))];
+        match machine::profile(program, is_packed, line) {
+            Ok(text) => println!("{text}"),
+            Err(error) => eprintln!("{error}"),
+        }
+        return;
+    }
     for (program, is_packed) in machine::ALL {
         let printed = machine::run(program, is_packed, &lines);
         for line in output::lines(&printed) {

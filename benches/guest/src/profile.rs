@@ -1,0 +1,162 @@
+//! Where the instructions of a line go: by function, with those that were inlined, and by source line.
+//!
+//! QEMU writes down which instructions each of its translated blocks has, and which block runs when (`-d in_asm,exec,nochain`); the marks of the kernel are in between. Nothing in the kernel is changed
+//! for that.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use addr2line::Loader;
+
+use crate::marks::{Half, Mark};
+
+/// As many rows as each table has at most.
+const ROWS_MAX: usize = 60;
+
+/// What ran in both halves of the operations of one line: by address, how often.
+#[derive(Clone, Debug, Default)]
+pub struct Ran {
+    counts: [HashMap<u64, u64>; 2],
+    /// Bursts that were counted.
+    pub bursts: u64,
+}
+
+impl Ran {
+    /// Reads a log of QEMU's.
+    pub fn read(log: &str) -> Self {
+        let mut ran = Self::default();
+        let mut half = None;
+        // Blocks by where QEMU has their translation: the same instructions may be translated again in pieces.
+        let mut blocks: HashMap<&str, Vec<u64>> = HashMap::new();
+        let mut translated: HashMap<u64, Vec<u64>> = HashMap::new();
+        let mut current = None;
+        for line in log.lines() {
+            if line.starts_with("IN:") {
+                current = None;
+            } else if let Some(address) = instruction(line) {
+                let start = *current.get_or_insert(address);
+                let block = translated.entry(start).or_default();
+                if start == address {
+                    block.clear();
+                }
+                block.push(address);
+            } else if let Some((at, start)) = execution(line) {
+                if let Some(block) = translated.remove(&start) {
+                    blocks.insert(at, block);
+                }
+                let (Some(half), Some(block)) = (half, blocks.get(at)) else { continue };
+                for address in block {
+                    *ran.counts[half as usize].entry(*address).or_default() += 1;
+                }
+            } else if let Some(mark) = Mark::read(line) {
+                if mark == Mark::Line {
+                    (ran.counts, ran.bursts) = Default::default();
+                }
+                ran.bursts += u64::from(mark == Mark::Complete);
+                half = mark.half();
+            }
+        }
+        ran
+    }
+
+    /// Instructions of one half.
+    pub fn instructions(&self, half: Half) -> u64 {
+        self.counts[half as usize].values().sum()
+    }
+
+    /// As tables, for so many operations in each burst.
+    ///
+    /// # Errors
+    /// The kernel cannot be read.
+    pub fn tables(&self, kernel: &Path, burst: u64) -> Result<String, String> {
+        let loader = Loader::new(kernel).map_err(|error| format!("{}: {error}", kernel.display()))?;
+        let mut functions: HashMap<String, [u64; 2]> = HashMap::new();
+        let mut sources: HashMap<String, [u64; 2]> = HashMap::new();
+        for half in [Half::Submit, Half::Complete] {
+            for (address, count) in &self.counts[half as usize] {
+                let (function, source) = named(&loader, *address);
+                functions.entry(function).or_default()[half as usize] += count;
+                sources.entry(source).or_default()[half as usize] += count;
+            }
+        }
+        let operations = self.bursts * burst;
+        let mut text = String::new();
+        for (title, counts) in [("function", functions), ("source", sources)] {
+            let _ = writeln!(text, "\n  submit complete  {title}");
+            let mut rows: Vec<_> = counts.into_iter().collect();
+            rows.sort_by_key(|(name, counts)| (u64::MAX - counts.iter().sum::<u64>(), name.clone()));
+            for (name, counts) in rows.into_iter().take(ROWS_MAX) {
+                let [submit, complete] = counts.map(|count| count as f64 / operations as f64);
+                let _ = writeln!(text, "{submit:8.2} {complete:8.2}  {name}");
+            }
+        }
+        Ok(text)
+    }
+}
+
+/// The address in a line of a translated block's instructions.
+fn instruction(line: &str) -> Option<u64> {
+    let (address, _) = line.strip_prefix("0x")?.split_once(':')?;
+    u64::from_str_radix(address, 16).ok()
+}
+
+/// Where the translation is of a block that runs, and where its instructions are: `Trace 0: 0x7f… [00000000/000000000020f27a/…] …`.
+fn execution(line: &str) -> Option<(&str, u64)> {
+    let (at, rest) = line.strip_prefix("Trace ")?.split_once(": ")?.1.split_once(" [")?;
+    let address = rest.split('/').nth(1)?;
+    Some((at, u64::from_str_radix(address, 16).ok()?))
+}
+
+/// The function that an address is in, and the source line: of those that were inlined into each other, the innermost that is not the language's own library's.
+fn named(loader: &Loader, address: u64) -> (String, String) {
+    let unknown = || {
+        let symbol = loader.find_symbol(address).unwrap_or("?").to_owned();
+        (symbol.clone(), symbol)
+    };
+    let Ok(mut frames) = loader.find_frames(address) else { return unknown() };
+    let mut found = None;
+    while let Ok(Some(frame)) = frames.next() {
+        let (Some(function), Some(location)) = (frame.function, frame.location) else { continue };
+        let (Ok(name), Some(path), Some(line)) = (function.demangle(), location.file, location.line) else {
+            continue;
+        };
+        let file = path.split("/src/").last().unwrap_or(path);
+        let is_library = path.contains("/library/");
+        found = Some((format!("{file} {}", short(&name)), format!("{file}:{line}")));
+        if !is_library {
+            break;
+        }
+    }
+    found.unwrap_or_else(unknown)
+}
+
+/// A function's name without what it is generic over.
+fn short(name: &str) -> &str {
+    name.split_once('<').map_or(name, |(name, _)| if name.is_empty() { "?" } else { name })
+}
+
+/// What of a kernel's text QEMU is to write down, as `-dfilter` has it: all but what waits for the clock before a program begins, which is most of what runs.
+///
+/// # Errors
+/// The kernel cannot be read.
+pub fn filter(kernel: &Path) -> Result<String, String> {
+    let loader = Loader::new(kernel).map_err(|error| format!("{}: {error}", kernel.display()))?;
+    let text = loader.get_section_range(b".text").ok_or("the kernel has no text")?;
+    let is_left_out = |address| {
+        let symbol = loader.find_symbol(address).unwrap_or_default();
+        ["clock", "machine_main"].iter().any(|name| symbol.contains(name))
+    };
+    let (mut ranges, mut start) = (Vec::new(), None);
+    for address in text.begin..=text.end {
+        match start {
+            None if address < text.end && !is_left_out(address) => start = Some(address),
+            Some(first) if address == text.end || is_left_out(address) => {
+                ranges.push(format!("{first:#x}..{:#x}", address - 1));
+                start = None;
+            }
+            _ => {}
+        }
+    }
+    Ok(ranges.join(","))
+}
