@@ -14,8 +14,18 @@ use crate::run::{Ended, Running};
 
 /// How often QEMU looks whether a process is there again that serves a disk.
 const RECONNECT_MILLIS: u32 = 20;
-/// What QEMU calls a disk that is nowhere.
-pub(crate) const NULL_DISK: &str = "null-co://";
+
+/// What a disk is.
+#[derive(Clone, Debug)]
+enum Medium {
+    /// A file.
+    Image(PathBuf),
+    /// Nothing: what is read is nothing, and what is written is lost. It answers after this time.
+    Nothing(Duration),
+}
+
+/// How large a disk is that is nothing.
+const NOTHING_BYTES: u64 = 1 << 30;
 
 /// Who executes the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +43,7 @@ pub struct Qemu {
     accelerator: Accelerator,
     kernel: PathBuf,
     command_line: String,
-    disks: Vec<(PathBuf, DiskDevice)>,
+    disks: Vec<(Medium, DiskDevice)>,
     cards: Vec<(Network, NetDevice)>,
     console: Option<ConsoleDevice>,
     namespace: Option<String>,
@@ -89,14 +99,14 @@ impl Qemu {
     /// Adds a virtio disk.
     #[must_use]
     pub fn disk(mut self, image: &Image, device: DiskDevice) -> Self {
-        self.disks.push((image.path().into(), device));
+        self.disks.push((Medium::Image(image.path().into()), device));
         self
     }
 
-    /// Adds a virtio disk that answers at once: what is read is nothing, and what is written is lost.
+    /// Adds a virtio disk that is nothing: what is read is nothing, and what is written is lost. It answers after this time (of the host's).
     #[must_use]
-    pub fn null_disk(mut self, device: DiskDevice) -> Self {
-        self.disks.push((NULL_DISK.into(), device));
+    pub fn null_disk(mut self, latency: Duration, device: DiskDevice) -> Self {
+        self.disks.push((Medium::Nothing(latency), device));
         self
     }
 
@@ -189,7 +199,12 @@ impl Qemu {
     /// What serves the disks that QEMU itself does not serve, with sockets in this folder.
     pub(crate) fn storage_daemons(&self, folder: &Path) -> Vec<StorageDaemon> {
         let disks = (0..).zip(&self.disks).filter(|(_, (_, device))| device.storage_daemon);
-        disks.map(|(index, (path, device))| StorageDaemon::start(folder, index, path, device)).collect()
+        disks
+            .map(|(index, (medium, device))| match medium {
+                Medium::Image(path) => StorageDaemon::start(folder, index, path, device),
+                Medium::Nothing(_) => panic!("a storage daemon serves an image"),
+            })
+            .collect()
     }
 
     /// Whether processes beside QEMU work in the guest's memory.
@@ -251,14 +266,20 @@ impl Qemu {
             let memory = format!("memory-backend-memfd,id=memory,size={}M,share=on", self.memory_mib);
             arguments.extend(["-object".into(), memory, "-machine".into(), "memory-backend=memory".into()]);
         }
-        for (index, (path, device)) in (0..).zip(&self.disks) {
+        for (index, (medium, device)) in (0..).zip(&self.disks) {
             let backend = format!("disk{index}");
             if device.storage_daemon {
                 let socket = option_value(&StorageDaemon::socket(folder, index));
                 let socket = format!("socket,id={backend},path={socket},reconnect-ms={RECONNECT_MILLIS}");
                 arguments.extend(["-chardev".into(), socket]);
             } else {
-                let (drive, throttle) = (device.drive(path), device.throttle());
+                let drive = match medium {
+                    Medium::Image(path) => device.drive(path),
+                    Medium::Nothing(latency) => {
+                        format!("driver=null-co,size={NOTHING_BYTES},latency-ns={}", latency.as_nanos())
+                    }
+                };
+                let throttle = device.throttle();
                 let read_only = on_off(device.read_only);
                 let drive = format!("id={backend},if=none,{drive}{throttle},readonly={read_only}");
                 arguments.extend(["-drive".into(), drive]);

@@ -4,11 +4,7 @@
 
 use std::path::Path;
 
-use crate::command::NULL_DISK;
 use crate::disk::{DiskDevice, on_off, option_value};
-
-/// How large a disk is that is nowhere.
-const NULL_DISK_BYTES: u64 = 1 << 30;
 
 /// What a drive is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,9 +68,6 @@ impl Fault {
 impl DiskDevice {
     /// The drive behind it, with the options for it.
     pub(crate) fn drive(&self, path: &Path) -> String {
-        if path == Path::new(NULL_DISK) {
-            return format!("driver=null-co,size={NULL_DISK_BYTES}");
-        }
         let file = option_value(path);
         // Through io_uring requests complete in order; QEMU 10.0.2 loses some that do not (see the guide's page on testing).
         let order = if self.in_order { ",file.aio=io_uring" } else { "" };

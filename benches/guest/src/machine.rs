@@ -1,93 +1,44 @@
 //! The machines that kernels are measured on.
 
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use qemu_tests::net::{NetDevice, Network};
 use qemu_tests::{Architecture, DiskDevice, Machine, Qemu, kernel_to_measure};
 
-use crate::marks::Half;
-use crate::output;
-use crate::profile::{self, Ran};
+use crate::lines::{Devices, Setup};
 
 /// What kernels print at last.
-const DONE: &str = "guest benchmark: done";
-/// Operations that a profile is made of.
-const PROFILED: u64 = 256;
+pub const DONE: &str = "guest benchmark: done";
 
-/// A kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Program {
-    /// Its package.
-    pub package: &'static str,
-    /// Its name.
-    pub name: &'static str,
-    /// Whether it uses a disk, else cards.
-    pub has_disk: bool,
-}
+/// How long a slow disk takes: longer than a call takes to begin to wait.
+const SLOW: Duration = Duration::from_micros(50);
 
-/// Ours.
-pub const OURS: [Program; 2] = [
-    Program { package: "guest-ours", name: "ours-block", has_disk: true },
-    Program { package: "guest-ours", name: "ours-net", has_disk: false },
-];
-
-/// All that is measured: a kernel, and whether its rings are packed.
-pub const ALL: [(Program, bool); 4] = [(OURS[0], false), (OURS[0], true), (OURS[1], false), (OURS[1], true)];
-
-/// The machine that runs a kernel, with packed rings or split ones.
-pub fn machine(program: Program, packed: bool, words: &str) -> Qemu {
-    let qemu = Qemu::with_kernel(Machine::Q35, kernel(program)).time_is_instructions();
-    let qemu = qemu.limit(Duration::from_mins(3)).append(words);
-    if program.has_disk {
-        return qemu.null_disk(DiskDevice { packed, ioeventfd: false, ..DiskDevice::default() });
+/// The machine of a kernel, with these words on the kernel's command line. Its time stands for instructions, and each doorbell is seen by a trace (`ioeventfd=off`).
+///
+/// ```text
+///   disk      null-co: what is read is nothing, and comes at once, or a little later
+///   cards     first ── hub ── second      third ── a network that takes everything
+/// ```
+///
+/// # Panics
+/// If the kernel does not build.
+pub fn machine(setup: &Setup, words: &str) -> Qemu {
+    let kernel = kernel_to_measure(setup.whose.package(), &setup.program(), Architecture::X86_64);
+    let interrupts = if setup.interrupts { "msi-x" } else { "polling" };
+    let qemu = Qemu::with_kernel(Machine::Q35, kernel).time_is_instructions();
+    let qemu = qemu.limit(Duration::from_mins(3)).append(format!("interrupts={interrupts} {words}"));
+    let packed = setup.packed;
+    let disk = DiskDevice { packed, ioeventfd: false, ..DiskDevice::default() };
+    match setup.kernel.devices {
+        Devices::Disk => qemu.null_disk(Duration::ZERO, disk),
+        Devices::SlowDisk => qemu.null_disk(SLOW, disk),
+        Devices::Cards => {
+            let (hub, mut number) = (Network::Hub { number: 0 }, 0);
+            [hub.clone(), hub, Network::Sink].into_iter().fold(qemu, |qemu, network| {
+                number += 1;
+                let (mac, off) = ([2, 0, 0, 0, 0, number], vec!["ioeventfd"]);
+                qemu.card(network, NetDevice { packed, mac, off, ..NetDevice::default() })
+            })
+        }
     }
-    let card = |last| NetDevice {
-        packed,
-        mac: [2, 0, 0, 0, 0, last],
-        off: vec!["ioeventfd"],
-        ..NetDevice::default()
-    };
-    let hub = Network::Hub { number: 0 };
-    qemu.card(hub.clone(), card(1)).card(hub, card(2)).card(Network::Sink, card(3))
-}
-
-/// Builds a kernel, and says where it is.
-pub fn kernel(program: Program) -> PathBuf {
-    kernel_to_measure(program.package, program.name, Architecture::X86_64)
-}
-
-/// Runs one, and gives what it printed.
-pub fn run(program: Program, packed: bool, lines: &[String]) -> String {
-    let words = if lines.is_empty() { String::new() } else { format!("lines={}", lines.join(",")) };
-    machine(program, packed, &words).run_to(DONE)
-}
-
-/// Where the instructions of a line go.
-pub fn profile(program: Program, packed: bool, line: &str) -> Result<String, String> {
-    let kernel = kernel(program);
-    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let log = folder.path().join("log");
-    let filter = profile::filter(&kernel)?;
-    let qemu = machine(program, packed, &format!("lines={line} operations={PROFILED}"));
-    let qemu = qemu.with(&["-d", "in_asm,exec,nochain", "-dfilter", &filter]);
-    let printed = qemu.trace(&["memory_region_ops_write"], &log).run_to(DONE);
-    let counted = output::lines(&printed)
-        .pop()
-        .ok_or_else(|| format!("the kernel {} has no line {line}", program.name))?;
-    let log = fs::read(&log).map_err(|error| error.to_string())?;
-    let ran = Ran::read(&String::from_utf8_lossy(&log));
-    let per = |count: u64| count as f64 / counted.operations() as f64;
-    let counts = [
-        counted.submit.sum,
-        ran.instructions(Half::Submit),
-        counted.complete.sum,
-        ran.instructions(Half::Complete),
-    ];
-    let [submit, submit_seen, complete, complete_seen] = counts.map(per);
-    let tables = ran.tables(&kernel, counted.burst)?;
-    Ok(format!(
-        "{line}: submit {submit:.2}, with what counts {submit_seen:.2}; complete {complete:.2}, with what counts {complete_seen:.2}\n{tables}"
-    ))
 }

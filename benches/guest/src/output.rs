@@ -1,15 +1,15 @@
-//! What kernels print, read.
+//! What kernels print of their lines, read.
 
 /// One half of an operation, in instructions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Half {
-    /// In all bursts.
+pub struct Counts {
+    /// Of all bursts.
     pub sum: u64,
-    /// In the burst that took least,
+    /// Of the burst that took least,
     pub least: u64,
     /// and most.
     pub most: u64,
-    /// Depends on each burst's count, and on their order.
+    /// Depends on the count of each burst, and on their order.
     pub trace: String,
 }
 
@@ -23,41 +23,39 @@ pub struct Counted {
     /// Bursts.
     pub bursts: u64,
     /// Handing in.
-    pub submit: Half,
+    pub submit: Counts,
     /// Taking back.
-    pub complete: Half,
+    pub complete: Counts,
     /// Allocations in both halves.
     pub allocations: u64,
 }
 
 impl Counted {
     /// How many operations were counted.
-    pub fn operations(&self) -> u64 {
+    pub const fn operations(&self) -> u64 {
         self.burst * self.bursts
     }
 
-    /// Reads a line as the kernels print it.
+    /// Reads `line NAME burst N bursts N submit SUM LEAST MOST TRACE complete SUM LEAST MOST TRACE allocations N`.
     fn read(text: &str) -> Option<Self> {
-        let mut words = text.strip_prefix("line ")?.split(' ');
-        let name = words.next()?.to_owned();
-        let mut after = |word: &str| if words.next()? == word { words.next()?.parse().ok() } else { None };
-        let (burst, bursts) = (after("burst")?, after("bursts")?);
-        let rest: Vec<&str> = words.collect();
-        let half = |at: usize| {
-            Some(Half {
-                sum: rest.get(at)?.parse().ok()?,
-                least: rest.get(at + 1)?.parse().ok()?,
-                most: rest.get(at + 2)?.parse().ok()?,
-                trace: (*rest.get(at + 3)?).into(),
+        let words: Vec<&str> = text.split(' ').collect();
+        let after = |at: usize, word: &str| (*words.get(at)? == word).then(|| words.get(at + 1).copied())?;
+        let number = |at: usize, word| after(at, word)?.parse().ok();
+        let half = |at: usize, word| {
+            Some(Counts {
+                sum: number(at, word)?,
+                least: words.get(at + 2)?.parse().ok()?,
+                most: words.get(at + 3)?.parse().ok()?,
+                trace: (*words.get(at + 4)?).into(),
             })
         };
         Some(Self {
-            name,
-            burst,
-            bursts,
-            submit: half(1)?,
-            complete: half(6)?,
-            allocations: rest.get(11)?.parse().ok()?,
+            name: after(0, "line")?.into(),
+            burst: number(2, "burst")?,
+            bursts: number(4, "bursts")?,
+            submit: half(6, "submit")?,
+            complete: half(11, "complete")?,
+            allocations: number(16, "allocations")?,
         })
     }
 }

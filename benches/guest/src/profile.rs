@@ -5,14 +5,57 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::fs;
 use std::path::Path;
 
 use addr2line::Loader;
+use qemu_tests::{Architecture, kernel_to_measure};
 
+use crate::lines::Setup;
+use crate::machine::{DONE, machine};
 use crate::marks::{Half, Mark};
+use crate::output;
 
+/// Operations that a profile is made of.
+const PROFILED: u64 = 256;
 /// As many rows as each table has at most.
 const ROWS_MAX: usize = 60;
+
+/// Where the instructions of a line go, as tables.
+///
+/// # Errors
+/// The kernel has no such line, or cannot be read.
+///
+/// # Panics
+/// If the kernel does not build, or does not run to its end.
+pub fn of(setup: &Setup, line: &str) -> Result<String, String> {
+    let kernel = kernel_to_measure(setup.whose.package(), &setup.program(), Architecture::X86_64);
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let log = folder.path().join("log");
+    let qemu = machine(setup, &format!("lines={line} operations={PROFILED}"));
+    let qemu = qemu.with(&["-d", "in_asm,exec,nochain", "-dfilter", &filter(&kernel)?]);
+    let printed = qemu.trace(&["memory_region_ops_write"], &log).run_to(DONE);
+    let counted = output::lines(&printed).pop();
+    let counted = counted.ok_or_else(|| format!("{} has no line {line}", setup.program()))?;
+    let log = fs::read(&log).map_err(|error| format!("QEMU wrote no log: {error}"))?;
+    let ran = Ran::read(&String::from_utf8_lossy(&log));
+    let counts = [
+        counted.submit.sum,
+        ran.instructions(Half::Submit),
+        counted.complete.sum,
+        ran.instructions(Half::Complete),
+    ];
+    let [submit, submit_seen, complete, complete_seen] = counts.map(|count| per(count, counted.operations()));
+    let tables = ran.tables(&kernel, counted.burst)?;
+    Ok(format!(
+        "{line}: submit {submit:.2} ({submit_seen:.2} with what counts them), complete {complete:.2} ({complete_seen:.2})\n{tables}"
+    ))
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts are small")]
+fn per(count: u64, operations: u64) -> f64 {
+    count as f64 / operations as f64
+}
 
 /// What ran in both halves of the operations of one line: by address, how often.
 #[derive(Clone, Debug, Default)]
@@ -87,7 +130,7 @@ impl Ran {
             let mut rows: Vec<_> = counts.into_iter().collect();
             rows.sort_by_key(|(name, counts)| (u64::MAX - counts.iter().sum::<u64>(), name.clone()));
             for (name, counts) in rows.into_iter().take(ROWS_MAX) {
-                let [submit, complete] = counts.map(|count| count as f64 / operations as f64);
+                let [submit, complete] = counts.map(|count| per(count, operations));
                 let _ = writeln!(text, "{submit:8.2} {complete:8.2}  {name}");
             }
         }

@@ -18,6 +18,7 @@ extern crate alloc;
 
 pub mod line;
 pub mod mark;
+pub mod outside;
 pub mod place;
 pub mod ticks;
 pub mod watch;

@@ -6,6 +6,7 @@ use core::fmt::Display;
 use example_platform::{allocations, command_line, println};
 
 use crate::mark::{Mark, mark};
+use crate::outside::{self, Outside};
 use crate::ticks::{self, ticks};
 
 /// What is measured.
@@ -106,7 +107,7 @@ impl Line {
             return Ok(());
         }
         let failed = |Failed(what)| alloc::format!("{}: {what}", self.name);
-        let empty_pair = ticks::empty_pair();
+        let (empty_pair, outside_cost) = (ticks::empty_pair(), outside::cost());
         let (mut submit, mut complete) = (Half::NONE, Half::NONE);
         let warm_up = WARM_UP.div_ceil(self.burst) as u64;
         let bursts = self.bursts();
@@ -117,14 +118,14 @@ impl Line {
                 mark(Mark::Line);
             }
             subject.prepare(self.burst).map_err(failed)?;
-            let before = allocations();
+            let (before, outside) = (allocations(), Outside::now());
             mark(Mark::Submit);
             let start = ticks();
             let outcome = subject.submit(self.burst);
             let end = ticks();
             mark(Mark::Outside);
             allocated += allocations() - before;
-            submit.add(end - start - empty_pair);
+            submit.add(end - start - empty_pair - Outside::now().since(&outside, outside_cost));
             outcome.map_err(failed)?;
 
             subject.wait(self.burst).map_err(|what| alloc::format!("{}: {what}", self.name))?;

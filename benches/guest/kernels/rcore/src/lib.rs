@@ -5,6 +5,8 @@
 
 extern crate alloc;
 
+pub mod waiting;
+
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use core::alloc::Layout;
