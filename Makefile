@@ -1,6 +1,6 @@
 # The one door to this project. `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-miri test-qemu soak bench-ring mutants doc
+.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-miri test-qemu soak bench-ring bench-guest mutants doc
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ soak: ## random operations on a modelled disk, each verified, for MINUTES=n (def
 
 bench-ring: ## what the rings cost, beside two peers': time and instructions, as a table
 	@scripts/bench-ring.sh
+
+bench-guest: ## what the drivers cost a guest, beside a peer's: instructions, doorbells, register accesses (LINE=name for one line, PROFILE=name for where its instructions go)
+	@scripts/bench-guest.sh $(LINE) $(if $(PROFILE),profile $(PROFILE))
 
 mutants: ## change the rings in every small way, and see whether a test fails (an hour)
 	@scripts/mutants.sh

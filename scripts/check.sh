@@ -20,10 +20,11 @@ cargo clippy -q -p virtio-guest --no-default-features -- -D warnings
 for adapter in "${adapters[@]}"; do
   cargo clippy -q -p virtio-guest --no-default-features --features "$adapter" -- -D warnings
 done
-step "lints (ring benchmark)"
+step "lints (benchmarks)"
 cargo clippy -q -p ring-bench --all-targets -- -D warnings
+cargo clippy -q -p guest-bench --all-targets -- -D warnings
 targets=(x86_64-unknown-none aarch64-unknown-none riscv64gc-unknown-none-elf)
-for manifest in examples/*/Cargo.toml qemu-tests/kernels/*/Cargo.toml; do
+for manifest in examples/*/Cargo.toml qemu-tests/kernels/*/Cargo.toml benches/guest/kernels/*/Cargo.toml; do
   package=$(sed -n 's/^name = "\(.*\)"/\1/p' "$manifest" | head -1)
   # A manifest may say for which architectures a program is: `[package.metadata] architectures = ["x86_64"]`.
   only=$(sed -n 's/^architectures = \["\(.*\)"\]/\1/p' "$manifest")

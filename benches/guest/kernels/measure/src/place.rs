@@ -48,23 +48,22 @@ pub fn functions(wanted: DeviceType) -> impl Iterator<Item = PciAddress> {
 /// It is no such device.
 pub fn of(device: PciAddress, queue: u16) -> Result<Place, String> {
     let registers = common_configuration(device).ok_or("no common configuration")?;
-    let at = |offset: usize| registers.wrapping_add(offset);
     // SAFETY: the register is inside of the window; what queue is selected matters to nobody between two calls of a driver's.
-    unsafe { at(QUEUE_SELECT).cast::<u16>().write_volatile(queue) };
+    unsafe { ((registers + QUEUE_SELECT) as *mut u16).write_volatile(queue) };
     // SAFETY: as above.
-    let size = unsafe { at(QUEUE_SIZE).cast::<u16>().read_volatile() };
+    let size = unsafe { ((registers + QUEUE_SIZE) as *mut u16).read_volatile() };
     let area = |offset| {
         // SAFETY: as above.
-        let low = unsafe { at(offset).cast::<u32>().read_volatile() };
+        let low = unsafe { ((registers + offset) as *mut u32).read_volatile() };
         // SAFETY: as above.
-        let high = unsafe { at(offset + 4).cast::<u32>().read_volatile() };
+        let high = unsafe { ((registers + offset + 4) as *mut u32).read_volatile() };
         usize::try_from(u64::from(high) << 32 | u64::from(low)).map_err(|error| error.to_string())
     };
     Ok(Place { size, descriptor_area: area(QUEUE_DESCRIPTORS)?, device_area: area(QUEUE_DEVICE)? })
 }
 
 /// Where the registers are that all virtio devices have.
-fn common_configuration(device: PciAddress) -> Option<*mut u8> {
+fn common_configuration(device: PciAddress) -> Option<usize> {
     // SAFETY: the walk along the buses found the function; what is read has no side effects.
     let read = |offset: u16| unsafe { PciAccess.read(device, offset) };
     let mut next = read(CAPABILITIES) & 0xfc;
@@ -80,7 +79,7 @@ fn common_configuration(device: PciAddress) -> Option<*mut u8> {
             // SAFETY: the device says that its registers are there.
             let window = unsafe { MMIO.map_mmio(physical, COMMON_BYTES) };
             return match window {
-                Some(RegisterWindow::Memory(pointer)) => Some(pointer.as_ptr()),
+                Some(RegisterWindow::Memory(pointer)) => Some(pointer.addr().get()),
                 _ => None,
             };
         }

@@ -55,10 +55,11 @@ impl Watch {
     ///
     /// # Errors
     /// They are not, for a long time.
-    pub fn wait(&mut self, chains: u16) -> Result<(), &'static str> {
-        let is_done: (usize, u16, u16) = match self {
+    pub fn wait(&mut self, chains: usize) -> Result<(), &'static str> {
+        let (at, mask, wanted) = match self {
             Self::Split { index_at, seen } => {
-                *seen = seen.wrapping_add(chains);
+                *seen =
+                    seen.wrapping_add(u16::try_from(chains).map_err(|_| "so many chains are in no ring")?);
                 (*index_at, u16::MAX, *seen)
             }
             Self::Packed { ring, size, per_chain, position, wrap } => {
@@ -76,7 +77,6 @@ impl Watch {
                 (flags_at, used, if last_wrap { used } else { 0 })
             }
         };
-        let (at, mask, wanted) = is_done;
         for _ in 0..LOOKS {
             if look(at) & mask == wanted {
                 return Ok(());

@@ -1,4 +1,4 @@
-//! Reads from a disk, in bursts of requests that own their buffers; the queue is looked at, and never interrupts.
+//! Reads from a disk, in bursts of requests that own their buffers; the queue is looked at, and never interrupts unless it is asked to (`interrupts=msi-x`).
 
 #![no_std]
 #![no_main]
@@ -10,6 +10,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 
+use example_platform::devices::Interrupts;
 use example_platform::{DMA, Dma, clock, devices, println};
 use guest_measure::line::{self, Failed, Line, Subject};
 use guest_measure::place;
@@ -18,7 +19,7 @@ use virtio_guest::device::block::{Block, HANDLED, RequestQueue, Sector, Settings
 use virtio_guest::hal::{Direction, DmaBuffer};
 use virtio_guest::lifecycle::Wants;
 use virtio_guest::raw::MappedBuffer;
-use virtio_guest::ring::Layout;
+use virtio_guest::ring::{Layout, Rearmed};
 
 example_platform::entry!(run);
 
@@ -58,6 +59,7 @@ struct Reads<'q> {
     sectors: u64,
     next: u64,
     watch: &'q mut Watch,
+    interrupts: bool,
 }
 
 impl<'q> Reads<'q> {
@@ -65,17 +67,25 @@ impl<'q> Reads<'q> {
         queue: &'q mut RequestQueue<'static, Dma, Page>,
         watch: &'q mut Watch,
         bytes: usize,
+        interrupts: bool,
     ) -> Result<Self, String> {
         let page = |_| {
             let memory = Memory(NonNull::from(Box::leak(alloc::vec![0; bytes].into_boxed_slice())));
             MappedBuffer::map(&DMA, memory, Direction::DeviceWritable).map_err(|error| error.to_string())
         };
         let pages = (0..DEPTH_MAX).map(page).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { queue, pages, sectors: bytes as u64 / 512, next: 0, watch })
+        Ok(Self { queue, pages, sectors: bytes as u64 / 512, next: 0, watch, interrupts })
     }
 }
 
 impl Subject for Reads<'_> {
+    fn prepare(&mut self, _: usize) -> Result<(), Failed> {
+        if self.interrupts && self.queue.rearm() == Rearmed::MoreWaiting {
+            return Err(Failed("something is left of the burst before"));
+        }
+        Ok(())
+    }
+
     fn submit(&mut self, burst: usize) -> Result<(), Failed> {
         for _ in 0..burst {
             let page = self.pages.pop().ok_or(Failed("all pages are out"))?;
@@ -87,7 +97,7 @@ impl Subject for Reads<'_> {
     }
 
     fn wait(&mut self, burst: usize) -> Result<(), &'static str> {
-        self.watch.wait(burst as u16)
+        self.watch.wait(burst)
     }
 
     fn complete(&mut self, burst: usize) -> Result<usize, Failed> {
@@ -105,11 +115,14 @@ impl Subject for Reads<'_> {
 
 fn run() -> Result<(), String> {
     line::check()?;
-    let device = devices::take_disk()?;
+    let mut device = devices::take_disk()?;
+    let interrupts = Interrupts::asked_for()? == Some(Interrupts::Messages);
+    let _wiring = if interrupts { Some(device.connect(Some(Interrupts::Messages))?) } else { None };
     let address = device.address().ok_or("the disk is not behind PCI")?;
     let storage: &'static mut Storage<256, Page> = Box::leak(Box::new(Storage::for_buffers()));
     let patience = clock::within_millis(LIMIT_MILLIS);
-    let (settings, wants) = (Settings::default(), Wants::features(HANDLED));
+    let settings = Settings { notifications: interrupts, ..Settings::default() };
+    let wants = Wants::features(HANDLED);
     let disk = Block::start_with(device.transport, DMA, storage, &settings, wants, patience);
     let mut disk = disk.map_err(|failed| failed.to_string())?;
     let paths = disk.active_paths();
@@ -118,7 +131,7 @@ fn run() -> Result<(), String> {
     let per_chain = if paths.requests == usize::from(paths.queue_size) { 1 } else { 3 };
     let mut watch = Watch::new(place::of(address, 0)?, paths.ring.layout == Layout::Packed, per_chain);
     for (lines, bytes) in [(PAGES, 4096), (SMALL, 512)] {
-        let mut reads = Reads::new(disk.queue(), &mut watch, bytes)?;
+        let mut reads = Reads::new(disk.queue(), &mut watch, bytes, interrupts)?;
         for line in lines {
             line.measure(&mut reads)?;
         }

@@ -67,7 +67,7 @@ impl Subject for Reads<'_> {
 
     fn wait(&mut self, burst: usize) -> Result<(), &'static str> {
         // The disk may have been done before anybody waited.
-        if mem::take(&mut self.has_waited) { Ok(()) } else { self.watch.wait(burst as u16) }
+        if mem::take(&mut self.has_waited) { Ok(()) } else { self.watch.wait(burst) }
     }
 
     fn complete(&mut self, burst: usize) -> Result<usize, Failed> {

@@ -31,7 +31,7 @@ const PAGES: [Line; 2] =
 
 /// What a request in flight needs.
 struct Request {
-    request: BlkReq,
+    head: BlkReq,
     response: BlkResp,
     buffer: &'static mut [u8],
 }
@@ -50,9 +50,9 @@ struct Reads<'d> {
 impl Subject for Reads<'_> {
     fn submit(&mut self, burst: usize) -> Result<(), Failed> {
         for (number, it) in self.requests.iter_mut().enumerate().take(burst) {
-            let Request { request, response, buffer } = it;
+            let Request { head, response, buffer } = it;
             // SAFETY: nobody looks at the three before the request is complete.
-            let token = unsafe { self.disk.read_blocks_nb(self.next, request, buffer, response) };
+            let token = unsafe { self.disk.read_blocks_nb(self.next, head, buffer, response) };
             let token = token.map_err(|_| Failed("a read was refused"))?;
             *self.by_token.get_mut(usize::from(token)).ok_or(Failed("the token is none"))? = number;
             self.next = (self.next + self.sectors) % SECTORS;
@@ -61,7 +61,7 @@ impl Subject for Reads<'_> {
     }
 
     fn wait(&mut self, burst: usize) -> Result<(), &'static str> {
-        self.watch.wait(burst as u16)
+        self.watch.wait(burst)
     }
 
     fn complete(&mut self, burst: usize) -> Result<usize, Failed> {
@@ -69,9 +69,9 @@ impl Subject for Reads<'_> {
             let Some(token) = self.disk.peek_used() else { return Ok(done) };
             let number = self.by_token.get(usize::from(token)).ok_or(Failed("the token is none"))?;
             let it = self.requests.get_mut(*number).ok_or(Failed("the token is none"))?;
-            let Request { request, response, buffer } = it;
+            let Request { head, response, buffer } = it;
             // SAFETY: what was handed in under this token.
-            let completed = unsafe { self.disk.complete_read_blocks(token, request, buffer, response) };
+            let completed = unsafe { self.disk.complete_read_blocks(token, head, buffer, response) };
             completed.map_err(|_| Failed("a read failed"))?;
         }
         Ok(burst)
@@ -86,7 +86,7 @@ fn run() -> Result<(), String> {
     let mut watch = Watch::new(place::of(at, 0)?, false, 1);
     for (lines, bytes) in [(PAGES, 4096), (SMALL, 512)] {
         let request =
-            |_| Request { request: BlkReq::default(), response: BlkResp::default(), buffer: buffer(bytes) };
+            |_| Request { head: BlkReq::default(), response: BlkResp::default(), buffer: buffer(bytes) };
         let requests = Box::leak(Box::new(core::array::from_fn(request)));
         let (by_token, sectors) = ([0; DEPTH_MAX], bytes / 512);
         let mut reads = Reads { disk: &mut disk, requests, by_token, sectors, next: 0, watch: &mut watch };

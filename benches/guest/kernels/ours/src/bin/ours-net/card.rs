@@ -1,9 +1,9 @@
-//! A card that is up, with one pair of queues, looked at by its user; and what shows when its device is done.
+//! A card that is up, with one pair of queues, which its user looks at; and what shows when its device is done.
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 
-use example_platform::devices::{Device, Way};
+use example_platform::devices::{Device, Interrupts, Way, Wiring};
 use example_platform::{DMA, Dma, clock};
 use guest_measure::place;
 use guest_measure::watch::Watch;
@@ -26,6 +26,8 @@ static ZEROS: [u8; 1500] = [0; 1500];
 pub struct Card {
     /// Kept for as long as the queues are used.
     _control: Control<'static, Way, Dma>,
+    /// What it interrupts with, if it does.
+    pub wiring: Option<Wiring>,
     pub receive: ReceiveQueue<'static, Dma>,
     pub transmit: TransmitQueue<'static, Dma>,
     pub received: Watch,
@@ -34,7 +36,9 @@ pub struct Card {
 
 impl Card {
     /// Brings a card up.
-    pub fn start(device: Device) -> Result<Self, String> {
+    pub fn start(mut device: Device) -> Result<Self, String> {
+        let interrupts = Interrupts::asked_for()? == Some(Interrupts::Messages);
+        let wiring = if interrupts { Some(device.connect(Some(Interrupts::Messages))?) } else { None };
         let address = device.address().ok_or("the card is not behind PCI")?;
         // Lent for good.
         let entries = Box::leak(Box::new(PoolStorage::<BUFFERS>::new()));
@@ -43,12 +47,13 @@ impl Card {
         let supply = pool.supply().ok_or("a new pool has its supply")?;
         let storage: &'static mut Storage<'static, Dma, 256> = Box::leak(Box::default());
         let patience = clock::within_millis(LIMIT_MILLIS);
-        let (settings, wants) = (Settings::default(), Wants::features(PLAIN));
+        let settings = Settings { notifications: interrupts, ..Settings::default() };
+        let wants = Wants::features(PLAIN);
         let card = Net::start_with(device.transport, DMA, storage, supply, &settings, wants, patience);
         let (control, receive, transmit) = card.map_err(|failed| failed.to_string())?.split();
         let is_packed = transmit.active_path().layout == Layout::Packed;
         let watch = |queue| place::of(address, queue).map(|place| Watch::new(place, is_packed, 1));
-        Ok(Self { _control: control, receive, transmit, received: watch(0)?, transmitted: watch(1)? })
+        Ok(Self { _control: control, wiring, receive, transmit, received: watch(0)?, transmitted: watch(1)? })
     }
 
     /// A frame of this length.

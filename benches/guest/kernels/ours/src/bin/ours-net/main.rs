@@ -1,4 +1,4 @@
-//! Transmits, receives and forwards frames; the queues are looked at, and never interrupt.
+//! Transmits, receives and forwards frames; the queues are looked at, and never interrupt unless they are asked to (`interrupts=msi-x`).
 //!
 //! On three cards:
 //!
@@ -20,6 +20,7 @@ use alloc::vec::Vec;
 use example_platform::{Dma, devices, println};
 use guest_measure::line::{self, Failed, Line, Subject};
 use virtio_guest::device::net::Frame;
+use virtio_guest::ring::Rearmed;
 
 use card::Card;
 
@@ -70,7 +71,7 @@ impl Subject for Transmit<'_> {
     }
 
     fn wait(&mut self, burst: usize) -> Result<(), &'static str> {
-        self.card.transmitted.wait(burst as u16)
+        self.card.transmitted.wait(burst)
     }
 
     fn complete(&mut self, _: usize) -> Result<usize, Failed> {
@@ -86,12 +87,15 @@ fn deliver(
     burst: usize,
     bytes: usize,
 ) -> Result<(), Failed> {
+    if to.wiring.is_some() && to.receive.rearm() == Rearmed::MoreWaiting {
+        return Err(Failed("something is left of the burst before"));
+    }
     from.transmit.reap().map_err(|_| Failed("the sender's transmit queue is broken"))?;
     for _ in 0..burst {
         frames.push(from.frame(bytes).ok_or(Failed("all of the sender's frames are out"))?);
     }
     from.transmit.transmit_burst(frames.drain(..)).map_err(|_| Failed("the sender's frames were refused"))?;
-    to.received.wait(burst as u16).map_err(Failed)
+    to.received.wait(burst).map_err(Failed)
 }
 
 /// Receives with the second card, and gives the buffers back to it.
@@ -146,7 +150,7 @@ impl Subject for Forward<'_> {
     }
 
     fn wait(&mut self, burst: usize) -> Result<(), &'static str> {
-        self.to.transmitted.wait(burst as u16)
+        self.to.transmitted.wait(burst)
     }
 
     fn complete(&mut self, _: usize) -> Result<usize, Failed> {

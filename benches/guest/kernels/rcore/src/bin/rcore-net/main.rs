@@ -64,7 +64,7 @@ impl Subject for Transmit<'_> {
     }
 
     fn wait(&mut self, burst: usize) -> Result<(), &'static str> {
-        self.card.transmitted.wait(burst as u16)
+        self.card.transmitted.wait(burst)
     }
 
     fn complete(&mut self, _: usize) -> Result<usize, Failed> {
@@ -78,8 +78,8 @@ fn deliver(from: &mut Card, to: &mut Card, burst: usize, bytes: usize) -> Result
         let (buffer, bytes) = from.frame(bytes)?;
         from.begin_to_transmit(buffer, bytes)?;
     }
-    to.received.wait(burst as u16).map_err(Failed)?;
-    from.transmitted.wait(burst as u16).map_err(Failed)?;
+    to.received.wait(burst).map_err(Failed)?;
+    from.transmitted.wait(burst).map_err(Failed)?;
     from.take_transmitted(HEADER_BYTES + bytes).map(|_| ())
 }
 
@@ -137,7 +137,7 @@ impl Subject for Forward<'_> {
     }
 
     fn wait(&mut self, burst: usize) -> Result<(), &'static str> {
-        self.to.transmitted.wait(burst as u16)
+        self.to.transmitted.wait(burst)
     }
 
     fn complete(&mut self, _: usize) -> Result<usize, Failed> {
