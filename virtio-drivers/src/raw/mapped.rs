@@ -145,6 +145,28 @@ pub unsafe trait Payload {
     fn visit_segments(&self, visitor: &mut (impl SegmentVisitor + ?Sized));
 }
 
+/// A payload that has one segment, and that segment: whoever made it has looked, and others need not ask.
+#[derive(Debug)]
+pub(crate) struct Single<P> {
+    payload: P,
+    segment: Segment,
+}
+
+impl<P: Payload> Single<P> {
+    /// # Safety
+    /// The payload has this segment, and no other.
+    #[inline(always)]
+    pub(super) const unsafe fn new(payload: P, segment: Segment) -> Self {
+        Self { payload, segment }
+    }
+
+    /// Both.
+    #[inline(always)]
+    pub(crate) fn into_parts(self) -> (P, Segment) {
+        (self.payload, self.segment)
+    }
+}
+
 /// Who looks at the segments of a [`Payload`]: a queue that writes descriptors of them. A closure will do, too.
 pub trait SegmentVisitor {
     /// The next segment.

@@ -108,6 +108,18 @@ impl<H: Hal> DmaMemory<H> {
     }
 }
 
+impl<H: Hal> DmaMemory<H> {
+    /// The address of the byte at `offset`.
+    ///
+    /// # Safety
+    /// It is inside.
+    #[inline]
+    pub(super) unsafe fn inside(&self, offset: usize) -> NonNull<u8> {
+        // SAFETY: the caller's promise: inside of the region, which is one allocation.
+        unsafe { self.region.pointer.add(offset) }
+    }
+}
+
 impl<H: Hal> Drop for DmaMemory<H> {
     fn drop(&mut self) {
         // SAFETY: the region came from this domain's `allocate_dma` and ends with this value; whoever lends the memory to a device

@@ -37,7 +37,7 @@ pub(crate) use areas::{
 pub use doorbell::{Doorbell, Notification};
 pub(crate) use lent::QueueReset;
 pub use lent::{ConfirmedReset, Lent, Session};
-pub(crate) use mapped::Either;
+pub(crate) use mapped::{Either, Single};
 pub use mapped::{MapRefused, MappedBuffer, Payload, Segment, SegmentVisitor, Tag};
 pub use memory::{DmaMemory, OutOfBounds};
 pub(crate) use pci_bar::{MemoryBar, first_port_bar, has_port_bar, memory_bars};
@@ -45,8 +45,8 @@ pub use pci_function::PciFunction;
 pub use pci_segment::{Apertures, PciSegment};
 pub(crate) use physical_function::BarPlace;
 pub use physical_function::{PhysicalFunction, VirtualFunction, VirtualFunctionMemory};
-pub(crate) use pool::Homecoming;
 pub use pool::{BufferPool, Buffers, PoolEntries, PoolStorage, Supply};
+pub(crate) use pool::{Homecoming, Lead, Leads};
 pub use registers::Registers;
 pub use window::{Fit, Window};
 pub(crate) use windowed_function::{CommandRegister, STRUCTURES, StructurePlace, WindowedFunction};

@@ -37,6 +37,7 @@ mod prepared;
 mod queue;
 mod returned;
 mod service;
+mod singles;
 mod slots;
 mod split;
 mod supply;

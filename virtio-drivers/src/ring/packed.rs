@@ -196,6 +196,19 @@ impl AvailablePlaces for PackedPlaces<'_> {
         }
         self.next.advance(1);
     }
+
+    #[inline(always)]
+    fn put(&mut self, id: u16, _: usize, begins_burst: bool, segment: &Segment) {
+        let (descriptor, flags) = (self.next.descriptor(), self.next.available(segment.direction_flag()));
+        descriptor.write(segment, id);
+        if begins_burst {
+            // They publish the burst.
+            self.withheld.set(flags);
+        } else {
+            descriptor.set_flags(flags);
+        }
+        self.next.advance(1);
+    }
 }
 
 impl Drop for PackedPlaces<'_> {

@@ -17,15 +17,16 @@ pub(super) struct Slot<T> {
     pub(super) shows_frame: bool,
 }
 
-/// What is known about one chain, beside its payload.
+/// What is known about one chain, beside its payload. Ordered so that what is constant of a chain of one descriptor is one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub(super) struct Record {
-    /// Bytes that the device may write.
-    pub(super) writable_bytes: u32,
-    /// The last entry of the free list that the chain took, if it took several.
-    pub(super) last: u16,
     /// How many descriptors it has in the ring.
     pub(super) descriptors: u16,
+    /// The last entry of the free list that the chain took, if it took several.
+    pub(super) last: u16,
+    /// Bytes that the device may write.
+    pub(super) writable_bytes: u32,
     /// How many chains were made available before this one, modulo 2³². A device may hold a chain while many others come and go, so 16 bits would not do; who holds one for as many as
     /// 2³² others may see it taken for one that was not shown yet, if there are such.
     pub(super) sequence: u32,
@@ -38,6 +39,13 @@ impl<T> Slot<T> {
         next: 0,
         shows_frame: false,
     };
+
+    /// A chain takes this entry, and no other.
+    #[inline(always)]
+    pub(super) fn take(&mut self, chain: Record, payload: T) {
+        self.payload = Some(ManuallyDrop::new(payload));
+        self.chain = chain;
+    }
 }
 
 /// Memory for the books of a queue of up to `N` descriptors: lent by the caller, used by nobody else while the queue lives.

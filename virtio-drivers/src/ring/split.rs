@@ -139,6 +139,12 @@ impl AvailablePlaces for SplitPlaces<'_> {
         }
         self.words.set_available_element(entry.sequence, entry.id);
     }
+
+    #[inline(always)]
+    fn put(&mut self, id: u16, sequence: usize, _: bool, segment: &Segment) {
+        self.words.write_only_descriptor(id, segment);
+        self.words.set_available_element(sequence, id);
+    }
 }
 
 /// A chain that is being written into the descriptor table, link by link along the free list (§2.7.13.1). It is nothing to anybody before it is in the

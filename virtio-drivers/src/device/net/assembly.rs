@@ -47,9 +47,24 @@ impl<'a, 's, H: Hal, D: FnMut(Frame<'s, H>)> Assembly<'a, 's, H, D> {
     }
 
     /// The next used buffer.
-    #[inline]
+    #[inline(always)]
     pub(super) fn add(&mut self, used: Used<Buffers<'s, H>>) {
-        let Used { payload: mut buffers, written_len } = used;
+        let Used { payload: buffers, written_len } = used;
+        if self.wants_more() || !self.format.is_usual() {
+            return self.add_any(buffers, written_len);
+        }
+        match buffers.without_lead(written_len, FRAME_BYTES_MIN.into(), |kind, buffers| {
+            self.format.says_nothing(kind, buffers)
+        }) {
+            Ok(buffers) => self.deliver(Frame::around(buffers)),
+            Err(buffers) => self.add_any(buffers, written_len),
+        }
+    }
+
+    /// The slow way, for any buffer.
+    #[cold]
+    #[inline(never)]
+    fn add_any(&mut self, mut buffers: Buffers<'s, H>, written_len: u32) {
         if self.skip > 0 {
             self.skip -= 1;
             self.home.add(buffers);
@@ -65,7 +80,6 @@ impl<'a, 's, H: Hal, D: FnMut(Frame<'s, H>)> Assembly<'a, 's, H, D> {
         }
     }
 
-    #[inline]
     fn first(&mut self, mut buffers: Buffers<'s, H>, is_full: bool) {
         let mut header: HeaderBytes = [0; LONGEST_HEADER_BYTES];
         let bytes = self.format.bytes();
@@ -102,13 +116,17 @@ impl<'a, 's, H: Hal, D: FnMut(Frame<'s, H>)> Assembly<'a, 's, H, D> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
+    fn deliver(&mut self, frame: Frame<'s, H>) {
+        self.counts.frames = self.counts.frames.wrapping_add(1);
+        (self.deliver)(frame);
+    }
+
     fn finish(&mut self, buffers: Buffers<'s, H>, header: &HeaderBytes) {
         let len = buffers.len();
         match self.format.judge(header, len) {
-            Ok(received) if len >= FRAME_BYTES_MIN => {
-                self.counts.frames = self.counts.frames.wrapping_add(1);
-                (self.deliver)(Frame::new(buffers, received.offload, received.hash));
+            Ok(received) if len >= usize::from(FRAME_BYTES_MIN) => {
+                self.deliver(Frame::new(buffers, received.offload, received.hash));
             }
             _ => self.refuse(buffers, 0),
         }

@@ -7,7 +7,7 @@ use super::frame::Frame;
 use super::offload::{Checksum, Offload, Segmentation, SegmentationKind};
 use super::transmit::{NotTransmitted, TransmitError};
 use crate::hal::{Direction, Hal};
-use crate::raw::{Buffers, OutOfBounds};
+use crate::raw::{Buffers, Lead, OutOfBounds, Single};
 use crate::ring::RefusedReason;
 
 /// Where a frame's type is, and the types of VLAN tags.
@@ -20,8 +20,58 @@ const TAG_BYTES: usize = 4;
 const TCP_LENGTH_AT: usize = 12;
 const TCP_HEADER_BYTES_MIN: usize = 20;
 
+/// Of a burst of frames the usual ones, with their header before them: in one buffer, with nothing that goes with them, and neither too short nor too long. What is judged here is judged by [`with_header`], too; nothing else may come in
+/// between, so that the loop that it is a part of stays small.
+pub(super) struct UsualFrames<'s, H: Hal, I> {
+    frames: I,
+    lengths: u16,
+    /// The frame that ended them.
+    other: Option<Frame<'s, H>>,
+}
+
+impl<'s, H: Hal, I: Iterator<Item = Frame<'s, H>>> UsualFrames<'s, H, I> {
+    pub(super) fn of(frames: I, format: &Format) -> Self {
+        Self { frames, lengths: format.usual_lengths(), other: None }
+    }
+
+    /// The frame that is next, after the usual ones: not a usual one, or one for which there was no room, `room` being left.
+    #[inline(always)]
+    pub(super) fn other(&mut self, room: u16) -> Option<Frame<'s, H>> {
+        match self.other.take() {
+            None if room == 0 => self.frames.next(),
+            other => other,
+        }
+    }
+}
+
+impl<'s, H: Hal, I: Iterator<Item = Frame<'s, H>>> Iterator for UsualFrames<'s, H, I> {
+    type Item = Single<Buffers<'s, H>>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let usual = self.frames.next()?.into_plain().and_then(|buffers| {
+            let with_lead = buffers.with_lead(Lead::default(), FRAME_BYTES_MIN.into(), self.lengths);
+            with_lead.map_err(Frame::around)
+        });
+        match usual {
+            Ok(buffers) => Some(buffers),
+            Err(frame) => {
+                set_aside(&mut self.other, frame);
+                None
+            }
+        }
+    }
+}
+
+/// Out of line, so that the loop has none of the frame's fields in its hands but for those that it looks at.
+#[cold]
+#[inline(never)]
+fn set_aside<'s, H: Hal>(aside: &mut Option<Frame<'s, H>>, frame: Frame<'s, H>) {
+    *aside = Some(frame);
+}
+
 /// A frame's buffers, with the header before it.
-#[inline]
+#[cold]
 pub(super) fn with_header<'s, H: Hal>(
     format: &Format,
     frame: Frame<'s, H>,
@@ -55,7 +105,7 @@ pub(super) fn with_header<'s, H: Hal>(
 #[inline]
 fn judge<H: Hal>(format: &Format, frame: &Frame<'_, H>, len: usize) -> Result<Offload, TransmitError> {
     let offload = frame.offload();
-    if len < FRAME_BYTES_MIN {
+    if len < usize::from(FRAME_BYTES_MIN) {
         return Err(TransmitError::TooShort);
     }
     if offload.segmentation().is_some() {

@@ -19,6 +19,7 @@ use super::offload::{
     Checksum, Coalesced, Hash, HashReport, Offload, Segmentation, SegmentationKind, Tunnel, TunnelKind,
 };
 use super::transmit::TransmitError;
+use crate::raw::Lead;
 use crate::wire::features::CommonFeatures;
 use crate::wire::net::NetFeatures;
 use crate::wire::net::hash_report;
@@ -43,7 +44,7 @@ pub(super) const LONGEST_HEADER_BYTES: usize = size_of::<LongestHeader>();
 pub(super) type HeaderBytes = [u8; LONGEST_HEADER_BYTES];
 
 /// A frame without so many bytes (two addresses and a type) is none.
-pub(super) const FRAME_BYTES_MIN: usize = 14;
+pub(super) const FRAME_BYTES_MIN: u16 = 14;
 
 /// How headers look between this driver and its device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +109,18 @@ impl Format {
     /// Bytes of the longest frame that the device takes as it is, without a VLAN tag.
     #[inline]
     pub(super) fn frame_bytes_max(&self) -> usize {
-        self.mtu.map_or(usize::MAX, |mtu| usize::from(mtu) + FRAME_BYTES_MIN)
+        self.mtu.map_or(usize::MAX, |mtu| usize::from(mtu) + usize::from(FRAME_BYTES_MIN))
+    }
+
+    /// Whether headers are as they mostly are: 12 bytes, and no segment of their own.
+    pub(super) const fn is_usual(&self) -> bool {
+        self.bytes == Lead::BYTES && !self.apart
+    }
+
+    /// How many lengths a frame of the usual format may have to be transmitted as it is, from the shortest on: none in another format. Longer ones are looked at twice.
+    pub(super) fn usual_lengths(&self) -> u16 {
+        let beyond = self.frame_bytes_max().saturating_sub(usize::from(FRAME_BYTES_MIN) - 1);
+        if self.is_usual() { u16::try_from(beyond).unwrap_or(u16::MAX) } else { 0 }
     }
 
     /// Whether the length of headers has to be exact in what is to be cut.
@@ -117,7 +129,7 @@ impl Format {
     }
 
     /// Whether a frame may be spread over several receive buffers.
-    pub(super) fn is_mergeable(&self) -> bool {
+    pub(super) const fn is_mergeable(&self) -> bool {
         self.features.contains(NetFeatures::MRG_RXBUF)
     }
 
@@ -128,6 +140,12 @@ impl Format {
         }
         let count = LongestHeader::ref_from_bytes(header).map_err(|_| Malformed)?.packet.num_buffers.get();
         if count == 0 { Err(Malformed) } else { Ok(count) }
+    }
+
+    /// Whether a usual header says that nothing is to be known of a frame: by its first two bytes, flags and kind of segmentation, and its last two, the count of buffers.
+    #[inline(always)]
+    pub(super) const fn says_nothing(&self, kind: u16, buffers: u16) -> bool {
+        kind == 0 && (buffers == 1 || !self.is_mergeable())
     }
 
     /// Judges a received header: of a frame of so many bytes.

@@ -32,7 +32,7 @@ use core::task::Waker;
 
 use super::offload::{Hash, Offload};
 use crate::hal::{DmaError, Domain, Hal};
-use crate::raw::{BufferPool, Buffers, OutOfBounds, PoolEntries, Supply};
+use crate::raw::{BufferPool, Buffers, Leads, OutOfBounds, PoolEntries, Supply};
 
 /// Where a frame begins in its first buffer, in bytes: enough for the longest header before it, and the frame begins with a cache line.
 pub(super) const HEADROOM: u16 = 64;
@@ -117,6 +117,11 @@ impl<'p, H: Hal> FrameSupply<'p, H> {
         Some(buffers)
     }
 
+    /// Buffers for the device to write usual frames into, with the header before them.
+    pub(super) const fn leads(&mut self) -> Leads<'_, 'p, H> {
+        Leads::of(&mut self.0)
+    }
+
     /// A buffer that is all room, to follow another one.
     pub(super) fn whole_buffer(&mut self) -> Option<Buffers<'p, H>> {
         self.0.take()
@@ -149,23 +154,45 @@ impl<'p, H: Hal> FrameSupply<'p, H> {
 #[derive(Debug)]
 pub struct Frame<'p, H: Hal> {
     buffers: Buffers<'p, H>,
+    /// What goes with it besides its bytes: mostly nothing.
+    extras: Option<Extras>,
+}
+
+/// What may go with a frame besides its bytes.
+#[derive(Clone, Copy, Debug)]
+struct Extras {
     offload: Offload,
     hash: Option<Hash>,
 }
 
 impl<'p, H: Hal> Frame<'p, H> {
-    const fn around(buffers: Buffers<'p, H>) -> Self {
-        Self::new(buffers, Offload::NOTHING, None)
+    /// A frame in these buffers, without a header, with which nothing goes.
+    pub(super) const fn around(buffers: Buffers<'p, H>) -> Self {
+        Self { buffers, extras: None }
     }
 
     /// A frame in these buffers, without a header.
-    pub(super) const fn new(buffers: Buffers<'p, H>, offload: Offload, hash: Option<Hash>) -> Self {
-        Self { buffers, offload, hash }
+    pub(super) fn new(buffers: Buffers<'p, H>, offload: Offload, hash: Option<Hash>) -> Self {
+        let mut frame = Self::around(buffers);
+        frame.set_extras(offload, hash);
+        frame
     }
 
     /// Its buffers, and what goes with them.
     pub(super) fn into_parts(self) -> (Buffers<'p, H>, Offload, Option<Hash>) {
-        (self.buffers, self.offload, self.hash)
+        let (offload, hash) = (self.offload(), self.hash());
+        (self.buffers, offload, hash)
+    }
+
+    /// Its buffers, if nothing else goes with it.
+    #[inline]
+    pub(super) fn into_plain(self) -> Result<Buffers<'p, H>, Self> {
+        if self.extras.is_none() { Ok(self.buffers) } else { Err(self) }
+    }
+
+    fn set_extras(&mut self, offload: Offload, hash: Option<Hash>) {
+        let has_extras = offload != Offload::NOTHING || hash.is_some();
+        self.extras = has_extras.then_some(Extras { offload, hash });
     }
 
     /// Length in bytes.
@@ -223,16 +250,22 @@ impl<'p, H: Hal> Frame<'p, H> {
 
     /// What is left to do about checksum and segmentation.
     pub const fn offload(&self) -> Offload {
-        self.offload
+        match self.extras {
+            None => Offload::NOTHING,
+            Some(Extras { offload, .. }) => offload,
+        }
     }
 
     /// Leaves checksum or segmentation to the device that transmits the frame.
     pub fn set_offload(&mut self, offload: Offload) {
-        self.offload = offload;
+        self.set_extras(offload, self.hash());
     }
 
     /// The hash of its addresses, if the device computed one (`HASH_REPORT`).
     pub const fn hash(&self) -> Option<Hash> {
-        self.hash
+        match self.extras {
+            None => None,
+            Some(Extras { hash, .. }) => hash,
+        }
     }
 }

@@ -31,6 +31,11 @@
 //! # Ok(()) }
 //! ```
 
+#![allow(
+    clippy::inline_always,
+    reason = "what a usual frame goes through is one loop, in which what is known of it is not asked again"
+)]
+
 mod assembly;
 mod blocking;
 mod coalescing;

@@ -168,10 +168,8 @@ impl<'s, H: Hal> ReceiveQueue<'s, H> {
         let Self { queue, format, merged_max, counts, .. } = self;
         let mut assembly = Assembly::new(*format, *merged_max, counts, deliver);
         let mut taken = queue.take_used_burst(limit, |used| assembly.add(used))?;
-        while assembly.wants_more() {
-            let Some(used) = queue.take_used()? else { break };
-            assembly.add(used);
-            taken += 1;
+        if assembly.wants_more() {
+            taken += complete(queue, &mut assembly)?;
         }
         assembly.end();
         Ok(taken)
@@ -185,9 +183,13 @@ impl<'s, H: Hal> ReceiveQueue<'s, H> {
         }
         let Self { queue, supply, format, chain_buffers, .. } = self;
         let (format, chain_buffers) = (*format, *chain_buffers);
-        let chains = iter::from_fn(|| empty_chain(supply, format, chain_buffers));
-        let chains = chains.map(|buffers| (Chain::default(), buffers));
-        let result = queue.make_available_burst(chains.take(room.into()));
+        let result = if format.is_usual() && chain_buffers == 1 {
+            queue.make_singles_available(&mut supply.leads())
+        } else {
+            let chains = iter::from_fn(|| empty_chain(supply, format, chain_buffers));
+            let chains = chains.map(|buffers| (Chain::default(), buffers));
+            queue.make_available_burst(chains.take(room.into()))
+        };
         let count = result.unwrap_or_else(|burst| burst.made_available);
         if count > 0 {
             queue.publish();
@@ -301,6 +303,22 @@ impl<H: Hal> fmt::Debug for ReceiveQueue<'_, H> {
         let mut fields = f.debug_struct("ReceiveQueue");
         fields.field("index", &queue.index()).field("counts", counts).finish_non_exhaustive()
     }
+}
+
+/// Takes what is left of the frame that has begun, of so many buffers.
+#[cold]
+#[inline(never)]
+fn complete<'s, H: Hal, D: FnMut(Frame<'s, H>)>(
+    queue: &mut Virtqueue<'s, H, Buffers<'s, H>>,
+    assembly: &mut Assembly<'_, 's, H, D>,
+) -> Result<usize, Broken> {
+    let mut taken = 0;
+    while assembly.wants_more() {
+        let Some(used) = queue.take_used()? else { break };
+        assembly.add(used);
+        taken += 1;
+    }
+    Ok(taken)
 }
 
 /// Empty buffers, as the device is to have them. `None` if there are not as many.

@@ -20,10 +20,9 @@
 
 use core::fmt;
 use core::future::poll_fn;
-use core::iter;
 use core::task::{Context, Poll};
 
-use super::finish::with_header;
+use super::finish::{UsualFrames, with_header};
 use super::format::Format;
 use super::frame::Frame;
 use super::offload::{Hash, Offload};
@@ -164,63 +163,69 @@ impl<'s, H: Hal> TransmitQueue<'s, H> {
         &mut self,
         frames: impl IntoIterator<Item = Frame<'s, H>>,
     ) -> Result<usize, BurstNotTransmitted<'s, H>> {
-        let mut frames = frames.into_iter();
         if self.queue.free_descriptors() < self.queue.size() / 2 {
             // If the queue breaks here, that is told of with the next frame.
             let _ = self.reap();
         }
+        let mut frames = UsualFrames::of(frames.into_iter(), &self.format);
         let mut transmitted = 0;
-        let mut refused = self.make_available(&mut transmitted, &mut frames);
-        while let Some(NotTransmitted { error: TransmitError::Full, .. }) = refused {
-            if !self.reap().is_ok_and(|count| count > 0) {
-                break;
+        let refused = loop {
+            match self.queue.make_singles_available(&mut frames) {
+                Ok(count) => transmitted += count,
+                Err(burst) => {
+                    transmitted += burst.made_available;
+                    break Some(self.refused(burst.refused, Offload::NOTHING, None));
+                }
             }
-            let again = refused.map(|refused| refused.frame);
-            refused = self.make_available(&mut transmitted, again.into_iter().chain(&mut frames));
-        }
+            let Some(frame) = frames.other(self.queue.free_descriptors()) else { break None };
+            if let Err(refused) = self.make_other_available(frame) {
+                break Some(refused);
+            }
+            transmitted += 1;
+        };
         self.queue.publish();
         refused.map_or(Ok(transmitted), |refused| Err(BurstNotTransmitted { transmitted, refused }))
     }
 
-    #[inline]
-    fn make_available(
-        &mut self,
-        transmitted: &mut usize,
-        mut frames: impl Iterator<Item = Frame<'s, H>>,
-    ) -> Option<NotTransmitted<'s, H>> {
-        let Self { queue, format } = self;
-        // What went with the last frame, in case that it comes back.
-        let (mut offload, mut hash, mut bad): (Offload, Option<Hash>, _) = (Offload::NOTHING, None, None);
-        let chains = iter::from_fn(|| {
-            let frame = frames.next()?;
-            (offload, hash) = (frame.offload(), frame.hash());
-            match with_header(format, frame) {
-                Ok(buffers) => Some((Chain::default(), buffers)),
-                Err(refused) => {
-                    bad = Some(refused);
-                    None
+    /// The slow way, for any frame; where the ring is full, what was sent is taken back first.
+    #[cold]
+    #[inline(never)]
+    fn make_other_available(&mut self, mut frame: Frame<'s, H>) -> Result<(), NotTransmitted<'s, H>> {
+        loop {
+            let (offload, hash) = (frame.offload(), frame.hash());
+            let buffers = with_header(&self.format, frame)?;
+            let made_available = self.queue.make_available(Chain::default(), buffers);
+            match made_available.map_err(|refused| self.refused(refused, offload, hash)) {
+                Err(refused) if refused.error == TransmitError::Full => {
+                    if !self.reap().is_ok_and(|count| count > 0) {
+                        return Err(refused);
+                    }
+                    frame = refused.frame;
                 }
-            }
-        });
-        match queue.make_available_burst(chains) {
-            Ok(count) => {
-                *transmitted += count;
-                bad
-            }
-            Err(burst) => {
-                *transmitted += burst.made_available;
-                let RefusedChain { reason, payload: mut buffers } = burst.refused;
-                // It was put there before.
-                let _ = buffers.trim_front(format.bytes());
-                let frame = Frame::new(buffers, offload, hash);
-                let error = match (queue.broken(), reason) {
-                    (Some(broken), _) => broken.into(),
-                    (None, RefusedReason::Full) => TransmitError::Full,
-                    (None, reason) => TransmitError::Refused(reason),
-                };
-                Some(NotTransmitted { error, frame })
+                outcome => return outcome,
             }
         }
+    }
+
+    /// A frame with a header before it, and what went with it, that the ring does not take.
+    #[cold]
+    #[inline(never)]
+    fn refused(
+        &self,
+        refused: RefusedChain<Buffers<'s, H>>,
+        offload: Offload,
+        hash: Option<Hash>,
+    ) -> NotTransmitted<'s, H> {
+        let RefusedChain { reason, payload: mut buffers } = refused;
+        // It was put there before.
+        let _ = buffers.trim_front(self.format.bytes());
+        let frame = Frame::new(buffers, offload, hash);
+        let error = match (self.queue.broken(), reason) {
+            (Some(broken), _) => broken.into(),
+            (None, RefusedReason::Full) => TransmitError::Full,
+            (None, reason) => TransmitError::Refused(reason),
+        };
+        NotTransmitted { error, frame }
     }
 
     /// Takes back the frames that the device has sent, and says how many: they go back to their pools. Done anyway, whenever the ring is half full.

@@ -36,6 +36,21 @@ pub(super) unsafe fn store_linked(
     unsafe { cell::store_u16(place, flags.bits()) };
 }
 
+/// Writes a descriptor of the split layout that nothing follows: in two words.
+///
+/// # Safety
+/// `place` is 16 bytes of shared memory, aligned to 16.
+#[inline]
+pub(super) unsafe fn store_alone(place: NonNull<u8>, segment: &Segment) {
+    // SAFETY: the caller's promise: bytes 0 to 8.
+    unsafe { cell::store_u64(place, segment.address.0) };
+    // SAFETY: the caller's promise: 8 of 16 bytes on.
+    let place = unsafe { place.add(split::descriptor::LENGTH) };
+    let flags = u64::from(segment.direction_flag().bits()) << u32::BITS;
+    // SAFETY: the caller's promise: bytes 8 to 16, of which the last two do not count.
+    unsafe { cell::store_u64(place, u64::from(segment.len) | flags) };
+}
+
 /// Writes a descriptor of the packed layout, all but its flags.
 ///
 /// # Safety

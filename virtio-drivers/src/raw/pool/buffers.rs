@@ -2,67 +2,52 @@
 //!
 //! Bytes are copied in and out, for a device may write to a pool's memory at any time. What of the buffers counts is a window in each: queues make chains of those.
 
-#![allow(
-    clippy::inline_always,
-    reason = "as in `mapped`: what a payload's segments have constant is judged by the compiler"
-)]
-
 use super::super::mapped::{Payload, Segment, SegmentVisitor};
 use super::super::memory::OutOfBounds;
-use super::{BufferPool, NOBODY};
+use super::BufferPool;
+use super::shape::Shape;
 use crate::hal::{DeviceAddress, Direction, Hal};
 
 /// See the module's head. Dropping it gives the buffers back to their pool, from wherever that is done.
 #[derive(Debug)]
 pub struct Buffers<'p, H: Hal> {
-    pool: &'p BufferPool<'p, H>,
-    /// The first buffer, and which bytes of it count; those of the others are in their entries.
-    first: u32,
-    start: u16,
-    len: u32,
-    /// How many buffers there are,
-    count: u16,
-    /// and of how many some bytes count: the first so many.
-    shown: u16,
-    /// Bytes at the very beginning that are a segment of their own.
-    apart: u8,
-    direction: Direction,
+    pub(super) pool: &'p BufferPool<'p, H>,
+    /// The first buffer, and how many bytes of it count; what counts of the others is in their entries.
+    pub(super) first: u32,
+    pub(super) len: u32,
+    pub(super) shape: Shape,
 }
 
 impl<'p, H: Hal> Buffers<'p, H> {
     pub(super) const fn one(pool: &'p BufferPool<'p, H>, first: u32) -> Self {
-        Self {
-            pool,
-            first,
-            start: 0,
-            len: 0,
-            count: 1,
-            shown: 0,
-            apart: 0,
-            direction: Direction::DeviceReadable,
-        }
+        Self { pool, first, len: 0, shape: Shape::EMPTY }
     }
 
     /// How many buffers there are.
     pub const fn count(&self) -> u16 {
-        self.count
+        self.shape.count()
     }
 
     /// How many bytes count, in all buffers.
+    #[inline]
     pub fn len(&self) -> usize {
+        if self.shape.is_single() { self.len as usize } else { self.len_of_several() }
+    }
+
+    fn len_of_several(&self) -> usize {
         self.windows().map(|window| window.len as usize).sum()
     }
 
     /// Whether no byte counts.
     pub const fn is_empty(&self) -> bool {
-        self.shown == 0
+        self.shape.shown() == 0
     }
 
     /// How many bytes more can be [appended](Buffers::append).
     pub fn room(&self) -> usize {
         let bytes = self.pool.buffer_bytes;
         let behind = |window: Window| bytes.saturating_sub(window.start).saturating_sub(window.len) as usize;
-        self.all_windows().skip(usize::from(self.shown.saturating_sub(1))).map(behind).sum()
+        self.all_windows().skip(usize::from(self.shape.shown().saturating_sub(1))).map(behind).sum()
     }
 
     /// Begins anew: nothing counts, and in each buffer there will be nothing before `start`.
@@ -73,9 +58,10 @@ impl<'p, H: Hal> Buffers<'p, H> {
         if u32::from(start) >= self.pool.buffer_bytes {
             return Err(OutOfBounds);
         }
-        (self.start, self.len, self.shown, self.apart) = (start, 0, 0, 0);
+        self.len = 0;
+        self.shape = self.shape.with_start(start).with_shown(0).with_apart(0);
         for buffer in self.others() {
-            self.pool.entries.at(buffer).show(start.into(), 0);
+            self.pool.entry(buffer).show(start.into(), 0);
         }
         Ok(())
     }
@@ -85,14 +71,14 @@ impl<'p, H: Hal> Buffers<'p, H> {
         let bytes = self.pool.buffer_bytes;
         // All windows begin inside of their buffers.
         self.each_window(|window| bytes.saturating_sub(window.start));
-        self.shown = self.count;
+        self.shape = self.shape.with_shown(self.count());
     }
 
     /// No more than the first `len` bytes count.
     pub fn truncate(&mut self, len: usize) {
-        if self.count == 1 {
+        if self.shape.is_single() {
             self.len = self.len.min(u32::try_from(len).unwrap_or(u32::MAX));
-            self.shown = u16::from(self.len > 0);
+            self.shape = self.shape.with_shown(u16::from(self.len > 0));
             return;
         }
         let (mut left, mut shown) = (len, 0);
@@ -102,7 +88,7 @@ impl<'p, H: Hal> Buffers<'p, H> {
             shown += u16::from(kept > 0);
             u32::try_from(kept).unwrap_or(window.len)
         });
-        self.shown = shown;
+        self.shape = self.shape.with_shown(shown);
     }
 
     /// `bytes` more count, just before the first one.
@@ -110,10 +96,11 @@ impl<'p, H: Hal> Buffers<'p, H> {
     /// # Errors
     /// - [`OutOfBounds`]: there are not as many; nothing changed.
     pub fn extend_front(&mut self, bytes: u8) -> Result<(), OutOfBounds> {
-        self.start = self.start.checked_sub(bytes.into()).ok_or(OutOfBounds)?;
+        let start = self.shape.start().checked_sub(bytes.into()).ok_or(OutOfBounds)?;
         // No more than there is of a buffer.
         self.len += u32::from(bytes);
-        self.shown = self.shown.max(u16::from(bytes > 0));
+        let shown = self.shape.shown().max(u16::from(bytes > 0));
+        self.shape = self.shape.with_start(start).with_shown(shown);
         Ok(())
     }
 
@@ -123,24 +110,25 @@ impl<'p, H: Hal> Buffers<'p, H> {
     /// - [`OutOfBounds`]: there are not as many in the first buffer, or none would be left there, but in others, or the buffer would be at its end; nothing changed.
     pub fn trim_front(&mut self, bytes: u8) -> Result<(), OutOfBounds> {
         let len = self.len.checked_sub(bytes.into()).ok_or(OutOfBounds)?;
-        let start = self.start.checked_add(bytes.into()).ok_or(OutOfBounds)?;
+        let start = self.shape.start().checked_add(bytes.into()).ok_or(OutOfBounds)?;
         // Something may follow in the buffer, always: so the first segment never is an empty one.
-        if len == 0 && self.shown > 1 || u32::from(start) >= self.pool.buffer_bytes {
+        if len == 0 && self.shape.shown() > 1 || u32::from(start) >= self.pool.buffer_bytes {
             return Err(OutOfBounds);
         }
-        (self.start, self.len) = (start, len);
-        self.shown = if len == 0 { 0 } else { self.shown };
+        self.len = len;
+        let shown = if len == 0 { 0 } else { self.shape.shown() };
+        self.shape = self.shape.with_start(start).with_shown(shown);
         Ok(())
     }
 
     /// The first `bytes` are to be a segment of their own: for devices that want a header by itself. 0: they are not.
     pub fn set_apart(&mut self, bytes: u8) {
-        self.apart = bytes;
+        self.shape = self.shape.with_apart(bytes);
     }
 
     /// Which side is to write, while they are with a device.
     pub fn set_direction(&mut self, direction: Direction) {
-        self.direction = direction;
+        self.shape = self.shape.with_direction(direction);
     }
 
     /// Copies bytes out, from the one at `offset` on.
@@ -179,8 +167,8 @@ impl<'p, H: Hal> Buffers<'p, H> {
         }
         let pool = self.pool;
         let (mut rest, mut outcome) = (from, Ok(()));
-        let (mut index, mut shown) = (0, self.shown);
-        let last = self.shown.saturating_sub(1);
+        let (mut index, mut shown) = (0, self.shape.shown());
+        let last = shown.saturating_sub(1);
         self.each_window(|Window { buffer, start, len }| {
             index += 1;
             if index <= last {
@@ -195,7 +183,7 @@ impl<'p, H: Hal> Buffers<'p, H> {
             shown = if len > 0 { shown.max(index) } else { shown };
             len
         });
-        self.shown = shown;
+        self.shape = self.shape.with_shown(shown);
         outcome
     }
 
@@ -204,15 +192,14 @@ impl<'p, H: Hal> Buffers<'p, H> {
     /// # Errors
     /// The buffers, if they are another pool's, too many, or would leave a gap.
     pub fn extend(&mut self, more: Self) -> Result<(), Self> {
-        let Some(count) = self.count.checked_add(more.count) else { return Err(more) };
-        if !core::ptr::eq(self.pool, more.pool) || self.shown != self.count && more.shown != 0 {
+        let Some(count) = self.count().checked_add(more.count()) else { return Err(more) };
+        let (shown, more_shown) = (self.shape.shown(), more.shape.shown());
+        if !core::ptr::eq(self.pool, more.pool) || shown != self.count() && more_shown != 0 {
             return Err(more);
         }
-        let entries = &self.pool.entries;
-        entries.at(more.first).show(more.start.into(), more.len);
-        entries.at(self.last()).follow(more.first);
-        self.count = count;
-        self.shown += more.shown;
+        self.pool.entry(more.first).show(more.shape.start().into(), more.len);
+        self.pool.entry(self.last()).follow(more.first);
+        self.shape = self.shape.with_count(count).with_shown(shown + more_shown);
         core::mem::forget(more);
         Ok(())
     }
@@ -240,37 +227,44 @@ impl<'p, H: Hal> Buffers<'p, H> {
     /// The buffers after the first.
     fn others(&self) -> impl Iterator<Item = u32> + use<'p, H> {
         let (pool, mut buffer) = (self.pool, self.first);
-        (1..self.count).map(move |_| {
-            buffer = pool.entries.at(buffer).next();
+        (1..self.count()).map(move |_| {
+            buffer = pool.entry(buffer).next();
             buffer
         })
     }
 
-    fn last(&self) -> u32 {
+    /// The last buffer.
+    #[inline]
+    pub(super) fn last(&self) -> u32 {
+        if self.shape.is_single() { self.first } else { self.last_of_several() }
+    }
+
+    #[cold]
+    fn last_of_several(&self) -> u32 {
         self.others().last().unwrap_or(self.first)
     }
 
     /// What counts of each buffer.
     fn all_windows(&self) -> impl Iterator<Item = Window> + use<'p, H> {
         let pool = self.pool;
-        let first = Window { buffer: self.first, start: self.start.into(), len: self.len };
+        let first = Window { buffer: self.first, start: self.shape.start().into(), len: self.len };
         core::iter::once(first).chain(self.others().map(move |buffer| {
-            let (start, len) = pool.entries.at(buffer).shown();
+            let (start, len) = pool.entry(buffer).shown();
             Window { buffer, start, len }
         }))
     }
 
     /// The same, of those of which something does.
     fn windows(&self) -> impl Iterator<Item = Window> + use<'p, H> {
-        self.all_windows().take(self.shown.into())
+        self.all_windows().take(self.shape.shown().into())
     }
 
     /// Sets how many bytes count of each buffer.
     fn each_window(&mut self, mut len: impl FnMut(Window) -> u32) {
         let (pool, others) = (self.pool, self.others());
-        self.len = len(Window { buffer: self.first, start: self.start.into(), len: self.len });
+        self.len = len(Window { buffer: self.first, start: self.shape.start().into(), len: self.len });
         for buffer in others {
-            let entry = pool.entries.at(buffer);
+            let entry = pool.entry(buffer);
             let (start, old) = entry.shown();
             entry.show(start, len(Window { buffer, start, len: old }));
         }
@@ -286,6 +280,7 @@ struct Window {
 }
 
 impl<H: Hal> Drop for Buffers<'_, H> {
+    #[inline]
     fn drop(&mut self) {
         self.pool.put_back(self.first, self.last());
     }
@@ -295,13 +290,13 @@ impl<H: Hal> Drop for Buffers<'_, H> {
 unsafe impl<H: Hal> Payload for Buffers<'_, H> {
     #[inline(always)]
     fn segment_count(&self) -> usize {
-        usize::from(self.shown) + usize::from(self.is_apart())
+        usize::from(self.shape.shown()) + usize::from(self.is_apart())
     }
 
     #[inline(always)]
     fn visit_segments(&self, visitor: &mut (impl SegmentVisitor + ?Sized)) {
-        if self.shown == 1 && self.apart == 0 {
-            let window = Window { buffer: self.first, start: self.start.into(), len: self.len };
+        if self.shape.is_one_segment() {
+            let window = Window { buffer: self.first, start: self.shape.start().into(), len: self.len };
             visitor.segment(&self.segment(window));
         } else {
             self.visit_several(visitor);
@@ -314,13 +309,13 @@ impl<H: Hal> Buffers<'_, H> {
     fn segment(&self, Window { buffer, start, len }: Window) -> Segment {
         let offset = self.pool.offset(buffer) as u64 + u64::from(start);
         let address = DeviceAddress(self.pool.address.0.wrapping_add(offset));
-        Segment { address, len, direction: self.direction, domain: self.pool.domain }
+        Segment { address, len, direction: self.shape.direction(), domain: self.pool.domain }
     }
 
     /// Whether the first bytes are a segment of their own, and others come after them in the same buffer.
     #[inline(always)]
     const fn is_apart(&self) -> bool {
-        self.apart > 0 && self.len > self.apart as u32
+        self.shape.apart() > 0 && self.len > self.shape.apart() as u32
     }
 
     fn visit_several(&self, visitor: &mut (impl SegmentVisitor + ?Sized)) {
@@ -328,7 +323,7 @@ impl<H: Hal> Buffers<'_, H> {
         if self.is_apart()
             && let Some(first) = windows.next()
         {
-            let apart = u32::from(self.apart);
+            let apart = u32::from(self.shape.apart());
             visitor.segment(&self.segment(Window { len: apart, ..first }));
             let rest = Window { start: first.start + apart, len: first.len - apart, ..first };
             visitor.segment(&self.segment(rest));
@@ -336,47 +331,5 @@ impl<H: Hal> Buffers<'_, H> {
         for window in windows {
             visitor.segment(&self.segment(window));
         }
-    }
-}
-
-/// Buffers on their way back to their pool, many together, so that they are given back at once.
-#[derive(Debug)]
-pub(crate) struct Homecoming<'p, H: Hal> {
-    pool: Option<&'p BufferPool<'p, H>>,
-    first: u32,
-    last: u32,
-}
-
-impl<'p, H: Hal> Homecoming<'p, H> {
-    /// Nobody yet.
-    pub(crate) const fn new() -> Self {
-        Self { pool: None, first: NOBODY, last: NOBODY }
-    }
-
-    /// These, too. Those of another pool before them are given back.
-    #[inline]
-    pub(crate) fn add(&mut self, buffers: Buffers<'p, H>) {
-        if let Some(pool) = self.pool
-            && core::ptr::eq(pool, buffers.pool)
-        {
-            pool.entries.at(self.last).follow(buffers.first);
-        } else {
-            self.end();
-            (self.pool, self.first) = (Some(buffers.pool), buffers.first);
-        }
-        self.last = if buffers.count == 1 { buffers.first } else { buffers.last() };
-        core::mem::forget(buffers);
-    }
-
-    fn end(&mut self) {
-        if let Some(pool) = self.pool.take() {
-            pool.put_back(self.first, self.last);
-        }
-    }
-}
-
-impl<H: Hal> Drop for Homecoming<'_, H> {
-    fn drop(&mut self) {
-        self.end();
     }
 }

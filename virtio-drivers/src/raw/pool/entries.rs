@@ -45,9 +45,6 @@ impl Entry {
     }
 }
 
-/// What answers for a buffer that does not exist.
-static NOWHERE: Entry = Entry::new();
-
 /// Memory for a pool's notes, for `N` buffers: lent by the caller, used by nobody else while the pool lives. 12 bytes for each.
 #[derive(Debug)]
 pub struct PoolStorage<const N: usize>([Entry; N]);
@@ -104,10 +101,14 @@ impl PoolEntries<'_> {
         self.as_slice().len()
     }
 
-    /// The entry of a buffer.
+    /// The entry of a buffer that exists.
+    ///
+    /// # Safety
+    /// It does: the number came from the pool that these entries are of.
     #[inline]
-    pub(super) fn at(&self, buffer: u32) -> &Entry {
-        self.as_slice().get(buffer as usize).unwrap_or(&NOWHERE)
+    pub(super) unsafe fn of(&self, buffer: u32) -> &Entry {
+        // SAFETY: the caller's promise: a pool gives out the numbers that `string` made of these entries, and no other.
+        unsafe { self.as_slice().get_unchecked(buffer as usize) }
     }
 
     /// Puts all buffers on one string; the first of them.

@@ -12,14 +12,23 @@
 //! Who owns which buffer is kept in memory that no device can reach ([`PoolStorage`]). A pool that is dropped while buffers of it are still out, in a queue that was never
 //! taken down, say, leaks its memory.
 
+#![allow(
+    clippy::inline_always,
+    reason = "as in `mapped`: what a payload's segments have constant is judged by the compiler"
+)]
+
 mod buffers;
 mod entries;
+mod homecoming;
+mod lead;
+mod shape;
 mod supply;
 
 pub use buffers::Buffers;
-pub(crate) use buffers::Homecoming;
-use entries::NOBODY;
+use entries::{Entry, NOBODY};
 pub use entries::{PoolEntries, PoolStorage};
+pub(crate) use homecoming::Homecoming;
+pub(crate) use lead::{Lead, Leads};
 pub use supply::Supply;
 
 use core::mem::ManuallyDrop;
@@ -107,10 +116,11 @@ impl<'s, H: Hal> BufferPool<'s, H> {
     }
 
     /// A string of buffers comes back: the first, and the last of them.
+    #[inline]
     fn put_back(&self, first: u32, last: u32) {
         let mut before = self.returned.load(Ordering::Relaxed);
         loop {
-            self.entries.at(last).follow(before);
+            self.entry(last).follow(before);
             // Who takes them sees what was written about them, and into them; who is about to wait sees them, or is seen.
             match self.returned.compare_exchange_weak(before, first, Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(_) => break,
@@ -118,12 +128,20 @@ impl<'s, H: Hal> BufferPool<'s, H> {
             }
         }
         if self.is_awaited.load(Ordering::SeqCst) != 0 {
-            self.is_awaited.store(0, Ordering::Relaxed);
-            self.waker.wake();
+            self.wake();
         }
     }
 
+    /// Wakes whoever waits for buffers.
+    #[cold]
+    #[inline(never)]
+    fn wake(&self) {
+        self.is_awaited.store(0, Ordering::Relaxed);
+        self.waker.wake();
+    }
+
     /// Takes all that came back: the first of them, or [`NOBODY`].
+    #[inline(never)]
     fn take_returned(&self) -> u32 {
         // A load first, so that an empty pool is looked at without taking its cache line from those who give back.
         if self.returned.load(Ordering::Relaxed) == NOBODY {
@@ -132,7 +150,15 @@ impl<'s, H: Hal> BufferPool<'s, H> {
         self.returned.swap(NOBODY, Ordering::SeqCst)
     }
 
+    /// The entry of a buffer of this pool.
+    #[inline]
+    fn entry(&self, buffer: u32) -> &Entry {
+        // SAFETY: the entries are this pool's, and so is the buffer: whoever has a number beside a pool has it from there.
+        unsafe { self.entries.of(buffer) }
+    }
+
     /// Where a buffer begins, in bytes from the start of the memory.
+    #[inline]
     const fn offset(&self, buffer: u32) -> usize {
         // As many bytes as were allocated, at most: there are no other buffers.
         buffer as usize * self.buffer_bytes as usize
@@ -145,7 +171,7 @@ impl<H: Hal> Drop for BufferPool<'_, H> {
         let mut returned = 0;
         let mut next = self.take_returned();
         while next != NOBODY && returned < self.entries.len() {
-            next = self.entries.at(next).next();
+            next = self.entry(next).next();
             returned += 1;
         }
         let missing = self.entries.len() - returned;

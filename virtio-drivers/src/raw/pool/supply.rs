@@ -32,14 +32,14 @@ impl<'p, H: Hal> Supply<'p, H> {
     /// Its bytes are whatever they were before.
     #[inline]
     pub fn take(&mut self) -> Option<Buffers<'p, H>> {
-        if self.first == NOBODY {
-            self.first = self.pool.take_returned();
-            if self.first == NOBODY {
+        let mut buffer = self.first;
+        if buffer == NOBODY {
+            buffer = self.pool.take_returned();
+            if buffer == NOBODY {
                 return None;
             }
         }
-        let buffer = self.first;
-        self.first = self.pool.entries.at(buffer).next();
+        self.first = self.pool.entry(buffer).next();
         Some(Buffers::one(self.pool, buffer))
     }
 
@@ -51,7 +51,7 @@ impl<'p, H: Hal> Supply<'p, H> {
         loop {
             while own < count && next != NOBODY {
                 (own, last) = (own + 1, next);
-                next = self.pool.entries.at(next).next();
+                next = self.pool.entry(next).next();
             }
             if own >= count {
                 return true;
@@ -61,7 +61,7 @@ impl<'p, H: Hal> Supply<'p, H> {
             match (next, last) {
                 (NOBODY, _) => return false,
                 (_, NOBODY) => self.first = next,
-                _ => self.pool.entries.at(last).follow(next),
+                _ => self.pool.entry(last).follow(next),
             }
         }
     }
@@ -83,7 +83,7 @@ impl<H: Hal> Drop for Supply<'_, H> {
         if self.first != NOBODY {
             let mut last = self.first;
             loop {
-                let next = self.pool.entries.at(last).next();
+                let next = self.pool.entry(last).next();
                 if next == NOBODY {
                     break;
                 }
