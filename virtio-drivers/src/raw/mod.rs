@@ -46,7 +46,7 @@ pub use pci_segment::{Apertures, PciSegment};
 pub(crate) use physical_function::BarPlace;
 pub use physical_function::{PhysicalFunction, VirtualFunction, VirtualFunctionMemory};
 pub use pool::{BufferPool, Buffers, PoolEntries, PoolStorage, Supply};
-pub(crate) use pool::{Homecoming, Lead, Leads};
+pub(crate) use pool::{Homecoming, Lead, Leads, Least};
 pub use registers::Registers;
 pub use window::{Fit, Window};
 pub(crate) use windowed_function::{CommandRegister, STRUCTURES, StructurePlace, WindowedFunction};

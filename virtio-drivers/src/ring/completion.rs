@@ -2,6 +2,8 @@
 //!
 //! Spec: §2.7.14 and §2.8.22 Receiving Used Buffers From The Device, §2.7.9 and §2.8.8 (in-order use).
 
+use core::mem::ManuallyDrop;
+
 use super::books::{Books, Progress, in_flight};
 use super::broken::Broken;
 use super::in_order::Batches;
@@ -62,22 +64,58 @@ impl<H: Hal, T: Payload> Virtqueue<'_, H, T> {
     /// - [`Broken`], as for [`take_used`](Virtqueue::take_used); chains before the one that broke the queue have been handed to `take`.
     #[inline(always)]
     pub fn take_used_burst(&mut self, limit: usize, take: impl FnMut(Used<T>)) -> Result<usize, Broken> {
+        self.take_used_into(limit, &mut Each(take))
+    }
+
+    /// The same, for whoever is called often enough to be a part of the loop.
+    #[inline(always)]
+    pub(crate) fn take_used_into(
+        &mut self,
+        limit: usize,
+        sink: &mut impl UsedSink<T>,
+    ) -> Result<usize, Broken> {
         let Self { memory, books: Books { slots, progress }, service, in_order, .. } = self;
         if let Some(broken) = service.broken {
             return Err(broken);
         }
         let slots = slots.as_mut_slice();
         let taken = match (&memory.ring, in_order) {
-            (Ring::Split(ring), None) => Taking::of(ring.used(), slots, progress).burst(limit, take),
-            (Ring::Packed(ring), None) => Taking::of(ring.used(), slots, progress).burst(limit, take),
+            (Ring::Split(ring), None) => Taking::of(ring.used(), slots, progress).burst(limit, sink),
+            (Ring::Packed(ring), None) => Taking::of(ring.used(), slots, progress).burst(limit, sink),
             (Ring::Split(ring), Some(in_order)) => {
-                Batches::of(Taking::of(ring.used(), slots, progress), in_order).burst(limit, take)
+                let taking = Taking::of(ring.used(), slots, progress);
+                Batches::of(taking, in_order).burst(limit, |used| sink.take(used))
             }
             (Ring::Packed(ring), Some(in_order)) => {
-                Batches::of(Taking::of(ring.used(), slots, progress), in_order).burst(limit, take)
+                let taking = Taking::of(ring.used(), slots, progress);
+                Batches::of(taking, in_order).burst(limit, |used| sink.take(used))
             }
         };
         taken.inspect_err(|why| self.out_of_service(*why))
+    }
+}
+
+/// Who takes chains that come back.
+pub(crate) trait UsedSink<T> {
+    /// The next one, which is of one descriptor.
+    fn take(&mut self, used: Used<T>);
+
+    /// The next one, whatever it is: the same, in the rare cases, whose code is not among that of the others.
+    fn take_unusual(&mut self, used: Used<T>);
+}
+
+/// Whoever is called for each.
+struct Each<F>(F);
+
+impl<T, F: FnMut(Used<T>)> UsedSink<T> for Each<F> {
+    #[inline(always)]
+    fn take(&mut self, used: Used<T>) {
+        (self.0)(used);
+    }
+
+    #[inline(always)]
+    fn take_unusual(&mut self, used: Used<T>) {
+        (self.0)(used);
     }
 }
 
@@ -86,6 +124,8 @@ pub(super) struct Taking<'q, T, U> {
     pub(super) used: U,
     pub(super) slots: &'q mut [Slot<T>],
     pub(super) progress: Progress,
+    /// How many descriptors a chain has that needs no second look: one, or none, which no chain has, while there are chains that the device was not shown.
+    usual: u16,
     /// The queue's own, to which `progress` is written back.
     kept: &'q mut Progress,
 }
@@ -93,12 +133,13 @@ pub(super) struct Taking<'q, T, U> {
 impl<'q, T, U: UsedPlaces> Taking<'q, T, U> {
     #[inline(always)]
     const fn of(used: U, slots: &'q mut [Slot<T>], kept: &'q mut Progress) -> Self {
-        Self { used, slots, progress: *kept, kept }
+        let usual = if kept.unpublished() == 0 { 1 } else { 0 };
+        Self { used, slots, progress: *kept, usual, kept }
     }
 
     /// Up to `limit` chains that the device names, one by one; says how many there were.
     #[inline(always)]
-    fn burst(mut self, limit: usize, mut take: impl FnMut(Used<T>)) -> Result<usize, Broken> {
+    fn burst(mut self, limit: usize, sink: &mut impl UsedSink<T>) -> Result<usize, Broken> {
         let mut left = limit;
         while left > 0 {
             let vouched_for = usize::from(self.used.vouched_for(&self.progress)?).min(left);
@@ -106,7 +147,10 @@ impl<'q, T, U: UsedPlaces> Taking<'q, T, U> {
                 break;
             }
             for _ in 0..vouched_for {
-                self.next(&mut take)?;
+                match self.next_usual() {
+                    Some(used) => sink.take(used),
+                    None => sink.take_unusual(self.next_any()?),
+                }
             }
             left -= vouched_for;
         }
@@ -119,29 +163,78 @@ impl<'q, T, U: UsedPlaces> Taking<'q, T, U> {
         if self.used.vouched_for(&self.progress)? == 0 {
             return Ok(None);
         }
-        let mut one = None;
-        self.next(&mut |used| one = Some(used))?;
-        Ok(one)
+        match self.next_usual() {
+            Some(used) => Ok(Some(used)),
+            None => self.next_any().map(Some),
+        }
     }
 
-    /// The chain that the next element names, for which the device vouches.
+    /// The chain that the next element names, for which the device vouches, if all is as it mostly is.
     #[inline(always)]
-    fn next(&mut self, take: &mut impl FnMut(Used<T>)) -> Result<(), Broken> {
+    fn next_usual(&mut self) -> Option<Used<T>> {
         let element = self.used.element(self.progress.taken);
-        let &Record { writable_bytes, descriptors, .. } = self.known(&element)?;
-        let written_len = judge_length(&element, writable_bytes)?;
+        let payload = self.progress.end_single(self.slots, &element, self.usual)?;
+        self.used.advance(1);
+        Some(Used { payload, written_len: element.written_len })
+    }
+
+    /// The same, whatever it is.
+    #[inline(always)]
+    fn next_any(&mut self) -> Result<Used<T>, Broken> {
+        let element = self.used.element(self.progress.taken);
+        // With copies, so that otherwise these are in registers.
+        let (progress, ended) = self.progress.end_any(self.slots, element);
+        self.progress = progress;
+        let (used, descriptors) = ended?;
         self.used.advance(descriptors);
-        let Some(payload) = self.progress.end_chain(self.slots, element.id) else {
-            return Err(Broken::UnknownChain { id: element.id });
-        };
-        take(Used { payload, written_len });
-        Ok(())
+        Ok(used)
     }
 
     /// The chain that a used element names, if it is one that the device holds.
     #[inline(always)]
     pub(super) fn known(&self, element: &UsedElement) -> Result<&Record, Broken> {
-        let chain = in_flight(self.slots, element.id).filter(|chain| self.progress.is_published(chain));
+        self.progress.known(self.slots, element)
+    }
+}
+
+impl Progress {
+    /// Ends the chain that a used element names, if all is as it mostly is: it has as many descriptors as is `usual`, which is one, and the device says that it wrote no more than it may.
+    #[inline(always)]
+    fn end_single<T>(&mut self, slots: &mut [Slot<T>], element: &UsedElement, usual: u16) -> Option<T> {
+        let slot = slots.get_mut(usize::try_from(element.id).ok()?)?;
+        if slot.chain.descriptors != usual || element.written_len > slot.chain.writable_bytes {
+            return None;
+        }
+        let payload = slot.payload.take()?;
+        slot.next = self.first_free;
+        self.first_free = (element.id & 0xffff) as u16;
+        self.count_ended(1);
+        Some(ManuallyDrop::into_inner(payload))
+    }
+
+    /// The same with any chain, once it is judged; says how many descriptors it had.
+    #[cold]
+    #[inline(never)]
+    fn end_any<T>(
+        mut self,
+        slots: &mut [Slot<T>],
+        element: UsedElement,
+    ) -> (Self, Result<(Used<T>, u16), Broken>) {
+        let judged = self.known(slots, &element).and_then(|chain| {
+            let written_len = judge_length(&element, chain.writable_bytes)?;
+            Ok((written_len, chain.descriptors))
+        });
+        let ended = judged.and_then(|(written_len, descriptors)| {
+            let payload = self.end_chain(slots, element.id).ok_or(Broken::UnknownChain { id: element.id })?;
+            Ok((Used { payload, written_len }, descriptors))
+        });
+        (self, ended)
+    }
+
+    /// The chain that a used element names, if it is one that the device holds.
+    #[inline(always)]
+    fn known<'b, T>(&self, slots: &'b [Slot<T>], element: &UsedElement) -> Result<&'b Record, Broken> {
+        let chain = in_flight(slots, element.id).filter(|chain| self.is_published(chain));
         chain.ok_or(Broken::UnknownChain { id: element.id })
     }
 }

@@ -17,7 +17,7 @@
 use core::cell::Cell;
 use core::mem::forget;
 
-use super::books::Progress;
+use super::books::{Progress, index};
 use super::broken::Broken;
 use super::chain::{Candidate, DescriptorSink, RefusedReason};
 use super::position::{Position, Walk};
@@ -198,9 +198,9 @@ impl AvailablePlaces for PackedPlaces<'_> {
     }
 
     #[inline(always)]
-    fn put(&mut self, id: u16, _: usize, begins_burst: bool, segment: &Segment) {
+    fn put(&mut self, id: usize, _: usize, begins_burst: bool, segment: &Segment) {
         let (descriptor, flags) = (self.next.descriptor(), self.next.available(segment.direction_flag()));
-        descriptor.write(segment, id);
+        descriptor.write(segment, index(id));
         if begins_burst {
             // They publish the burst.
             self.withheld.set(flags);

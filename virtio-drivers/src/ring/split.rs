@@ -141,9 +141,9 @@ impl AvailablePlaces for SplitPlaces<'_> {
     }
 
     #[inline(always)]
-    fn put(&mut self, id: u16, sequence: usize, _: bool, segment: &Segment) {
+    fn put(&mut self, id: usize, sequence: usize, _: bool, segment: &Segment) {
         self.words.write_only_descriptor(id, segment);
-        self.words.set_available_element(sequence, id);
+        self.words.set_available_element(sequence, index(id));
     }
 }
 

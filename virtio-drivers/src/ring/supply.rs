@@ -79,8 +79,8 @@ pub(super) trait AvailablePlaces {
     /// Writes a chain whose descriptors are in an indirect table already.
     fn put_table(&mut self, entry: TableEntry, table: &Segment);
 
-    /// Writes a chain of one segment, which was judged, into the ring: its id, how many chains were made available before, and whether all of those are published.
-    fn put(&mut self, id: u16, sequence: usize, begins_burst: bool, segment: &Segment);
+    /// Writes a chain of one segment, which was judged, into the ring: its id, which is less than the number of descriptors, how many chains were made available before, and whether all of those are published.
+    fn put(&mut self, id: usize, sequence: usize, begins_burst: bool, segment: &Segment);
 }
 
 /// Where an indirect table goes.

@@ -6,8 +6,8 @@ use super::format::{FRAME_BYTES_MIN, Format, HeaderBytes, LONGEST_HEADER_BYTES, 
 use super::frame::Frame;
 use super::receive::ReceiveCounts;
 use crate::hal::Hal;
-use crate::raw::{Buffers, Homecoming};
-use crate::ring::Used;
+use crate::raw::{Buffers, Homecoming, Least};
+use crate::ring::{Used, UsedSink};
 
 /// On the way through a burst of used buffers.
 pub(super) struct Assembly<'a, 's, H: Hal, D> {
@@ -20,6 +20,10 @@ pub(super) struct Assembly<'a, 's, H: Hal, D> {
     partial: Option<Partial<'s, H>>,
     /// Buffers of a malformed frame that are still to come by.
     skip: u16,
+    /// Bytes that the next buffer has to have if it is to be a usual frame: more than it can have, while others are expected.
+    least: Least,
+    /// Usual frames, which are counted in the end.
+    usual: u64,
     /// Where buffers of malformed frames go.
     home: Homecoming<'s, H>,
 }
@@ -38,7 +42,9 @@ impl<'a, 's, H: Hal, D: FnMut(Frame<'s, H>)> Assembly<'a, 's, H, D> {
         counts: &'a mut ReceiveCounts,
         deliver: D,
     ) -> Self {
-        Self { format, buffers_max, counts, deliver, partial: None, skip: 0, home: Homecoming::new() }
+        let least = format.least();
+        let home = Homecoming::new();
+        Self { format, buffers_max, counts, deliver, partial: None, skip: 0, least, usual: 0, home }
     }
 
     /// Whether a frame has begun whose other buffers the device has used, too, as it says.
@@ -46,25 +52,15 @@ impl<'a, 's, H: Hal, D: FnMut(Frame<'s, H>)> Assembly<'a, 's, H, D> {
         self.partial.is_some() || self.skip > 0
     }
 
-    /// The next used buffer.
-    #[inline(always)]
-    pub(super) fn add(&mut self, used: Used<Buffers<'s, H>>) {
-        let Used { payload: buffers, written_len } = used;
-        if self.wants_more() || !self.format.is_usual() {
-            return self.add_any(buffers, written_len);
-        }
-        match buffers.without_lead(written_len, FRAME_BYTES_MIN.into(), |kind, buffers| {
-            self.format.says_nothing(kind, buffers)
-        }) {
-            Ok(buffers) => self.deliver(Frame::around(buffers)),
-            Err(buffers) => self.add_any(buffers, written_len),
-        }
-    }
-
     /// The slow way, for any buffer.
     #[cold]
     #[inline(never)]
-    fn add_any(&mut self, mut buffers: Buffers<'s, H>, written_len: u32) {
+    fn add_any(&mut self, buffers: Buffers<'s, H>, written_len: u32) {
+        self.add(buffers, written_len);
+        self.least = if self.wants_more() { Least::NEVER } else { self.format.least() };
+    }
+
+    fn add(&mut self, mut buffers: Buffers<'s, H>, written_len: u32) {
         if self.skip > 0 {
             self.skip -= 1;
             self.home.add(buffers);
@@ -116,17 +112,12 @@ impl<'a, 's, H: Hal, D: FnMut(Frame<'s, H>)> Assembly<'a, 's, H, D> {
         }
     }
 
-    #[inline(always)]
-    fn deliver(&mut self, frame: Frame<'s, H>) {
-        self.counts.frames = self.counts.frames.wrapping_add(1);
-        (self.deliver)(frame);
-    }
-
     fn finish(&mut self, buffers: Buffers<'s, H>, header: &HeaderBytes) {
         let len = buffers.len();
         match self.format.judge(header, len) {
             Ok(received) if len >= usize::from(FRAME_BYTES_MIN) => {
-                self.deliver(Frame::new(buffers, received.offload, received.hash));
+                self.counts.frames = self.counts.frames.wrapping_add(1);
+                (self.deliver)(Frame::new(buffers, received.offload, received.hash));
             }
             _ => self.refuse(buffers, 0),
         }
@@ -145,5 +136,32 @@ impl<'a, 's, H: Hal, D: FnMut(Frame<'s, H>)> Assembly<'a, 's, H, D> {
         if let Some(Partial { buffers, .. }) = self.partial.take() {
             self.refuse(buffers, 0);
         }
+    }
+}
+
+impl<H: Hal, D> Drop for Assembly<'_, '_, H, D> {
+    fn drop(&mut self) {
+        self.counts.frames = self.counts.frames.wrapping_add(self.usual);
+    }
+}
+
+impl<'s, H: Hal, D: FnMut(Frame<'s, H>)> UsedSink<Buffers<'s, H>> for Assembly<'_, 's, H, D> {
+    /// The next used buffer.
+    #[inline(always)]
+    fn take(&mut self, used: Used<Buffers<'s, H>>) {
+        let Used { payload: buffers, written_len } = used;
+        let format = &self.format;
+        let says_nothing = |kind, buffers| format.says_nothing(kind, buffers);
+        match buffers.without_lead(written_len, self.least, says_nothing) {
+            Ok(buffers) => {
+                self.usual += 1;
+                (self.deliver)(Frame::around(buffers));
+            }
+            Err(buffers) => self.add_any(buffers.moved(), written_len),
+        }
+    }
+
+    fn take_unusual(&mut self, used: Used<Buffers<'s, H>>) {
+        self.add_any(used.payload, used.written_len);
     }
 }

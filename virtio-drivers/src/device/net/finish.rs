@@ -2,13 +2,15 @@
 //!
 //! Spec: §5.1.9.2.1 Driver Requirements: Packet Transmission, §5.1.4.2 Driver Requirements: Device configuration layout (MTU).
 
+use core::hint::cold_path;
+
 use super::format::{FRAME_BYTES_MIN, Format, UDP_HEADER_BYTES};
 use super::frame::Frame;
 use super::offload::{Checksum, Offload, Segmentation, SegmentationKind};
 use super::transmit::{NotTransmitted, TransmitError};
-use crate::hal::{Direction, Hal};
+use crate::hal::{Direction, Domain, Hal};
 use crate::raw::{Buffers, Lead, OutOfBounds, Single};
-use crate::ring::RefusedReason;
+use crate::ring::{RefusedReason, SingleSource};
 
 /// Where a frame's type is, and the types of VLAN tags.
 const TYPE_AT: usize = 12;
@@ -44,13 +46,16 @@ impl<'s, H: Hal, I: Iterator<Item = Frame<'s, H>>> UsualFrames<'s, H, I> {
     }
 }
 
-impl<'s, H: Hal, I: Iterator<Item = Frame<'s, H>>> Iterator for UsualFrames<'s, H, I> {
-    type Item = Single<Buffers<'s, H>>;
-
+impl<'s, H: Hal, I: Iterator<Item = Frame<'s, H>>> SingleSource<Buffers<'s, H>> for UsualFrames<'s, H, I> {
     #[inline(always)]
-    fn next(&mut self) -> Option<Self::Item> {
-        let usual = self.frames.next()?.into_plain().and_then(|buffers| {
-            let with_lead = buffers.with_lead(Lead::default(), FRAME_BYTES_MIN.into(), self.lengths);
+    fn next(&mut self, domain: Domain) -> Option<Single<Buffers<'s, H>>> {
+        let Some(frame) = self.frames.next() else {
+            cold_path();
+            return None;
+        };
+        let usual = frame.into_plain().and_then(|buffers| {
+            let lengths = (FRAME_BYTES_MIN.into(), self.lengths);
+            let with_lead = buffers.with_lead(Lead::default(), lengths, domain);
             with_lead.map_err(Frame::around)
         });
         match usual {

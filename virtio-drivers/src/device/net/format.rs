@@ -19,7 +19,7 @@ use super::offload::{
     Checksum, Coalesced, Hash, HashReport, Offload, Segmentation, SegmentationKind, Tunnel, TunnelKind,
 };
 use super::transmit::TransmitError;
-use crate::raw::Lead;
+use crate::raw::{Lead, Least};
 use crate::wire::features::CommonFeatures;
 use crate::wire::net::NetFeatures;
 use crate::wire::net::hash_report;
@@ -115,6 +115,11 @@ impl Format {
     /// Whether headers are as they mostly are: 12 bytes, and no segment of their own.
     pub(super) const fn is_usual(&self) -> bool {
         self.bytes == Lead::BYTES && !self.apart
+    }
+
+    /// How many bytes a device writes of a usual frame, at least.
+    pub(super) const fn least(&self) -> Least {
+        if self.is_usual() { Least::after_lead(FRAME_BYTES_MIN) } else { Least::NEVER }
     }
 
     /// How many lengths a frame of the usual format may have to be transmitted as it is, from the shortest on: none in another format. Longer ones are looked at twice.

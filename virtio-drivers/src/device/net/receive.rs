@@ -27,10 +27,12 @@ use core::task::{Context, Poll};
 use super::assembly::Assembly;
 use super::format::Format;
 use super::frame::{Frame, FrameSupply};
-use crate::hal::{Direction, Hal};
+use crate::hal::{Direction, Domain, Hal};
 use crate::lifecycle::QueueSignal;
-use crate::raw::{Buffers, ConfirmedReset};
-use crate::ring::{self, ActivePath, Broken, Chain, QueueStatistics, Rearmed, Virtqueue};
+use crate::raw::{Buffers, ConfirmedReset, Leads, Single};
+use crate::ring::{
+    self, ActivePath, Broken, Chain, QueueStatistics, Rearmed, SingleSource, UsedSink, Virtqueue,
+};
 
 /// How often whoever waits looks at once for more, where everything that came was malformed: a ringful each time.
 pub(super) const LOOKS: u32 = 16;
@@ -167,7 +169,7 @@ impl<'s, H: Hal> ReceiveQueue<'s, H> {
     fn take(&mut self, limit: usize, deliver: impl FnMut(Frame<'s, H>)) -> Result<usize, Broken> {
         let Self { queue, format, merged_max, counts, .. } = self;
         let mut assembly = Assembly::new(*format, *merged_max, counts, deliver);
-        let mut taken = queue.take_used_burst(limit, |used| assembly.add(used))?;
+        let mut taken = queue.take_used_into(limit, &mut assembly)?;
         if assembly.wants_more() {
             taken += complete(queue, &mut assembly)?;
         }
@@ -183,14 +185,14 @@ impl<'s, H: Hal> ReceiveQueue<'s, H> {
         }
         let Self { queue, supply, format, chain_buffers, .. } = self;
         let (format, chain_buffers) = (*format, *chain_buffers);
-        let result = if format.is_usual() && chain_buffers == 1 {
-            queue.make_singles_available(&mut supply.leads())
+        let count = if format.is_usual() && chain_buffers == 1 {
+            queue.make_singles_available(&mut EmptyBuffers(supply.leads()))
         } else {
             let chains = iter::from_fn(|| empty_chain(supply, format, chain_buffers));
             let chains = chains.map(|buffers| (Chain::default(), buffers));
-            queue.make_available_burst(chains.take(room.into()))
+            let result = queue.make_available_burst(chains.take(room.into()));
+            result.unwrap_or_else(|burst| burst.made_available)
         };
-        let count = result.unwrap_or_else(|burst| burst.made_available);
         if count > 0 {
             queue.publish();
         }
@@ -315,10 +317,20 @@ fn complete<'s, H: Hal, D: FnMut(Frame<'s, H>)>(
     let mut taken = 0;
     while assembly.wants_more() {
         let Some(used) = queue.take_used()? else { break };
-        assembly.add(used);
+        assembly.take_unusual(used);
         taken += 1;
     }
     Ok(taken)
+}
+
+/// Empty buffers for usual frames.
+struct EmptyBuffers<'u, 's, H: Hal>(Leads<'u, 's, H>);
+
+impl<'s, H: Hal> SingleSource<Buffers<'s, H>> for EmptyBuffers<'_, 's, H> {
+    #[inline(always)]
+    fn next(&mut self, _: Domain) -> Option<Single<Buffers<'s, H>>> {
+        self.0.next()
+    }
 }
 
 /// Empty buffers, as the device is to have them. `None` if there are not as many.

@@ -30,7 +30,8 @@ use crate::hal::Hal;
 use crate::lifecycle::QueueSignal;
 use crate::raw::{Buffers, ConfirmedReset, Homecoming};
 use crate::ring::{
-    self, ActivePath, Broken, Chain, QueueStatistics, Rearmed, RefusedChain, RefusedReason, Virtqueue,
+    self, ActivePath, Broken, Chain, QueueStatistics, Rearmed, RefusedChain, RefusedReason, Used, UsedSink,
+    Virtqueue,
 };
 use crate::wire::net::NetFeatures;
 
@@ -168,23 +169,31 @@ impl<'s, H: Hal> TransmitQueue<'s, H> {
             let _ = self.reap();
         }
         let mut frames = UsualFrames::of(frames.into_iter(), &self.format);
-        let mut transmitted = 0;
-        let refused = loop {
-            match self.queue.make_singles_available(&mut frames) {
-                Ok(count) => transmitted += count,
-                Err(burst) => {
-                    transmitted += burst.made_available;
-                    break Some(self.refused(burst.refused, Offload::NOTHING, None));
-                }
-            }
-            let Some(frame) = frames.other(self.queue.free_descriptors()) else { break None };
-            if let Err(refused) = self.make_other_available(frame) {
-                break Some(refused);
-            }
-            transmitted += 1;
-        };
+        let mut transmitted = self.queue.make_singles_available(&mut frames);
+        let mut refused = None;
+        if let Some(other) = frames.other(self.queue.free_descriptors()) {
+            refused = self.make_others_available(other, &mut frames, &mut transmitted);
+        }
         self.queue.publish();
         refused.map_or(Ok(transmitted), |refused| Err(BurstNotTransmitted { transmitted, refused }))
+    }
+
+    /// The rest of a burst, from a frame on that was not usual.
+    #[cold]
+    #[inline(never)]
+    fn make_others_available(
+        &mut self,
+        mut other: Frame<'s, H>,
+        frames: &mut UsualFrames<'s, H, impl Iterator<Item = Frame<'s, H>>>,
+        transmitted: &mut usize,
+    ) -> Option<NotTransmitted<'s, H>> {
+        loop {
+            if let Err(refused) = self.make_other_available(other) {
+                return Some(refused);
+            }
+            *transmitted += 1 + self.queue.make_singles_available(frames);
+            other = frames.other(self.queue.free_descriptors())?;
+        }
     }
 
     /// The slow way, for any frame; where the ring is full, what was sent is taken back first.
@@ -234,8 +243,7 @@ impl<'s, H: Hal> TransmitQueue<'s, H> {
     /// - [`Broken`]: the device broke the protocol, now or earlier.
     #[inline]
     pub fn reap(&mut self) -> Result<usize, Broken> {
-        let mut home = Homecoming::new();
-        self.queue.take_used_burst(self.queue.size().into(), |used| home.add(used.payload))
+        self.queue.take_used_into(self.queue.size().into(), &mut Sent(Homecoming::new()))
     }
 
     /// Asks for an interrupt when a frame was sent, and looks once more: frames that were sent already bring none.
@@ -330,6 +338,21 @@ impl<'s, H: Hal> TransmitQueue<'s, H> {
             Ok(returned) => Ok(returned.into_slots()),
             Err(queue) => Err(Self { queue, format }),
         }
+    }
+}
+
+/// Frames that were sent, on their way back to their pools.
+struct Sent<'s, H: Hal>(Homecoming<'s, H>);
+
+impl<'s, H: Hal> UsedSink<Buffers<'s, H>> for Sent<'s, H> {
+    #[inline(always)]
+    fn take(&mut self, used: Used<Buffers<'s, H>>) {
+        self.0.add(used.payload);
+    }
+
+    #[inline(always)]
+    fn take_unusual(&mut self, used: Used<Buffers<'s, H>>) {
+        self.0.add(used.payload);
     }
 }
 

@@ -82,7 +82,7 @@ impl<H: Hal> SplitAreas<H> {
     #[inline]
     pub(crate) const fn words(&self) -> SplitWords<'_> {
         let Self { descriptors, driver_area, device_area, size, .. } = *self;
-        SplitWords { descriptors, driver_area, device_area, mask: size as usize - 1, areas: PhantomData }
+        SplitWords { descriptors, driver_area, device_area, size: size as usize, areas: PhantomData }
     }
 }
 
@@ -92,8 +92,8 @@ pub(crate) struct SplitWords<'a> {
     descriptors: NonNull<u8>,
     driver_area: NonNull<u8>,
     device_area: NonNull<u8>,
-    /// The number of descriptors, which is a power of two, less one: in a whole word, as it is used.
-    mask: usize,
+    /// The number of descriptors, which is a power of two: in a whole word, as it is used.
+    size: usize,
     areas: PhantomData<&'a ()>,
 }
 
@@ -101,7 +101,7 @@ impl SplitWords<'_> {
     /// Number of descriptors.
     #[allow(clippy::cast_possible_truncation, reason = "it came from 16 bits")]
     pub(crate) const fn size(self) -> u16 {
-        (self.mask + 1) as u16
+        self.size as u16
     }
 
     /// Writes the descriptor at `index`, which is followed by the one at `next`, if by any.
@@ -120,12 +120,14 @@ impl SplitWords<'_> {
         unsafe { store_linked(place, segment, flags, next) };
     }
 
-    /// Writes the descriptor at `index`: all of a chain.
+    /// Writes the descriptor at `index`: all of a chain. There is none beyond the table, which no caller asks for.
     #[inline]
-    pub(crate) fn write_only_descriptor(self, index: u16, segment: &Segment) {
-        let offset = split::DESCRIPTOR_BYTES * self.slot(usize::from(index));
-        // SAFETY: the masked index is inside of the table, which starts on a multiple of 16.
-        let place = unsafe { self.descriptors.add(offset) };
+    pub(crate) fn write_only_descriptor(self, index: usize, segment: &Segment) {
+        if index >= self.size {
+            return;
+        }
+        // SAFETY: the index is inside of the table, which starts on a multiple of 16.
+        let place = unsafe { self.descriptors.add(split::DESCRIPTOR_BYTES * index) };
         // SAFETY: as above; the 16 bytes of one descriptor.
         unsafe { store_alone(place, segment) };
     }
@@ -151,7 +153,7 @@ impl SplitWords<'_> {
     /// Asks for a notification when the used index passes this one (event index).
     #[inline]
     pub(crate) fn set_used_event(self, used_index: u16) {
-        self.store_driver(split::RING_OFFSET + 2 * (self.mask + 1), used_index);
+        self.store_driver(split::RING_OFFSET + 2 * self.size, used_index);
     }
 
     /// The used ring's flags.
@@ -169,7 +171,7 @@ impl SplitWords<'_> {
     /// The available index past which the device wants a notification (event index).
     #[inline]
     pub(crate) fn available_event(self) -> u16 {
-        self.load_device(split::RING_OFFSET + split::USED_ELEMENT_BYTES * (self.mask + 1))
+        self.load_device(split::RING_OFFSET + split::USED_ELEMENT_BYTES * self.size)
     }
 
     /// The used element at the place of `used_index`: chain id and written length, as the device claims them.
@@ -188,7 +190,7 @@ impl SplitWords<'_> {
     }
 
     const fn slot(self, index: usize) -> usize {
-        index & self.mask
+        index & (self.size - 1)
     }
 
     /// `offset` is even and inside of the driver area: the callers above compute it from a masked index.

@@ -28,6 +28,14 @@ impl<'p, H: Hal> Buffers<'p, H> {
         self.shape.count()
     }
 
+    /// The same, in a place of its own: who hands them to a function that is rarely called has them in registers otherwise.
+    #[inline(always)]
+    pub(crate) const fn moved(self) -> Self {
+        let Self { pool, first, len, shape } = self;
+        core::mem::forget(self);
+        Self { pool, first, len, shape }
+    }
+
     /// How many bytes count, in all buffers.
     #[inline]
     pub fn len(&self) -> usize {
@@ -226,22 +234,13 @@ impl<'p, H: Hal> Buffers<'p, H> {
 
     /// The buffers after the first.
     fn others(&self) -> impl Iterator<Item = u32> + use<'p, H> {
-        let (pool, mut buffer) = (self.pool, self.first);
-        (1..self.count()).map(move |_| {
-            buffer = pool.entry(buffer).next();
-            buffer
-        })
+        self.pool.after(self.first, self.count())
     }
 
     /// The last buffer.
     #[inline]
     pub(super) fn last(&self) -> u32 {
-        if self.shape.is_single() { self.first } else { self.last_of_several() }
-    }
-
-    #[cold]
-    fn last_of_several(&self) -> u32 {
-        self.others().last().unwrap_or(self.first)
+        if self.shape.is_one() { self.first } else { self.pool.last_of(self.first, self.count()) }
     }
 
     /// What counts of each buffer.

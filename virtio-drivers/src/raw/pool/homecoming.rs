@@ -2,6 +2,8 @@
 //!
 //! For queues that take back a burst: one exchange with the pool instead of one for each.
 
+use core::mem::forget;
+
 use super::buffers::Buffers;
 use super::{BufferPool, NOBODY};
 use crate::hal::Hal;
@@ -21,29 +23,32 @@ impl<'p, H: Hal> Homecoming<'p, H> {
     }
 
     /// These, too. Those of another pool before them are given back.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add(&mut self, buffers: Buffers<'p, H>) {
-        if let Some(pool) = self.pool
-            && core::ptr::eq(pool, buffers.pool)
-        {
-            pool.entry(self.last).follow(buffers.first);
-        } else {
-            self.end();
-            (self.pool, self.first) = (Some(buffers.pool), buffers.first);
+        let (pool, first, last) = (buffers.pool, buffers.first, buffers.last());
+        forget(buffers);
+        match self.pool {
+            Some(own) if core::ptr::eq(own, pool) => pool.entry(self.last).follow(first),
+            own => {
+                end(own, self.first, self.last);
+                (self.pool, self.first) = (Some(pool), first);
+            }
         }
-        self.last = buffers.last();
-        core::mem::forget(buffers);
+        self.last = last;
     }
+}
 
-    fn end(&mut self) {
-        if let Some(pool) = self.pool.take() {
-            pool.put_back(self.first, self.last);
-        }
+/// A string of buffers, if there is one, is given back.
+#[cold]
+#[inline(never)]
+fn end<H: Hal>(pool: Option<&BufferPool<'_, H>>, first: u32, last: u32) {
+    if let Some(pool) = pool {
+        pool.put_back(first, last);
     }
 }
 
 impl<H: Hal> Drop for Homecoming<'_, H> {
     fn drop(&mut self) {
-        self.end();
+        end(self.pool.take(), self.first, self.last);
     }
 }

@@ -12,7 +12,7 @@ use core::ptr::NonNull;
 use super::buffers::Buffers;
 use super::shape::Shape;
 use super::supply::Supply;
-use crate::hal::{DeviceAddress, Direction, Hal};
+use crate::hal::{DeviceAddress, Direction, Domain, Hal};
 use crate::raw::cell;
 use crate::raw::mapped::{Segment, Single};
 
@@ -31,21 +31,37 @@ impl Lead {
     pub(crate) const BYTES: u8 = 12;
 }
 
+/// How many bytes a device has to have written, header included: more than the header has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Least(u32);
+
+impl Least {
+    /// More than a buffer has.
+    pub(crate) const NEVER: Self = Self(u32::MAX);
+
+    /// A header, and so many bytes after it: at least one.
+    pub(crate) const fn after_lead(bytes: u16) -> Self {
+        let bytes = if bytes == 0 { 1 } else { bytes };
+        Self(Lead::BYTES as u32 + bytes as u32)
+    }
+}
+
 /// Where it begins.
 const LEAD_BEGIN: u16 = BEGIN - Lead::BYTES as u16;
 
 impl<H: Hal> Buffers<'_, H> {
     /// Puts a header before the bytes that count, which are for a device to read. They come back as they are if they do not begin behind the first cache line of one buffer, or are not of one of `lengths` lengths from
-    /// `bytes_min` on.
+    /// `bytes_min` on, or of another domain.
     #[inline(always)]
     pub(crate) fn with_lead(
         mut self,
         lead: Lead,
-        bytes_min: u32,
-        lengths: u16,
+        (bytes_min, lengths): (u32, u16),
+        domain: Domain,
     ) -> Result<Single<Self>, Self> {
+        let is_lead = self.shape == Shape::one(BEGIN, Direction::DeviceReadable);
         let beyond = self.len.wrapping_sub(bytes_min);
-        if self.shape != Shape::one(BEGIN, Direction::DeviceReadable) || beyond >= u32::from(lengths) {
+        if !is_lead || beyond >= u32::from(lengths) || self.pool.domain != domain {
             return Err(self);
         }
         self.shape = Shape::one(LEAD_BEGIN, Direction::DeviceReadable);
@@ -61,18 +77,17 @@ impl<H: Hal> Buffers<'_, H> {
         Ok(unsafe { Single::new(self, segment) })
     }
 
-    /// Takes the header off what a device has written, which is so many bytes: the header, and at least `bytes_min` more. `is_usual` is shown the header's first two bytes and its last two. The buffers come back as they are if it says no, or if what
+    /// Takes the header off what a device has written, which is so many bytes: `least` or more. `is_usual` is shown the header's first two bytes and its last two. The buffers come back as they are if it says no, or if what
     /// was written is not in one buffer, from where a header begins that ends with its first cache line.
     #[inline(always)]
     pub(crate) fn without_lead(
         mut self,
         written: u32,
-        bytes_min: u32,
+        Least(least): Least,
         is_usual: impl FnOnce(u16, u16) -> bool,
     ) -> Result<Self, Self> {
-        let is_long_enough = written >= u32::from(Lead::BYTES) + bytes_min && bytes_min > 0;
         let is_lead = self.shape == Shape::one(LEAD_BEGIN, Direction::DeviceWritable);
-        if !is_lead || !is_long_enough || written > self.len {
+        if written < least || !is_lead || written > self.len {
             return Err(self);
         }
         let (first, rest) = self.lead_places();
@@ -86,7 +101,7 @@ impl<H: Hal> Buffers<'_, H> {
             return Err(self);
         }
         self.shape = Shape::one(BEGIN, Direction::DeviceReadable);
-        self.len = written - u32::from(Lead::BYTES);
+        self.len = written.wrapping_sub(Lead::BYTES.into());
         Ok(self)
     }
 
@@ -114,6 +129,8 @@ impl<H: Hal> Buffers<'_, H> {
 #[derive(Debug)]
 pub(crate) struct Leads<'u, 'p, H: Hal> {
     supply: &'u mut Supply<'p, H>,
+    /// As it is in the supply, to which it is written back.
+    first: u32,
     /// What all of them have in common, but for the address, which is where the first one's is.
     common: Segment,
     buffer_bytes: u32,
@@ -129,16 +146,15 @@ impl<'u, 'p, H: Hal> Leads<'u, 'p, H> {
             direction: Direction::DeviceWritable,
             domain: pool.domain,
         };
-        Self { buffer_bytes: pool.buffer_bytes, common, supply }
+        Self { buffer_bytes: pool.buffer_bytes, common, first: supply.first, supply }
     }
 }
 
-impl<'p, H: Hal> Iterator for Leads<'_, 'p, H> {
-    type Item = Single<Buffers<'p, H>>;
-
+impl<'p, H: Hal> Leads<'_, 'p, H> {
+    /// The next one.
     #[inline(always)]
-    fn next(&mut self) -> Option<Self::Item> {
-        let mut buffers = self.supply.take()?;
+    pub(crate) fn next(&mut self) -> Option<Single<Buffers<'p, H>>> {
+        let mut buffers = self.supply.pool().take(&mut self.first)?;
         let Segment { address, len, direction, .. } = self.common;
         buffers.shape = Shape::one(LEAD_BEGIN, direction);
         buffers.len = len;
@@ -146,5 +162,12 @@ impl<'p, H: Hal> Iterator for Leads<'_, 'p, H> {
         let segment = Segment { address: DeviceAddress(address.0.wrapping_add(offset)), ..self.common };
         // SAFETY: of this shape and length this is the segment.
         Some(unsafe { Single::new(buffers, segment) })
+    }
+}
+
+impl<H: Hal> Drop for Leads<'_, '_, H> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.supply.first = self.first;
     }
 }

@@ -28,7 +28,7 @@ pub use buffers::Buffers;
 use entries::{Entry, NOBODY};
 pub use entries::{PoolEntries, PoolStorage};
 pub(crate) use homecoming::Homecoming;
-pub(crate) use lead::{Lead, Leads};
+pub(crate) use lead::{Lead, Leads, Least};
 pub use supply::Supply;
 
 use core::mem::ManuallyDrop;
@@ -140,6 +140,23 @@ impl<'s, H: Hal> BufferPool<'s, H> {
         self.waker.wake();
     }
 
+    /// Takes the first of a string of buffers that are its owner's, or of those that came back.
+    #[inline(always)]
+    fn take<'p>(&'p self, first: &mut u32) -> Option<Buffers<'p, H>>
+    where
+        's: 'p,
+    {
+        let mut buffer = *first;
+        if buffer == NOBODY {
+            buffer = self.take_returned();
+            if buffer == NOBODY {
+                return None;
+            }
+        }
+        *first = self.entry(buffer).next();
+        Some(Buffers::one(self, buffer))
+    }
+
     /// Takes all that came back: the first of them, or [`NOBODY`].
     #[inline(never)]
     fn take_returned(&self) -> u32 {
@@ -148,6 +165,22 @@ impl<'s, H: Hal> BufferPool<'s, H> {
             return NOBODY;
         }
         self.returned.swap(NOBODY, Ordering::SeqCst)
+    }
+
+    /// The buffers of a string after its first one, of `count` in all.
+    fn after<'p>(&'p self, first: u32, count: u16) -> impl Iterator<Item = u32> + use<'s, 'p, H> {
+        let mut buffer = first;
+        (1..count).map(move |_| {
+            buffer = self.entry(buffer).next();
+            buffer
+        })
+    }
+
+    /// The last of a string of `count` buffers. By their numbers, so that their owner is not in memory for the sake of a call that is rare.
+    #[cold]
+    #[inline(never)]
+    fn last_of(&self, first: u32, count: u16) -> u32 {
+        self.after(first, count).last().unwrap_or(first)
     }
 
     /// The entry of a buffer of this pool.

@@ -60,6 +60,11 @@ impl Shape {
         self.0 & 0xffff << COUNT == 0
     }
 
+    /// Whether there is one buffer, of which something counts: one comparison with half a word.
+    pub(super) const fn is_one(self) -> bool {
+        self.0 >> COUNT == 0
+    }
+
     /// Whether what counts is one segment.
     pub(super) const fn is_one_segment(self) -> bool {
         self.0 & (0xffff << SHOWN | 0xff << APART) == 0
@@ -121,7 +126,7 @@ mod tests {
     fn what_counts_is_one_segment_if_it_is_in_one_buffer_and_nothing_is_apart() {
         let one = Shape::one(64, Direction::DeviceWritable);
 
-        assert!(one.is_one_segment() && one.is_single());
+        assert!(one.is_one_segment() && one.is_single() && one.is_one());
         assert!(one.with_count(2).is_one_segment() && !one.with_count(2).is_single());
         for other in [one.with_shown(0), one.with_shown(2), one.with_apart(12), Shape::EMPTY] {
             assert!(!other.is_one_segment(), "{other:?}");

@@ -14,7 +14,7 @@ use crate::sync::Ordering;
 pub struct Supply<'p, H: Hal> {
     pool: &'p BufferPool<'p, H>,
     /// The first of those that were taken from the pool and not given out.
-    first: u32,
+    pub(super) first: u32,
 }
 
 impl<'p, H: Hal> Supply<'p, H> {
@@ -32,15 +32,7 @@ impl<'p, H: Hal> Supply<'p, H> {
     /// Its bytes are whatever they were before.
     #[inline]
     pub fn take(&mut self) -> Option<Buffers<'p, H>> {
-        let mut buffer = self.first;
-        if buffer == NOBODY {
-            buffer = self.pool.take_returned();
-            if buffer == NOBODY {
-                return None;
-            }
-        }
-        self.first = self.pool.entry(buffer).next();
-        Some(Buffers::one(self.pool, buffer))
+        self.pool.take(&mut self.first)
     }
 
     /// Whether so many buffers can be taken.
