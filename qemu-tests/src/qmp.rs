@@ -30,7 +30,7 @@ impl Qmp {
         let mut qmp = Self { stream: BufReader::new(stream), events: Vec::new(), command: command.into() };
         let greeting = qmp.try_receive()?;
         assert!(greeting.get("QMP").is_some(), "QEMU greets: {greeting}");
-        qmp.execute("qmp_capabilities", &json!({}));
+        qmp.try_execute("qmp_capabilities", &json!({}))?;
         Ok(qmp)
     }
 
@@ -52,16 +52,21 @@ impl Qmp {
     /// # Panics
     /// If QEMU refuses it or does not answer.
     pub fn execute(&mut self, command: &str, arguments: &Value) -> Value {
+        let done = self.try_execute(command, arguments);
+        done.unwrap_or_else(|problem| panic!("{problem}\n{}", self.command))
+    }
+
+    fn try_execute(&mut self, command: &str, arguments: &Value) -> Result<Value, String> {
         let request = json!({ "execute": command, "arguments": arguments });
-        self.send(&request).expect("QEMU reads");
+        self.send(&request).map_err(|error| format!("QEMU does not read {request}: {error}"))?;
         loop {
-            let mut answer = self.receive();
+            let mut answer = self.try_receive()?;
             if answer.get("event").is_some() {
                 self.events.push(answer);
             } else if let Some(error) = answer.get("error") {
-                panic!("QEMU refuses {request}: {error}\n{}", self.command);
+                return Err(format!("QEMU refuses {request}: {error}"));
             } else {
-                return answer["return"].take();
+                return Ok(answer["return"].take());
             }
         }
     }
