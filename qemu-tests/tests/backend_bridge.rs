@@ -11,7 +11,7 @@ use std::time::Duration;
 use net::{COMMANDS, HOST, OWN_PORT};
 use qemu_tests::frames::{Host, Packet, Transport, Version};
 use qemu_tests::net::{FrameHeader, Namespace, NetDevice, Port};
-use qemu_tests::{Connection, Ended, Machine, Qemu, Running};
+use qemu_tests::{Connection, Ended, Machine, Qemu};
 
 const BRIDGE: &str = "lan";
 /// The guests' taps, and who they are.
@@ -64,7 +64,8 @@ struct Guest {
 }
 
 impl Guest {
-    fn boot(self, namespace: &Namespace, own: usize) -> Running {
+    /// The machine to be: built, so that no guest waits for the other one for long.
+    fn build(self, namespace: &Namespace, own: usize) -> Qemu {
         let (tap, Host { mac, number }) = ENDS[own];
         let to = ENDS[1 - own].1.mac.map(|byte| format!("{byte:02x}")).join(":");
         let card =
@@ -73,7 +74,6 @@ impl Guest {
             .append(format!("check=exchange number={number} to={to} features=plain"))
             .inside(namespace)
             .card(namespace.tap(tap, BRIDGE, 1500, 1), card)
-            .boot()
     }
 }
 
@@ -93,8 +93,9 @@ fn exchange(guests: [Guest; 2], outages: &[Outage]) {
     let namespace = Namespace::new();
     namespace.bridge(BRIDGE);
     let mut port = namespace.port(TEST, BRIDGE, 1500);
-    let mut index = 0..;
-    let mut running = guests.map(|guest| guest.boot(&namespace, index.next().expect("two")));
+    let [one, other] = guests;
+    let guests = [one.build(&namespace, 0), other.build(&namespace, 1)];
+    let mut running = guests.map(|guest| guest.boot());
     for outage in outages {
         for guest in &mut running {
             guest.wait_for("came back: ");

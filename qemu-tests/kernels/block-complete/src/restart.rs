@@ -4,8 +4,8 @@
 //! When nothing comes back for a while, that is said, and something may be done about it; when something comes back again, that is said, too.
 //!
 //! ```text
-//!   silence=wait    nothing is done. Each queue is asked to write all its places, then to read all of them: requests of a kind come back in the order in which they were sent
-//!   silence=reset   the disk is reset, and what comes back with the reset is sent again. Places are written and read at the same time, in any order
+//!   silence=wait    nothing is done. Each queue is asked for one thing at a time
+//!   silence=reset   the disk is reset, and what comes back with the reset is sent again. Each place has a request in flight all the time
 //! ```
 
 use alloc::string::{String, ToString};
@@ -24,7 +24,7 @@ use virtio_guest::ring::Rearmed;
 use crate::disk::{Buffer, Disk, Queue, Range, bytes, read, write};
 use crate::{Seeds, argument, ensure};
 
-/// Places of each queue: as many requests as it has in flight.
+/// Places of each queue.
 const PLACES: u64 = 16;
 /// From one place to the next.
 const SECTORS: u64 = 8;
@@ -107,10 +107,10 @@ impl Lane {
 
     /// Asks for what is next.
     fn hand_in(&mut self, plan: Plan) -> Result<(), String> {
-        if !plan.resets && self.in_flight() > 0 {
-            return Ok(());
-        }
-        for index in mem::take(&mut self.ready) {
+        let most = if plan.resets { self.places.len() } else { 1 };
+        let room = most.saturating_sub(self.in_flight()).min(self.ready.len());
+        let next: Vec<usize> = self.ready.drain(..room).collect();
+        for index in next {
             let place = self.places.get(index).ok_or("there is such a place")?;
             let ticket = place.hand_in(&mut self.queue, plan.seeds)?;
             let entry = self.in_flight.get_mut(ticket.index()).ok_or("a ticket has its entry")?;
