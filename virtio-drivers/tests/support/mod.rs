@@ -9,6 +9,7 @@
 mod altered;
 pub mod balloon;
 mod bench;
+pub mod bursts;
 pub mod card;
 pub mod commands;
 pub mod console;
