@@ -186,3 +186,149 @@ impl FrameWords<'_> {
         status
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use core::alloc::Layout;
+    use std::alloc::{alloc_zeroed, dealloc};
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::hal::{DmaRegion, MapError};
+
+    /// Device addresses are pointers with this added.
+    const APART: u64 = 0x5_0000_0000_0000;
+    const OURS: Domain = Domain(7);
+    const WRITE: u16 = 2;
+
+    /// Memory of the process.
+    #[derive(Clone, Copy)]
+    struct Heap;
+
+    // SAFETY: each region is a new allocation with its layout, until it is freed, and nothing is mapped.
+    unsafe impl Hal for Heap {
+        fn domain(&self) -> Domain {
+            OURS
+        }
+
+        fn allocate_dma(&self, layout: Layout) -> Result<DmaRegion, DmaError> {
+            // SAFETY: no memory is allocated with a size of 0.
+            let pointer = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(DmaError)?;
+            let device_address = DeviceAddress(pointer.addr().get() as u64 + APART);
+            Ok(DmaRegion { pointer, device_address, layout })
+        }
+
+        unsafe fn free_dma(&self, region: DmaRegion) {
+            // SAFETY: the caller's promise: from `allocate_dma`, with this layout.
+            unsafe { dealloc(region.pointer.as_ptr(), region.layout) }
+        }
+
+        unsafe fn map(&self, _: NonNull<[u8]>, _: Direction) -> Result<DeviceAddress, MapError> {
+            Err(MapError)
+        }
+
+        unsafe fn unmap(&self, _: DeviceAddress, _: NonNull<[u8]>, _: Direction) {}
+    }
+
+    /// The bytes at a device address, as the device finds them.
+    fn at<const N: usize>(frames: &RequestFrames<Heap>, address: u64) -> [u8; N] {
+        let mut bytes = [0; N];
+        let offset = usize::try_from(address - frames.address.0).unwrap();
+        frames.memory.read(offset, &mut bytes).unwrap();
+        bytes
+    }
+
+    /// A descriptor: address, length, and the two halves of the rest.
+    fn descriptor(bytes: &[u8]) -> (u64, u32, u16, u16) {
+        let half = |at: usize| u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap());
+        let address = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+        (address, u32::from_le_bytes(bytes[8..12].try_into().unwrap()), half(12), half(14))
+    }
+
+    fn data(direction: Direction) -> Segment {
+        Segment { address: DeviceAddress(0x1234_5678_9abc_def0), len: 0x8765_4321, direction, domain: OURS }
+    }
+
+    /// Spec: §2.7.5.3, §2.8.7 — header, data and status: linked in the split layout, consecutive with WRITE as their only flag in the packed one. The header is in the frame.
+    #[test]
+    fn a_frame_is_a_table_of_header_data_and_status() {
+        for is_packed in [false, true] {
+            let frames = RequestFrames::allocate(&Heap, 5, is_packed).unwrap();
+            let words = frames.words(5).unwrap();
+            let mut statuses = Vec::new();
+            // Each twice: nothing is left of the first time.
+            for (index, direction) in [Direction::DeviceWritable, Direction::DeviceReadable]
+                .into_iter()
+                .flat_map(|direction| (0..5).map(move |index| (index, direction)))
+            {
+                let header = [0x0807_0605_0403_0201 + u64::from(index), 0x1817_1615_1413_1211];
+                let table = words.fill(index, header, &data(direction)).unwrap();
+
+                let address = frames.address.0 + 64 * u64::from(index);
+                let expected = Segment {
+                    address: DeviceAddress(address),
+                    len: 48,
+                    direction: Direction::DeviceReadable,
+                    domain: OURS,
+                };
+                assert_eq!(table, expected);
+                assert!(table.address.0.is_multiple_of(16), "as descriptors are to be");
+                let bytes: [u8; 48] = at(&frames, address);
+                let [first, second, third] =
+                    [0, 16, 32].map(|offset| descriptor(&bytes[offset..offset + 16]));
+                let write = if direction == Direction::DeviceWritable { WRITE } else { 0 };
+                let data_at = (0x1234_5678_9abc_def0, 0x8765_4321);
+                if is_packed {
+                    assert_eq!(first, (address + 48, 16, 0, 0));
+                    assert_eq!(second, (data_at.0, data_at.1, 0, write));
+                    assert_eq!(third, (third.0, 1, 0, WRITE));
+                } else {
+                    assert_eq!(first, (address + 48, 16, 1, 1));
+                    assert_eq!(second, (data_at.0, data_at.1, write | 1, 2));
+                    assert_eq!(third, (third.0, 1, WRITE, 0));
+                }
+                assert_eq!(at::<16>(&frames, first.0), *header.map(u64::to_le_bytes).as_flattened());
+                statuses.push(third.0);
+            }
+            assert_eq!(statuses[..5], statuses[5..], "they stay where they are");
+            for (index, status) in statuses[..5].iter().enumerate() {
+                assert!(!statuses[..index].contains(status), "each has its own");
+                assert!(*status >= frames.address.0 + 5 * 64, "and none is in a frame");
+            }
+        }
+    }
+
+    #[test]
+    fn a_status_is_taken_once_and_is_its_own_frames() {
+        let frames = RequestFrames::allocate(&Heap, 3, false).unwrap();
+        let words = frames.words(3).unwrap();
+        assert_eq!([0, 1, 2].map(|index| words.take_status(index)), [0xff; 3], "nobody wrote one");
+
+        for index in [1, 0] {
+            let place: [u8; 48] = at(&frames, frames.address.0 + 64 * index);
+            let status = usize::try_from(descriptor(&place[32..]).0 - frames.address.0).unwrap();
+            frames.memory.write(status, &[u8::try_from(index).unwrap()]).unwrap();
+        }
+
+        assert_eq!([2, 1, 1, 0, 0].map(|index| words.take_status(index)), [0xff, 1, 0xff, 0, 0xff]);
+    }
+
+    #[test]
+    fn what_is_beyond_the_frames_is_not_touched() {
+        let frames = RequestFrames::allocate(&Heap, 2, true).unwrap();
+        let memory = |frames: &RequestFrames<Heap>| at::<130>(frames, frames.address.0);
+        let before = memory(&frames);
+        assert_eq!((frames.count(), frames.words(3).is_none()), (2, true));
+
+        let all = frames.words(2).unwrap();
+        for (words, beyond) in [(all, 2), (all, u16::MAX), (frames.words(1).unwrap(), 1)] {
+            assert_eq!(words.fill(beyond, [1, 2], &data(Direction::DeviceReadable)), None);
+            assert_eq!(words.take_status(beyond.into()), 0xff);
+        }
+        assert_eq!([2, 0xffff_ffff].map(|beyond| all.take_status(beyond)), [0xff; 2]);
+
+        assert_eq!(memory(&frames), before);
+    }
+}
