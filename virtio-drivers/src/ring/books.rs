@@ -169,7 +169,7 @@ impl Progress {
     }
 
     #[inline(always)]
-    pub(super) const fn count_ended(&mut self, descriptors: u16) {
+    const fn count_ended(&mut self, descriptors: u16) {
         // Never more than the queue has: the chain took them.
         self.free = self.free.wrapping_add(descriptors);
         self.taken = self.taken.wrapping_add(1);

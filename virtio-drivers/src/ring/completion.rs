@@ -4,7 +4,7 @@
 
 use core::mem::ManuallyDrop;
 
-use super::books::{Books, Progress, in_flight};
+use super::books::{Books, Progress, in_flight, index};
 use super::broken::Broken;
 use super::in_order::Batches;
 use super::layout::Ring;
@@ -124,8 +124,12 @@ pub(super) struct Taking<'q, T, U> {
     pub(super) used: U,
     pub(super) slots: &'q mut [Slot<T>],
     pub(super) progress: Progress,
+    /// The first entry of the free list: here and not in `progress`, so that it is in a register by itself.
+    first_free: u16,
     /// How many descriptors a chain has that needs no second look: one, or none, which no chain has, while there are chains that the device was not shown.
     usual: u16,
+    /// How many chains were taken back of which all descriptors are counted as free. Those after them had one each.
+    pub(super) counted: usize,
     /// The queue's own, to which `progress` is written back.
     kept: &'q mut Progress,
 }
@@ -134,27 +138,36 @@ impl<'q, T, U: UsedPlaces> Taking<'q, T, U> {
     #[inline(always)]
     const fn of(used: U, slots: &'q mut [Slot<T>], kept: &'q mut Progress) -> Self {
         let usual = if kept.unpublished() == 0 { 1 } else { 0 };
-        Self { used, slots, progress: *kept, usual, kept }
+        let progress = *kept;
+        let Progress { first_free, taken, .. } = progress;
+        Self { used, slots, progress, first_free, usual, counted: taken, kept }
     }
 
     /// Up to `limit` chains that the device names, one by one; says how many there were.
     #[inline(always)]
     fn burst(mut self, limit: usize, sink: &mut impl UsedSink<T>) -> Result<usize, Broken> {
-        let mut left = limit;
-        while left > 0 {
-            let vouched_for = usize::from(self.used.vouched_for(&self.progress)?).min(left);
+        let until = self.progress.taken.wrapping_add(limit);
+        while self.progress.taken != until {
+            let vouched_for = self.used.vouched_for(&self.progress)?;
             if vouched_for == 0 {
                 break;
             }
-            for _ in 0..vouched_for {
-                match self.next_usual() {
-                    Some(used) => sink.take(used),
-                    None => sink.take_unusual(self.next_any()?),
+            let left = until.wrapping_sub(self.progress.taken);
+            // Said so, that there is one loop where one would do.
+            let count = if U::ONE_BY_ONE { 1 } else { left.min(vouched_for.into()) };
+            let end = self.progress.taken.wrapping_add(count);
+            while self.progress.taken != end {
+                let (id, written_len) = self.used.id_and_length(self.progress.taken);
+                match self.end_usual(id, written_len) {
+                    Some(payload) => sink.take(Used { payload, written_len }),
+                    None => sink.take_unusual(self.end_any(id, written_len)?),
+                }
+                if U::ONE_BY_ONE {
+                    break;
                 }
             }
-            left -= vouched_for;
         }
-        Ok(limit - left)
+        Ok(limit - until.wrapping_sub(self.progress.taken))
     }
 
     /// The next chain that the device names, if it names one.
@@ -163,28 +176,38 @@ impl<'q, T, U: UsedPlaces> Taking<'q, T, U> {
         if self.used.vouched_for(&self.progress)? == 0 {
             return Ok(None);
         }
-        match self.next_usual() {
-            Some(used) => Ok(Some(used)),
-            None => self.next_any().map(Some),
+        let (id, written_len) = self.used.id_and_length(self.progress.taken);
+        match self.end_usual(id, written_len) {
+            Some(payload) => Ok(Some(Used { payload, written_len })),
+            None => self.end_any(id, written_len).map(Some),
         }
     }
 
-    /// The chain that the next element names, for which the device vouches, if all is as it mostly is.
+    /// Ends the chain that an element names as `id`, for which the device vouches, if all is as it mostly is: it has one descriptor, and the device says that it wrote no more than it may.
     #[inline(always)]
-    fn next_usual(&mut self) -> Option<Used<T>> {
-        let element = self.used.element(self.progress.taken);
-        let payload = self.progress.end_single(self.slots, &element, self.usual)?;
+    fn end_usual(&mut self, id: u32, written_len: u32) -> Option<T> {
+        let slot = self.slots.get_mut(usize::try_from(id).ok()?)?;
+        if slot.chain.descriptors != self.usual || written_len > slot.chain.writable_bytes {
+            return None;
+        }
+        let payload = slot.payload.take()?;
+        slot.next = self.first_free;
+        self.first_free = (id & 0xffff) as u16;
+        self.progress.taken = self.progress.taken.wrapping_add(1);
         self.used.advance(1);
-        Some(Used { payload, written_len: element.written_len })
+        Some(ManuallyDrop::into_inner(payload))
     }
 
     /// The same, whatever it is.
     #[inline(always)]
-    fn next_any(&mut self) -> Result<Used<T>, Broken> {
-        let element = self.used.element(self.progress.taken);
+    fn end_any(&mut self, id: u32, written_len: u32) -> Result<Used<T>, Broken> {
+        let length_is_vouched_for = self.used.length_is_vouched_for();
+        let element = UsedElement { id, written_len, length_is_vouched_for };
+        self.count();
         // With copies, so that otherwise these are in registers.
-        let (progress, ended) = self.progress.end_any(self.slots, element);
-        self.progress = progress;
+        let progress = Progress { first_free: self.first_free, ..self.progress };
+        let (progress, ended) = progress.end_any(self.slots, element);
+        (self.progress, self.first_free, self.counted) = (progress, progress.first_free, progress.taken);
         let (used, descriptors) = ended?;
         self.used.advance(descriptors);
         Ok(used)
@@ -198,21 +221,7 @@ impl<'q, T, U: UsedPlaces> Taking<'q, T, U> {
 }
 
 impl Progress {
-    /// Ends the chain that a used element names, if all is as it mostly is: it has as many descriptors as is `usual`, which is one, and the device says that it wrote no more than it may.
-    #[inline(always)]
-    fn end_single<T>(&mut self, slots: &mut [Slot<T>], element: &UsedElement, usual: u16) -> Option<T> {
-        let slot = slots.get_mut(usize::try_from(element.id).ok()?)?;
-        if slot.chain.descriptors != usual || element.written_len > slot.chain.writable_bytes {
-            return None;
-        }
-        let payload = slot.payload.take()?;
-        slot.next = self.first_free;
-        self.first_free = (element.id & 0xffff) as u16;
-        self.count_ended(1);
-        Some(ManuallyDrop::into_inner(payload))
-    }
-
-    /// The same with any chain, once it is judged; says how many descriptors it had.
+    /// Ends the chain that a used element names, once it is judged; says how many descriptors it had.
     #[cold]
     #[inline(never)]
     fn end_any<T>(
@@ -239,11 +248,23 @@ impl Progress {
     }
 }
 
+impl<T, U> Taking<'_, T, U> {
+    /// Counts the descriptors of chains of one as free.
+    #[inline(always)]
+    const fn count(&mut self) {
+        let singles = index(self.progress.taken.wrapping_sub(self.counted));
+        // Never more than the queue has: the chains took them.
+        self.progress.free = self.progress.free.wrapping_add(singles);
+        self.counted = self.progress.taken;
+    }
+}
+
 impl<T, U> Drop for Taking<'_, T, U> {
     /// Writes back what has changed.
     #[inline(always)]
     fn drop(&mut self) {
-        let Progress { first_free, free, taken, .. } = self.progress;
+        self.count();
+        let (first_free, Progress { free, taken, .. }) = (self.first_free, self.progress);
         *self.kept = Progress { first_free, free, taken, ..*self.kept };
     }
 }

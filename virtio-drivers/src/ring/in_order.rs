@@ -118,6 +118,8 @@ impl<'q, T, U: UsedPlaces> Batches<'q, T, U> {
         let Some((payload, next)) = taking.progress.end_oldest(taking.slots, *oldest) else {
             return Err(Broken::UnknownChain { id: last.id });
         };
+        // Its descriptors, however many, are.
+        taking.counted = taking.progress.taken;
         *oldest = next;
         // There is one: the caller has looked.
         *batch = batch.wrapping_sub(1);

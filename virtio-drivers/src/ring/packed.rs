@@ -23,7 +23,7 @@ use super::chain::{Candidate, DescriptorSink, RefusedReason};
 use super::position::{Position, Walk};
 use super::slots::Slot;
 use super::supply::{AvailablePlaces, Entry, TableEntry, Written};
-use super::used::{UsedElement, UsedPlaces};
+use super::used::UsedPlaces;
 use crate::hal::Hal;
 use crate::raw::order::Barriers;
 use crate::raw::{PackedAreas, PackedWords, Payload, Segment, Table};
@@ -310,11 +310,17 @@ impl UsedPlaces for UsedDescriptors<'_> {
         Ok(1)
     }
 
+    const ONE_BY_ONE: bool = true;
+
     #[inline(always)]
-    fn element(&self, _: usize) -> UsedElement {
+    fn id_and_length(&self, _: usize) -> (u32, u32) {
         let (id, written_len) = self.next.descriptor().used_element();
-        let length_is_vouched_for = self.flags & DescriptorFlags::WRITE.bits() != 0;
-        UsedElement { id: u32::from(id), written_len, length_is_vouched_for }
+        (u32::from(id), written_len)
+    }
+
+    #[inline(always)]
+    fn length_is_vouched_for(&self) -> bool {
+        self.flags & DescriptorFlags::WRITE.bits() != 0
     }
 
     /// One used descriptor stands for all of a chain.

@@ -10,7 +10,7 @@ use super::chain::{Candidate, DescriptorSink, RefusedReason};
 use super::slots::Slot;
 use super::supply::{AvailablePlaces, Entry, TableEntry, Written};
 use super::suppress::passes;
-use super::used::{UsedElement, UsedPlaces};
+use super::used::UsedPlaces;
 use crate::hal::Hal;
 use crate::raw::order::Barriers;
 use crate::raw::{Payload, Segment, SplitAreas, SplitWords, Table};
@@ -221,10 +221,16 @@ impl UsedPlaces for UsedElements<'_> {
         Ok(by)
     }
 
+    const ONE_BY_ONE: bool = false;
+
     #[inline(always)]
-    fn element(&self, taken: usize) -> UsedElement {
-        let (id, written_len) = self.words.used_element(taken);
-        UsedElement { id, written_len, length_is_vouched_for: self.lengths_count }
+    fn id_and_length(&self, taken: usize) -> (u32, u32) {
+        self.words.used_element(taken)
+    }
+
+    #[inline(always)]
+    fn length_is_vouched_for(&self) -> bool {
+        self.lengths_count
     }
 
     #[inline]

@@ -24,8 +24,21 @@ pub(super) trait UsedPlaces {
     /// What it says cannot be, whatever it is about.
     fn vouched_for(&mut self, progress: &Progress) -> Result<u16, Broken>;
 
+    /// Whether the device vouches for one at a time, and has to be asked for each.
+    const ONE_BY_ONE: bool;
+
+    /// Of the next of them, `taken` chains being taken back, the chain and the bytes written.
+    fn id_and_length(&self, taken: usize) -> (u32, u32);
+
+    /// Whether the length that was read has to mean something.
+    fn length_is_vouched_for(&self) -> bool;
+
     /// The next of them, `taken` chains being taken back.
-    fn element(&self, taken: usize) -> UsedElement;
+    #[inline(always)]
+    fn element(&self, taken: usize) -> UsedElement {
+        let (id, written_len) = self.id_and_length(taken);
+        UsedElement { id, written_len, length_is_vouched_for: self.length_is_vouched_for() }
+    }
 
     /// Moves on past a chain of `descriptors`.
     fn advance(&mut self, descriptors: u16);

@@ -11,7 +11,7 @@ use crate::ring::{Used, UsedSink};
 
 /// On the way through a burst of used buffers.
 pub(super) struct Assembly<'a, 's, H: Hal, D> {
-    pub(super) format: Format,
+    pub(super) format: &'a Format,
     /// No frame has more buffers.
     pub(super) buffers_max: u16,
     pub(super) counts: &'a mut ReceiveCounts,
@@ -37,7 +37,7 @@ struct Partial<'s, H: Hal> {
 
 impl<'a, 's, H: Hal, D: FnMut(Frame<'s, H>)> Assembly<'a, 's, H, D> {
     pub(super) const fn new(
-        format: Format,
+        format: &'a Format,
         buffers_max: u16,
         counts: &'a mut ReceiveCounts,
         deliver: D,
@@ -132,7 +132,7 @@ impl<'a, 's, H: Hal, D: FnMut(Frame<'s, H>)> Assembly<'a, 's, H, D> {
     }
 
     /// The device has used no more buffers: a frame that is not complete will never be.
-    pub(super) fn end(mut self) {
+    pub(super) fn end(&mut self) {
         if let Some(Partial { buffers, .. }) = self.partial.take() {
             self.refuse(buffers, 0);
         }
@@ -150,7 +150,7 @@ impl<'s, H: Hal, D: FnMut(Frame<'s, H>)> UsedSink<Buffers<'s, H>> for Assembly<'
     #[inline(always)]
     fn take(&mut self, used: Used<Buffers<'s, H>>) {
         let Used { payload: buffers, written_len } = used;
-        let format = &self.format;
+        let format = self.format;
         let says_nothing = |kind, buffers| format.says_nothing(kind, buffers);
         match buffers.without_lead(written_len, self.least, says_nothing) {
             Ok(buffers) => {

@@ -36,13 +36,15 @@ impl<'s, H: Hal, I: Iterator<Item = Frame<'s, H>>> UsualFrames<'s, H, I> {
         Self { frames, lengths: format.usual_lengths(), other: None }
     }
 
-    /// The frame that is next, after the usual ones: not a usual one, or one for which there was no room, `room` being left.
+    /// Whether a frame that is not usual ended them, or there may be one that had no room, `room` being left.
     #[inline(always)]
-    pub(super) fn other(&mut self, room: u16) -> Option<Frame<'s, H>> {
-        match self.other.take() {
-            None if room == 0 => self.frames.next(),
-            other => other,
-        }
+    pub(super) const fn is_other_next(&self, room: u16) -> bool {
+        self.other.is_some() || room == 0
+    }
+
+    /// That frame, if there is one.
+    pub(super) fn other(&mut self) -> Option<Frame<'s, H>> {
+        self.other.take().or_else(|| self.frames.next())
     }
 }
 

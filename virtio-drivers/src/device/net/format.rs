@@ -54,6 +54,7 @@ pub(super) struct Format {
     apart: bool,
     /// Most bytes of a packet behind its Ethernet header, if the device says so.
     mtu: Option<u16>,
+    usual_lengths: u16,
 }
 
 /// What a received header says, and is believed.
@@ -86,7 +87,13 @@ impl Format {
             offset_of!(LongestHeader, hash)
         };
         let apart = is_legacy && !common.contains(CommonFeatures::ANY_LAYOUT);
-        Self { features, bytes: u8::try_from(bytes).unwrap_or(u8::MAX), apart, mtu }
+        let bytes = u8::try_from(bytes).unwrap_or(u8::MAX);
+        let mut format = Self { features, bytes, apart, mtu, usual_lengths: 0 };
+        if format.is_usual() {
+            let beyond = format.frame_bytes_max() - usize::from(FRAME_BYTES_MIN);
+            format.usual_lengths = u16::try_from(beyond).map_or(u16::MAX, |beyond| beyond.saturating_add(1));
+        }
+        format
     }
 
     /// Bytes of the header.
@@ -123,9 +130,8 @@ impl Format {
     }
 
     /// How many lengths a frame of the usual format may have to be transmitted as it is, from the shortest on: none in another format. Longer ones are looked at twice.
-    pub(super) fn usual_lengths(&self) -> u16 {
-        let beyond = self.frame_bytes_max().saturating_sub(usize::from(FRAME_BYTES_MIN) - 1);
-        if self.is_usual() { u16::try_from(beyond).unwrap_or(u16::MAX) } else { 0 }
+    pub(super) const fn usual_lengths(&self) -> u16 {
+        self.usual_lengths
     }
 
     /// Whether the length of headers has to be exact in what is to be cut.

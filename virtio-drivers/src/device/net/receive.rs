@@ -168,7 +168,7 @@ impl<'s, H: Hal> ReceiveQueue<'s, H> {
     #[inline]
     fn take(&mut self, limit: usize, deliver: impl FnMut(Frame<'s, H>)) -> Result<usize, Broken> {
         let Self { queue, format, merged_max, counts, .. } = self;
-        let mut assembly = Assembly::new(*format, *merged_max, counts, deliver);
+        let mut assembly = Assembly::new(format, *merged_max, counts, deliver);
         let mut taken = queue.take_used_into(limit, &mut assembly)?;
         if assembly.wants_more() {
             taken += complete(queue, &mut assembly)?;
@@ -179,24 +179,28 @@ impl<'s, H: Hal> ReceiveQueue<'s, H> {
 
     /// Gives the device as many empty buffers as its ring and the supply allow, and says how many chains that were. Called by those that take frames, so of use only after frames were dropped.
     pub fn refill(&mut self) -> usize {
-        let room = self.free_chains();
-        if room == 0 {
-            return 0;
-        }
-        let Self { queue, supply, format, chain_buffers, .. } = self;
-        let (format, chain_buffers) = (*format, *chain_buffers);
-        let count = if format.is_usual() && chain_buffers == 1 {
-            queue.make_singles_available(&mut EmptyBuffers(supply.leads()))
+        let count = if self.format.is_usual() && self.chain_buffers == 1 {
+            self.queue.make_singles_available(&mut EmptyBuffers(self.supply.leads()))
         } else {
-            let chains = iter::from_fn(|| empty_chain(supply, format, chain_buffers));
-            let chains = chains.map(|buffers| (Chain::default(), buffers));
-            let result = queue.make_available_burst(chains.take(room.into()));
-            result.unwrap_or_else(|burst| burst.made_available)
+            self.refill_chains()
         };
         if count > 0 {
-            queue.publish();
+            self.queue.publish();
         }
         count
+    }
+
+    /// The slow way, for any chains.
+    #[cold]
+    #[inline(never)]
+    fn refill_chains(&mut self) -> usize {
+        let room = self.free_chains();
+        let Self { queue, supply, format, chain_buffers, .. } = self;
+        let (format, chain_buffers) = (*format, *chain_buffers);
+        let chains = iter::from_fn(|| empty_chain(supply, format, chain_buffers));
+        let chains = chains.map(|buffers| (Chain::default(), buffers));
+        let result = queue.make_available_burst(chains.take(room.into()));
+        result.unwrap_or_else(|burst| burst.made_available)
     }
 
     /// For how many more chains there are descriptors.
@@ -328,8 +332,8 @@ struct EmptyBuffers<'u, 's, H: Hal>(Leads<'u, 's, H>);
 
 impl<'s, H: Hal> SingleSource<Buffers<'s, H>> for EmptyBuffers<'_, 's, H> {
     #[inline(always)]
-    fn next(&mut self, _: Domain) -> Option<Single<Buffers<'s, H>>> {
-        self.0.next()
+    fn next(&mut self, domain: Domain) -> Option<Single<Buffers<'s, H>>> {
+        self.0.next(domain)
     }
 }
 

@@ -171,29 +171,28 @@ impl<'s, H: Hal> TransmitQueue<'s, H> {
         let mut frames = UsualFrames::of(frames.into_iter(), &self.format);
         let mut transmitted = self.queue.make_singles_available(&mut frames);
         let mut refused = None;
-        if let Some(other) = frames.other(self.queue.free_descriptors()) {
-            refused = self.make_others_available(other, &mut frames, &mut transmitted);
+        if frames.is_other_next(self.queue.free_descriptors()) {
+            refused = self.make_others_available(&mut frames, &mut transmitted);
         }
         self.queue.publish();
         refused.map_or(Ok(transmitted), |refused| Err(BurstNotTransmitted { transmitted, refused }))
     }
 
-    /// The rest of a burst, from a frame on that was not usual.
+    /// The rest of a burst, from a frame on that is not usual, or has no room.
     #[cold]
     #[inline(never)]
     fn make_others_available(
         &mut self,
-        mut other: Frame<'s, H>,
         frames: &mut UsualFrames<'s, H, impl Iterator<Item = Frame<'s, H>>>,
         transmitted: &mut usize,
     ) -> Option<NotTransmitted<'s, H>> {
-        loop {
-            if let Err(refused) = self.make_other_available(other) {
+        while frames.is_other_next(self.queue.free_descriptors()) {
+            if let Err(refused) = self.make_other_available(frames.other()?) {
                 return Some(refused);
             }
             *transmitted += 1 + self.queue.make_singles_available(frames);
-            other = frames.other(self.queue.free_descriptors())?;
         }
+        None
     }
 
     /// The slow way, for any frame; where the ring is full, what was sent is taken back first.

@@ -9,6 +9,7 @@
 
 use core::ptr::NonNull;
 
+use super::BufferPool;
 use super::buffers::Buffers;
 use super::shape::Shape;
 use super::supply::Supply;
@@ -83,11 +84,11 @@ impl<H: Hal> Buffers<'_, H> {
     pub(crate) fn without_lead(
         mut self,
         written: u32,
-        Least(least): Least,
+        Least(bytes_min): Least,
         is_usual: impl FnOnce(u16, u16) -> bool,
     ) -> Result<Self, Self> {
         let is_lead = self.shape == Shape::one(LEAD_BEGIN, Direction::DeviceWritable);
-        if written < least || !is_lead || written > self.len {
+        if written < bytes_min || !is_lead || written > self.len {
             return Err(self);
         }
         let (first, rest) = self.lead_places();
@@ -129,6 +130,7 @@ impl<H: Hal> Buffers<'_, H> {
 #[derive(Debug)]
 pub(crate) struct Leads<'u, 'p, H: Hal> {
     supply: &'u mut Supply<'p, H>,
+    pool: &'p BufferPool<'p, H>,
     /// As it is in the supply, to which it is written back.
     first: u32,
     /// What all of them have in common, but for the address, which is where the first one's is.
@@ -146,15 +148,18 @@ impl<'u, 'p, H: Hal> Leads<'u, 'p, H> {
             direction: Direction::DeviceWritable,
             domain: pool.domain,
         };
-        Self { buffer_bytes: pool.buffer_bytes, common, first: supply.first, supply }
+        Self { buffer_bytes: pool.buffer_bytes, common, first: supply.first, pool, supply }
     }
 }
 
 impl<'p, H: Hal> Leads<'_, 'p, H> {
-    /// The next one.
+    /// The next one, if it is of this domain.
     #[inline(always)]
-    pub(crate) fn next(&mut self) -> Option<Single<Buffers<'p, H>>> {
-        let mut buffers = self.supply.pool().take(&mut self.first)?;
+    pub(crate) fn next(&mut self, domain: Domain) -> Option<Single<Buffers<'p, H>>> {
+        if self.common.domain != domain {
+            return None;
+        }
+        let mut buffers = self.pool.take(&mut self.first)?;
         let Segment { address, len, direction, .. } = self.common;
         buffers.shape = Shape::one(LEAD_BEGIN, direction);
         buffers.len = len;

@@ -168,6 +168,7 @@ impl<'s, H: Hal> BufferPool<'s, H> {
     }
 
     /// The buffers of a string after its first one, of `count` in all.
+    #[inline]
     fn after<'p>(&'p self, first: u32, count: u16) -> impl Iterator<Item = u32> + use<'s, 'p, H> {
         let mut buffer = first;
         (1..count).map(move |_| {
