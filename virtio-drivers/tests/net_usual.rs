@@ -85,6 +85,28 @@ fn of_frames_of_all_kinds_each_is_received_in_its_turn_with_what_goes_with_it() 
     }
 }
 
+/// Spec: §5.1.9.4 — only the first buffer of a frame begins with a header, whatever the bytes in the others look like.
+#[test]
+fn bytes_that_look_like_a_header_in_the_middle_of_a_frame_are_bytes() {
+    for make in MIXED.each_ring() {
+        let mut bench = make.start();
+        let mut frame = incoming(600, 1);
+        // A buffer has 204 bytes, of the first one 12 are the header's.
+        for begin in [192, 396] {
+            frame[begin..begin + 12].copy_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+        }
+        bench.nic.inject(Packet::new(frame.clone()));
+        bench.nic.inject(Packet::new(incoming(60, 2)));
+        bench.serve();
+
+        let mut received = Vec::new();
+        bench.card.receive_queue().receive_burst(32, |frame| received.push(bytes(&frame))).unwrap();
+
+        assert_eq!(received, [frame, incoming(60, 2)]);
+        bench.end();
+    }
+}
+
 /// Spec: §5.1.9.2.1 — nothing is left of what another device wrote there.
 #[test]
 fn a_frame_that_was_received_leaves_behind_a_header_of_zeros() {
