@@ -15,8 +15,14 @@ target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_director
 export GUEST_BENCH_FOLDER=$target/bench
 mkdir -p "$GUEST_BENCH_FOLDER"
 
-say "building the program that measures"
-cargo build -q -p guest-bench || fail "it does not build; the compiler's messages above say why."
+say "building the program that measures, and the kernels with link-time optimization"
+build() { cargo build -q "$@" || fail "$* does not build; the compiler's messages above say why."; }
+build -p guest-bench
+build --profile bench --target x86_64-unknown-none -p guest-ours
+case ${1:-} in
+  profile) ;;
+  *) build --profile bench --target x86_64-unknown-none -p guest-rcore ;;
+esac
 case ${1:-} in
   '') arguments=(all docs/src/guest-benchmark.md) ;;
   profile) arguments=("$@") ;;

@@ -72,6 +72,8 @@ impl Display for Half {
 const WARM_UP: usize = 512;
 /// Operations that are counted, unless the command line says otherwise.
 const OPERATIONS: u64 = 66_560;
+/// How many times fewer there are one by one.
+const ONE_BY_ONE: u64 = 16;
 
 /// The words of the command line with this name: `name=word,word`.
 fn words(name: &str) -> Option<impl Iterator<Item = &'static str>> {
@@ -91,11 +93,11 @@ impl Line {
         words("lines").is_none_or(|mut names| names.any(|name| name == self.name))
     }
 
-    /// How many bursts are counted: `operations=N`, a quarter of it one by one.
+    /// How many bursts are counted: `operations=N`, or fewer one by one, for each of those waits for the host.
     fn bursts(&self) -> u64 {
         let operations = number("operations").unwrap_or(OPERATIONS);
         let burst = self.burst as u64;
-        if burst == 1 { (operations / 4).max(1) } else { operations.div_ceil(burst) }
+        if burst == 1 { (operations / ONE_BY_ONE).max(1) } else { operations.div_ceil(burst) }
     }
 
     /// Measures it, if it is wanted, and prints what was counted.
