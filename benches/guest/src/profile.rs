@@ -40,27 +40,27 @@ pub fn of(setup: &Setup, line: &str) -> Result<String, String> {
     let log = fs::read(&log).map_err(|error| format!("QEMU wrote no log: {error}"))?;
     let ran = Ran::read(&String::from_utf8_lossy(&log));
     let counts = [
-        counted.submit.sum,
+        counted.submit.sum.cast_signed(),
         ran.instructions(Half::Submit),
-        counted.complete.sum,
+        counted.complete.sum.cast_signed(),
         ran.instructions(Half::Complete),
     ];
     let [submit, submit_seen, complete, complete_seen] = counts.map(|count| per(count, counted.operations()));
     let tables = ran.tables(&kernel, counted.burst)?;
     Ok(format!(
-        "{line}: submit {submit:.2} ({submit_seen:.2} with what counts them), complete {complete:.2} ({complete_seen:.2})\n{tables}"
+        "{line}: submit {submit:.2} instructions per operation ({submit_seen:.2} in QEMU's log), complete {complete:.2} ({complete_seen:.2})\n{tables}"
     ))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts are small")]
-fn per(count: u64, operations: u64) -> f64 {
+fn per(count: i64, operations: u64) -> f64 {
     count as f64 / operations as f64
 }
 
 /// What ran in both halves of the operations of one line: by address, how often.
 #[derive(Clone, Debug, Default)]
 pub struct Ran {
-    counts: [HashMap<u64, u64>; 2],
+    counts: [HashMap<u64, i64>; 2],
     /// Bursts that were counted.
     pub bursts: u64,
 }
@@ -74,6 +74,8 @@ impl Ran {
         let mut blocks: HashMap<&str, Vec<u64>> = HashMap::new();
         let mut translated: HashMap<u64, Vec<u64>> = HashMap::new();
         let mut current = None;
+        // What ran last: it may be said later that it did not, or only in part.
+        let mut last: Option<&str> = None;
         for line in log.lines() {
             if line.starts_with("IN:") {
                 current = None;
@@ -88,9 +90,15 @@ impl Ran {
                 if let Some(block) = translated.remove(&start) {
                     blocks.insert(at, block);
                 }
-                let (Some(half), Some(block)) = (half, blocks.get(at)) else { continue };
-                for address in block {
-                    *ran.counts[half as usize].entry(*address).or_default() += 1;
+                if let (Some(half), Some(block)) = (half, blocks.get(at)) {
+                    ran.add(half, block, 1);
+                }
+                last = Some(at);
+            } else if let Some(from) = not_executed(line) {
+                let block = last.take().and_then(|at| blocks.get(at)).map_or(&[][..], Vec::as_slice);
+                let first = block.iter().position(|address| *address == from).unwrap_or(block.len());
+                if let Some(half) = half {
+                    ran.add(half, &block[first..], -1);
                 }
             } else if let Some(mark) = Mark::read(line) {
                 if mark == Mark::Line {
@@ -98,13 +106,20 @@ impl Ran {
                 }
                 ran.bursts += u64::from(mark == Mark::Complete);
                 half = mark.half();
+                last = None;
             }
         }
         ran
     }
 
+    fn add(&mut self, half: Half, addresses: &[u64], count: i64) {
+        for address in addresses {
+            *self.counts[half as usize].entry(*address).or_default() += count;
+        }
+    }
+
     /// Instructions of one half.
-    pub fn instructions(&self, half: Half) -> u64 {
+    pub fn instructions(&self, half: Half) -> i64 {
         self.counts[half as usize].values().sum()
     }
 
@@ -114,8 +129,8 @@ impl Ran {
     /// The kernel cannot be read.
     pub fn tables(&self, kernel: &Path, burst: u64) -> Result<String, String> {
         let loader = Loader::new(kernel).map_err(|error| format!("{}: {error}", kernel.display()))?;
-        let mut functions: HashMap<String, [u64; 2]> = HashMap::new();
-        let mut sources: HashMap<String, [u64; 2]> = HashMap::new();
+        let mut functions: HashMap<String, [i64; 2]> = HashMap::new();
+        let mut sources: HashMap<String, [i64; 2]> = HashMap::new();
         for half in [Half::Submit, Half::Complete] {
             for (address, count) in &self.counts[half as usize] {
                 let (function, source) = named(&loader, *address);
@@ -128,7 +143,7 @@ impl Ran {
         for (title, counts) in [("function", functions), ("source", sources)] {
             let _ = writeln!(text, "\n  submit complete  {title}");
             let mut rows: Vec<_> = counts.into_iter().collect();
-            rows.sort_by_key(|(name, counts)| (u64::MAX - counts.iter().sum::<u64>(), name.clone()));
+            rows.sort_by_key(|(name, counts)| (-counts.iter().sum::<i64>(), name.clone()));
             for (name, counts) in rows.into_iter().take(ROWS_MAX) {
                 let [submit, complete] = counts.map(|count| per(count, operations));
                 let _ = writeln!(text, "{submit:8.2} {complete:8.2}  {name}");
@@ -149,6 +164,17 @@ fn execution(line: &str) -> Option<(&str, u64)> {
     let (at, rest) = line.strip_prefix("Trace ")?.split_once(": ")?.1.split_once(" [")?;
     let address = rest.split('/').nth(1)?;
     Some((at, u64::from_str_radix(address, 16).ok()?))
+}
+
+/// From which instruction on the last block was not executed after all: it is begun again, or the access to a device in it is done by itself.
+fn not_executed(line: &str) -> Option<u64> {
+    let address = match line.strip_prefix("cpu_io_recompile: rewound execution of TB to ") {
+        Some(address) => address,
+        None => {
+            line.strip_prefix("Stopped execution of TB chain before ")?.split_once('[')?.1.split_once(']')?.0
+        }
+    };
+    u64::from_str_radix(address, 16).ok()
 }
 
 /// The function that an address is in, and the source line: of those that were inlined into each other, the innermost that is not the language's own library's.
