@@ -45,7 +45,7 @@ fn all_frames_pass_the_bridge_in_order_both_ways_and_it_counts_each_once() {
 fn guests_go_on_when_the_switch_is_killed_in_mid_traffic_and_started_again() {
     // As many frames as take a second or more.
     for (machine, connection, frames) in
-        [(Machine::Q35, Connection::Pci, 30_000), (Machine::Riscv64Virt, Connection::Mmio, 10_000)]
+        [(Machine::Q35, Connection::Pci, 20_000), (Machine::Riscv64Virt, Connection::Mmio, 5_000)]
     {
         let mut switch = OpenVSwitch::start(2);
         let device = NetDevice { connection: Some(connection), ..NetDevice::default() };
