@@ -16,6 +16,8 @@ use crate::hal::{AccessWidth, RegisterHandler, RegisterWindow};
 pub struct Doorbell {
     kind: Kind,
     notification: Notification,
+    /// The register, if it is one in memory of 16 bits that gets the queue's number and nothing else: that of most devices.
+    plain: Option<NonNull<u8>>,
 }
 
 /// What is written to a doorbell.
@@ -81,7 +83,13 @@ impl Doorbell {
             RegisterWindow::Ports(port) => Kind::Port { port, width },
             RegisterWindow::Handler(handler) => Kind::Handler { handler, offset, width },
         };
-        Some(Self { kind, notification })
+        let plain = match kind {
+            Kind::Memory { register, width: AccessWidth::Word } if !notification.carries_position => {
+                Some(register)
+            }
+            _ => None,
+        };
+        Some(Self { kind, notification, plain })
     }
 
     /// A doorbell that is a function, for transports whose devices are no registers. `context` comes back with each call.
@@ -90,12 +98,19 @@ impl Doorbell {
         context: usize,
         notification: Notification,
     ) -> Self {
-        Self { kind: Kind::Function { call, context }, notification }
+        Self { kind: Kind::Function { call, context }, notification, plain: None }
     }
 
     /// Notifies the device: one write, no reads. `position` is where in the ring the next chain will be.
     #[inline]
     pub(crate) fn ring(&self, position: u16) {
+        let Some(register) = self.plain else { return self.ring_otherwise(position) };
+        // SAFETY: `register` checked place and alignment, and windows stay mapped.
+        unsafe { write_memory(register, AccessWidth::Word, self.notification.queue.into()) };
+    }
+
+    #[inline(never)]
+    fn ring_otherwise(&self, position: u16) {
         let notification = self.notification.value(position);
         match self.kind {
             Kind::Memory { register, width } => {

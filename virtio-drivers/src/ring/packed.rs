@@ -73,14 +73,13 @@ impl<H: Hal> PackedRing<H> {
     }
 
     /// Shows the device everything made available, and says whether it wants to be notified (§2.8.21, steps 2 and 3).
-    #[inline]
+    #[inline(never)]
     pub(super) fn publish(&self) -> bool {
         let words = self.areas.words();
         let (old, new) = (self.published.get(), self.available.get());
-        self.barriers.contents_before_publishing();
-        Walk::at(words, old).descriptor().set_flags(self.withheld.get());
+        let first = Walk::at(words, old).descriptor();
+        self.barriers.around_publishing(|| first.set_flags(self.withheld.get()));
         self.published.set(new);
-        self.barriers.publishing_before_suppression_check();
 
         let (place, flags) = words.device_event();
         match flags & event_flags::MASK {

@@ -53,9 +53,7 @@ impl<H: Hal> SplitRing<H> {
     #[inline]
     pub(super) fn publish(&self, old: u16, new: u16) -> bool {
         let words = self.areas.words();
-        self.barriers.contents_before_publishing();
-        words.set_available_index(new);
-        self.barriers.publishing_before_suppression_check();
+        self.barriers.around_publishing(|| words.set_available_index(new));
         if self.event_index {
             passes(words.available_event(), new, old)
         } else {

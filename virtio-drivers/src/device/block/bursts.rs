@@ -184,10 +184,7 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
             None => Err((self.too_large(), window)),
         };
         match sent {
-            Ok(slot) => {
-                self.tickets_out += 1;
-                Ok(Ticket { slot, serial })
-            }
+            Ok(slot) => Ok(Ticket { slot, serial }),
             Err((error, window)) => Err(Failed { error, payload: window.map(Window::into_payload) }),
         }
     }

@@ -106,7 +106,7 @@ impl<'s, T: Transport> Control<'s, T> {
         if !notified {
             queue.suppress_notifications();
         }
-        RequestQueue { queue, slots, limits, shape, calls: 0, tickets: 0, tickets_out: 0, notified }
+        RequestQueue { queue, slots, limits, shape, calls: 0, tickets: 0, calls_out: 0, notified }
     }
 
     /// Ends the disk's life: resets it, waits until it is reset, and takes its interrupt objects back. With what comes out each queue gives back what it has

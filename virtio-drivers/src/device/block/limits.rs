@@ -61,6 +61,8 @@ pub(super) struct Limits {
     pub(super) segments: u16,
     /// Where requests are cut, in bytes: at whole blocks, if one fits.
     pub(super) granule: u32,
+    /// Bytes of data of a request in a frame; 0 if the queue has none.
+    pub(super) frame_bytes: u32,
 }
 
 impl Limits {
@@ -96,6 +98,7 @@ impl Limits {
             segment_bytes,
             segments: data_segments.saturating_add(OTHER_SEGMENTS),
             granule: u32::try_from(granule).ok()?,
+            frame_bytes: 0,
         })
     }
 
@@ -109,10 +112,10 @@ impl Limits {
         }
     }
 
-    /// Most bytes of a segment that is all of a request's data.
-    pub(super) fn segment_bytes_in_frame(&self) -> u32 {
+    /// The same of a queue with frames.
+    pub(super) fn with_frames(self) -> Self {
         let bytes = u64::try_from(self.segment_bytes).unwrap_or(PART_BYTES_MAX).min(PART_BYTES_MAX);
-        u32::try_from(bytes).unwrap_or(0)
+        Self { frame_bytes: u32::try_from(bytes).unwrap_or(0), ..self }
     }
 
     /// Most segments of data in a request: as many as each slot has descriptors for.
@@ -131,8 +134,13 @@ mod tests {
 
     #[test]
     fn without_limits_a_request_is_one_data_segment() {
-        let expected =
-            Limits { request_bytes: 4096, segment_bytes: u32::MAX as usize, segments: 3, granule: 512 };
+        let expected = Limits {
+            request_bytes: 4096,
+            segment_bytes: u32::MAX as usize,
+            segments: 3,
+            granule: 512,
+            frame_bytes: 0,
+        };
 
         assert_eq!(limits(None, None, 16), Some(expected));
     }

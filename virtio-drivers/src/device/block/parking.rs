@@ -37,20 +37,20 @@ struct Beside<'s, P> {
     limits: Limits,
     shape: Shape,
     calls: u64,
+    calls_out: usize,
     tickets: u32,
-    tickets_out: usize,
     notified: bool,
 }
 
 impl<'s, P: Payload> Beside<'s, P> {
     fn of<H: Hal>(queue: RequestQueue<'s, H, P>) -> (Virtqueue<'s, H, Load<P>>, Self) {
-        let RequestQueue { queue, slots, limits, shape, calls, tickets, tickets_out, notified } = queue;
-        (queue, Self { slots, limits, shape, calls, tickets, tickets_out, notified })
+        let RequestQueue { queue, slots, limits, shape, calls, calls_out, tickets, notified } = queue;
+        (queue, Self { slots, limits, shape, calls, calls_out, tickets, notified })
     }
 
     fn around<H: Hal>(self, queue: Virtqueue<'s, H, Load<P>>) -> RequestQueue<'s, H, P> {
-        let Self { slots, limits, shape, calls, tickets, tickets_out, notified } = self;
-        RequestQueue { queue, slots, limits, shape, calls, tickets, tickets_out, notified }
+        let Self { slots, limits, shape, calls, calls_out, tickets, notified } = self;
+        RequestQueue { queue, slots, limits, shape, calls, calls_out, tickets, notified }
     }
 }
 

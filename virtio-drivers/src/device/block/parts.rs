@@ -87,6 +87,7 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         let InFlight { slot, command, .. } = request;
         let Owner::Ticket { serial } = request.owner else {
             self.put_slot(slot);
+            self.calls_out = self.calls_out.saturating_sub(1);
             return Came::Left;
         };
         let room = window.as_ref().map_or(0, Window::end);

@@ -35,10 +35,10 @@ pub struct RequestQueue<'s, H: Hal, P: Payload = Tag<()>> {
     pub(super) shape: Shape,
     /// Blocking calls so far.
     pub(super) calls: u64,
-    /// Tickets so far,
+    /// Requests in flight that are blocking calls', of those that gave up, too.
+    pub(super) calls_out: usize,
+    /// Tickets so far.
     pub(super) tickets: u32,
-    /// and those whose completions were not taken yet.
-    pub(super) tickets_out: usize,
     /// Whether calls that wait are woken.
     pub(super) notified: bool,
 }
@@ -119,6 +119,11 @@ impl<'s, H: Hal, P: Payload> RequestQueue<'s, H, P> {
         }
     }
 
+    /// Whether there are tickets whose completions were not taken yet: what is in flight is theirs, or blocking calls'.
+    pub(super) fn has_tickets_out(&self) -> bool {
+        self.slots.has_parked() || usize::from(self.queue.in_flight()) > self.calls_out
+    }
+
     /// A slot for a request that goes the long way. In a queue with frames a request's slot is the id that its chain will have, so nothing else is to be made available before.
     pub(super) fn take_slot(&mut self) -> Option<u16> {
         if self.queue.has_frames() { self.queue.next_id_of_other() } else { self.slots.take() }
@@ -148,7 +153,6 @@ impl<'s, H: Hal, P: Payload> RequestQueue<'s, H, P> {
         } else {
             self.slots.put(completion.ticket.slot);
         }
-        self.tickets_out = self.tickets_out.saturating_sub(1);
         Some(completion)
     }
 

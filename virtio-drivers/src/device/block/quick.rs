@@ -117,8 +117,8 @@ struct Gate {
 
 impl Gate {
     #[inline(always)]
-    fn new(is_open: bool, shape: &Shape, limits: &Limits) -> Self {
-        let bytes_max = if is_open && shape.zoned.is_none() { limits.segment_bytes_in_frame() } else { 0 };
+    fn new(shape: &Shape, limits: &Limits) -> Self {
+        let bytes_max = if shape.zoned.is_none() { limits.frame_bytes } else { 0 };
         let Shape { capacity_sectors, read_only, .. } = *shape;
         Self { bytes_max, capacity_sectors, read_only }
     }
@@ -177,17 +177,19 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         mut accepted: impl FnMut(Ticket),
     ) -> Result<usize, BurstFailed<P>> {
         let mut accesses = accesses.into_iter();
-        let before = self.tickets_out;
+        // Each request has one ticket more, and one that is refused, too.
+        let before = self.tickets;
         while let Some((command, payload)) = self.submit_while_quick(&mut accesses, &mut accepted) {
             self.tickets = self.tickets.wrapping_add(1);
             match self.submit_long(self.tickets, command, &[], Some(payload)) {
                 Ok(ticket) => accepted(ticket),
                 Err(failed) => {
-                    return Err(BurstFailed { submitted: self.tickets_out.saturating_sub(before), failed });
+                    let submitted = self.tickets.wrapping_sub(before).wrapping_sub(1) as usize;
+                    return Err(BurstFailed { submitted, failed });
                 }
             }
         }
-        Ok(self.tickets_out.saturating_sub(before))
+        Ok(self.tickets.wrapping_sub(before) as usize)
     }
 
     /// Hands in requests as long as they go the short way; what comes out is the first that does not.
@@ -198,9 +200,8 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         mut accepted: impl FnMut(Ticket),
     ) -> Option<(Command, P)> {
         let gate = self.gate();
-        let Self { queue, tickets, tickets_out, .. } = self;
-        let first_serial = *tickets;
-        let (mut other, serial) = (None, Cell::new(first_serial));
+        let Self { queue, tickets, .. } = self;
+        let (mut other, serial) = (None, Cell::new(*tickets));
         let requests = iter::from_fn(|| {
             let (command, payload) = match accesses.next()? {
                 Access::Read { from, into } => (Command::Read(from), into),
@@ -215,13 +216,12 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         });
         let made =
             queue.make_available_framed(requests, |id| accepted(Quick { serial: serial.get() }.ticket(id)));
-        let serial = serial.get();
-        *tickets = serial;
-        *tickets_out = tickets_out.wrapping_add(serial.wrapping_sub(first_serial) as usize);
+        *tickets = serial.get();
         match made {
             Ok(()) => other,
             Err(RefusedChain { payload, .. }) => {
-                *tickets_out = tickets_out.saturating_sub(1);
+                // It gets another one.
+                *tickets = tickets.wrapping_sub(1);
                 Some(refused(payload))
             }
         }
@@ -235,18 +235,14 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         }
         let (quick, mut slot) = (Quick { serial }, 0);
         match self.queue.make_available_framed([framed(command, quick, payload)], |id| slot = id) {
-            Ok(()) => {
-                self.tickets_out += 1;
-                Ok(quick.ticket(slot))
-            }
+            Ok(()) => Ok(quick.ticket(slot)),
             Err(RefusedChain { payload: Framed { payload, .. }, .. }) => Err(payload),
         }
     }
 
     #[inline(always)]
     fn gate(&self) -> Gate {
-        let is_open = self.queue.has_frames() && self.queue.broken().is_none();
-        Gate::new(is_open, &self.shape, &self.limits)
+        Gate::new(&self.shape, &self.limits)
     }
 
     /// Takes up to `limit` requests that the device is done with, and says how many there were. Shows the device the next parts of requests that go part by part, if there are any.
@@ -285,18 +281,15 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
             done(completion);
         }
         while left > 0 {
-            let Self { queue, tickets_out, shape, .. } = self;
+            let Self { queue, shape, .. } = self;
             let mut finishing = Finishing { count: 0, lengths_count: shape.lengths_count, done: &mut done };
             let taken = queue.take_framed_burst(left, &mut finishing);
-            let count = finishing.count;
-            left = left.saturating_sub(count);
-            *tickets_out = tickets_out.saturating_sub(count);
+            left = left.saturating_sub(finishing.count);
             let (_, true) = taken? else { break };
             match self.complete_long()? {
                 Some(Came::Done(completion)) => {
                     left = left.saturating_sub(1);
                     self.put_slot(completion.ticket.slot);
-                    self.tickets_out = self.tickets_out.saturating_sub(1);
                     done(completion);
                 }
                 Some(Came::GoesOn) => *goes_on = true,

@@ -37,7 +37,7 @@ use super::driver::{Block, Live};
 use super::limits::{Limits, Settings};
 use super::queue::IdleQueue;
 use super::slots::{RequestSlots, Slots};
-use crate::hal::{Hal, Patience};
+use crate::hal::{DmaError, Hal, Patience};
 use crate::lifecycle::{
     ConfigError, ControlHalf, InstallError, InstallFailed, Installing, NegotiateError, Negotiating,
     ResetError, Wants,
@@ -265,7 +265,9 @@ impl<T: Transport> Starting<T> {
             return refused(StartError::LimitsTooSmall { queue_size }, storage);
         };
         let Slots { ring, free, parked } = storage;
-        let indirect = self.device.features().common.contains(CommonFeatures::INDIRECT_DESC);
+        let common = self.device.features().common;
+        let indirect = common.contains(CommonFeatures::INDIRECT_DESC);
+        let in_order = common.contains(CommonFeatures::IN_ORDER);
         let slots = RequestSlots::new(free, parked, queue_size, indirect, &limits);
         let queue_settings = QueueSettings {
             size_max: queue_size,
@@ -276,20 +278,20 @@ impl<T: Transport> Starting<T> {
             Ok(queue) => {
                 self.installed += 1;
                 let size = queue.size();
-                let queue = IdleQueue { queue, slots, limits, shape, notified: settings.notifications };
                 // Else the device changed its mind between two reads, and what was computed from the first no longer fits.
                 let is_wanted = size == queue_size;
                 let mut verdict =
                     is_wanted.then_some(()).ok_or(StartError::LimitsTooSmall { queue_size: size });
-                let in_order = self.device.features().common.contains(CommonFeatures::IN_ORDER);
-                if is_wanted
-                    && indirect
-                    && !in_order
-                    && shape.zoned.is_none()
-                    && queue.queue.add_frames(hal).is_err()
-                {
-                    verdict = Err(StartError::Queue(InstallError::NoMemory { index }));
+                let mut limits = limits;
+                if is_wanted && indirect && !in_order && shape.zoned.is_none() {
+                    match queue.add_frames(hal) {
+                        Ok(()) => limits = limits.with_frames(),
+                        Err(DmaError) => {
+                            verdict = Err(StartError::Queue(InstallError::NoMemory { index }));
+                        }
+                    }
                 }
+                let queue = IdleQueue { queue, slots, limits, shape, notified: settings.notifications };
                 Ok((queue, verdict))
             }
             Err(InstallFailed { error, storage: ring }) => refused(error.into(), slots.into_slots(ring)),

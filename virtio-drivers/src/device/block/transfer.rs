@@ -93,6 +93,7 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
                     break;
                 }
                 outstanding += 1;
+                self.calls_out += 1;
                 sent += len;
                 all_sent = sent == bytes;
             }
@@ -106,6 +107,7 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
                 Some(EitherWay::Long(Used { payload: (Tag(request), _), written_len })) if matches!(request.owner, Owner::Call { serial: its, .. } if its == serial) =>
                 {
                     outstanding -= 1;
+                    self.calls_out = self.calls_out.saturating_sub(1);
                     result = result.and_then(|_| self.finish(&request, written_len, &mut call.data));
                     self.put_slot(request.slot);
                 }

@@ -27,11 +27,31 @@ impl Barriers {
     ///
     /// Pairs with: the device loads index or flags, then (acquire) the entries and descriptors.
     #[inline]
-    pub(crate) fn contents_before_publishing(self) {
+    fn contents_before_publishing(self) {
         match self {
             Self::Processor => fence(Ordering::Release),
             Self::Platform => platform::order_writes(),
         }
+    }
+
+    /// Publishes, with contents before and the look at the device's suppression word after it.
+    #[inline]
+    pub(crate) fn around_publishing(self, publish: impl FnOnce()) {
+        if let Self::Platform = self {
+            return Self::platform_around(publish);
+        }
+        Self::Processor.contents_before_publishing();
+        publish();
+        Self::Processor.publishing_before_suppression_check();
+    }
+
+    /// Apart, for what calls functions has fewer registers.
+    #[cold]
+    #[inline(never)]
+    fn platform_around(publish: impl FnOnce()) {
+        Self::Platform.contents_before_publishing();
+        publish();
+        Self::Platform.publishing_before_suppression_check();
     }
 
     /// What was published becomes visible before the device's suppression word is read.
@@ -39,7 +59,7 @@ impl Barriers {
     /// A store followed by a load: only a full fence orders them. Pairs with: the device writes its suppression word, then (full
     /// fence) looks once more for what is available before it sleeps. Without it both may miss each other and a notification is lost.
     #[inline]
-    pub(crate) fn publishing_before_suppression_check(self) {
+    fn publishing_before_suppression_check(self) {
         match self {
             Self::Processor => full_fence(),
             Self::Platform => platform::order_all(),

@@ -68,7 +68,7 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
     /// ```
     pub fn take_queue(&self) -> Option<RequestQueue<'s, H, P>> {
         self.visit(|requests, later| {
-            let queue = requests.queue.take_if(|queue| queue.tickets_out == 0)?;
+            let queue = requests.queue.take_if(|queue| !queue.has_tickets_out())?;
             later.wake(requests.sit(Seat::Drainer, None));
             Some(queue)
         })
@@ -167,7 +167,7 @@ impl<'s, H: Hal, P: Payload + 's, L: Lock<Inside = Requests<'s, H, P>>> Shared<H
         interrupts: Option<&Interrupts<'s>>,
     ) -> Result<(), QueueInUse<'s, H, P>> {
         self.visit(|requests, later| {
-            if requests.queue.is_some() || queue.tickets_out > 0 {
+            if requests.queue.is_some() || queue.has_tickets_out() {
                 return Err(QueueInUse { queue });
             }
             let signal = interrupts.and_then(|interrupts| interrupts.queue_signal(queue.index()));

@@ -73,7 +73,7 @@ impl<'s, H: Hal, P: Payload> Requests<'s, H, P> {
         interrupts: Option<&Interrupts<'s>>,
     ) -> Result<Self, QueueInUse<'s, H, P>> {
         let signal = interrupts.and_then(|interrupts| interrupts.queue_signal(queue.index()));
-        if queue.tickets_out > 0 {
+        if queue.has_tickets_out() {
             return Err(QueueInUse { queue });
         }
         let WaitersRef { entries, room } = waiters.into();

@@ -8,6 +8,7 @@ extern crate alloc;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::mem::replace;
 use core::ptr::NonNull;
 
 use example_platform::devices::Interrupts;
@@ -15,10 +16,10 @@ use example_platform::{DMA, Dma, clock, devices, println};
 use guest_measure::line::{self, Failed, Line, Subject};
 use guest_measure::place;
 use guest_measure::watch::Watch;
-use virtio_guest::device::block::{Block, HANDLED, RequestQueue, Sector, Settings, Storage};
-use virtio_guest::hal::{Direction, DmaBuffer};
+use virtio_guest::device::block::{Access, Block, HANDLED, RequestQueue, Sector, Settings, Storage};
+use virtio_guest::hal::{DeviceAddress, Direction, Domain};
 use virtio_guest::lifecycle::Wants;
-use virtio_guest::raw::MappedBuffer;
+use virtio_guest::raw::{Payload, Segment, SegmentVisitor};
 use virtio_guest::ring::{Layout, Rearmed};
 
 example_platform::entry!(run);
@@ -40,17 +41,25 @@ const PAGES: [Line; 3] = [
     Line { name: "block-4k-depth64", burst: 64 },
 ];
 
-/// Memory that is the program's for ever.
-struct Memory(NonNull<[u8]>);
-
-// SAFETY: leaked memory that nothing else uses: valid for ever, wherever this value is.
-unsafe impl DmaBuffer for Memory {
-    fn bytes(&mut self) -> NonNull<[u8]> {
-        self.0
-    }
+/// Memory that is the program's for ever, for a device to write: as small as a kernel's handle of its page frames is.
+struct Page {
+    place: NonNull<u8>,
+    bytes: u32,
 }
 
-type Page = MappedBuffer<Dma, Memory>;
+// SAFETY: one segment of leaked memory, which nothing else uses, and which devices find where it is; the value gives no access to it.
+unsafe impl Payload for Page {
+    fn segment_count(&self) -> usize {
+        1
+    }
+
+    #[inline(always)]
+    fn visit_segments(&self, visitor: &mut (impl SegmentVisitor + ?Sized)) {
+        let address = DeviceAddress(self.place.addr().get() as u64);
+        let (direction, domain) = (Direction::DeviceWritable, Domain(0));
+        visitor.segment(&Segment { address, len: self.bytes, direction, domain });
+    }
+}
 
 /// See the module's head.
 struct Reads<'q> {
@@ -66,16 +75,21 @@ impl<'q> Reads<'q> {
     fn new(
         queue: &'q mut RequestQueue<'static, Dma, Page>,
         watch: &'q mut Watch,
-        bytes: usize,
+        bytes: u32,
         interrupts: bool,
-    ) -> Result<Self, String> {
+    ) -> Self {
         let page = |_| {
-            let memory = Memory(NonNull::from(Box::leak(alloc::vec![0; bytes].into_boxed_slice())));
-            MappedBuffer::map(&DMA, memory, Direction::DeviceWritable).map_err(|error| error.to_string())
+            let memory = Box::leak(alloc::vec![0; bytes as usize].into_boxed_slice());
+            Page { place: NonNull::from(memory).cast(), bytes }
         };
-        let pages = (0..DEPTH_MAX).map(page).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { queue, pages, sectors: bytes as u64 / 512, next: 0, watch, interrupts })
+        let pages = (0..DEPTH_MAX).map(page).collect();
+        Self { queue, pages, sectors: u64::from(bytes) / 512, next: 0, watch, interrupts }
     }
+}
+
+/// Where to read from, and where the next time.
+fn advance(next: &mut u64, sectors: u64) -> Sector {
+    Sector(replace(next, (*next + sectors) % SECTORS))
 }
 
 impl Subject for Reads<'_> {
@@ -87,12 +101,16 @@ impl Subject for Reads<'_> {
     }
 
     fn submit(&mut self, burst: usize) -> Result<(), Failed> {
-        for _ in 0..burst {
-            let page = self.pages.pop().ok_or(Failed("all pages are out"))?;
-            self.queue.submit_read(Sector(self.next), page).map_err(|_| Failed("a read was refused"))?;
-            self.next = (self.next + self.sectors) % SECTORS;
+        let Self { queue, pages, next, sectors, .. } = self;
+        if burst == 1 {
+            let page = pages.pop().ok_or(Failed("all pages are out"))?;
+            queue.submit_read(advance(next, *sectors), page).map_err(|_| Failed("a read was refused"))?;
+        } else {
+            let first = pages.len().checked_sub(burst).ok_or(Failed("all pages are out"))?;
+            let reads = pages.drain(first..).map(|into| Access::Read { from: advance(next, *sectors), into });
+            queue.submit_burst(reads, |_| ()).map_err(|_| Failed("a read was refused"))?;
         }
-        self.queue.publish();
+        queue.publish();
         Ok(())
     }
 
@@ -101,15 +119,20 @@ impl Subject for Reads<'_> {
     }
 
     fn complete(&mut self, burst: usize) -> Result<usize, Failed> {
-        for done in 0..burst {
-            let Some(completion) = self.queue.next_completion().map_err(|_| Failed("the queue is broken"))?
-            else {
-                return Ok(done);
-            };
-            completion.result.map_err(|_| Failed("a read failed"))?;
-            self.pages.extend(completion.payload);
+        let Self { queue, pages, .. } = self;
+        if burst == 1 {
+            let done = queue.next_completion().map_err(|_| Failed("the queue is broken"))?;
+            let Some(done) = done else { return Ok(0) };
+            done.result.map_err(|_| Failed("a read failed"))?;
+            pages.extend(done.payload);
+            return Ok(1);
         }
-        Ok(burst)
+        let mut failed = false;
+        let done = queue.complete_burst(burst, |done| {
+            failed |= done.result.is_err();
+            pages.extend(done.payload);
+        });
+        if failed { Err(Failed("a read failed")) } else { done.map_err(|_| Failed("the queue is broken")) }
     }
 }
 
@@ -131,7 +154,7 @@ fn run() -> Result<(), String> {
     let per_chain = if paths.requests == usize::from(paths.queue_size) { 1 } else { 3 };
     let mut watch = Watch::new(place::of(address, 0)?, paths.ring.layout == Layout::Packed, per_chain);
     for (lines, bytes) in [(PAGES, 4096), (SMALL, 512)] {
-        let mut reads = Reads::new(disk.queue(), &mut watch, bytes, interrupts)?;
+        let mut reads = Reads::new(disk.queue(), &mut watch, bytes, interrupts);
         for line in lines {
             line.measure(&mut reads)?;
         }
