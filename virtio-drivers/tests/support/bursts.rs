@@ -21,6 +21,9 @@ const INDIRECT_DESC: u128 = 1 << 28;
 const EVENT_IDX: u128 = 1 << 29;
 const RING_PACKED: u128 = 1 << 34;
 
+/// What was asked for, and what became of it.
+pub type Outcome = (Asked, Result<(), RequestError>);
+
 /// What a request carries: up to two segments.
 pub type Segments = [Option<Load>; 2];
 /// The queue.
@@ -142,7 +145,7 @@ impl BurstBench {
     }
 
     /// Takes up to `limit` completions, each with what became of it.
-    pub fn complete(&mut self, limit: usize) -> Result<Vec<(Asked, Result<(), RequestError>)>, Broken> {
+    pub fn complete(&mut self, limit: usize) -> Result<Vec<Outcome>, Broken> {
         let mut all = Vec::new();
         let count = self.queue.complete_burst(limit, |done| all.push(done));
         assert!(all.len() <= limit);
@@ -152,7 +155,7 @@ impl BurstBench {
     }
 
     /// Takes a completion for that of a ticket that is out.
-    pub fn take_note(&mut self, done: Completion<Segments>) -> (Asked, Result<(), RequestError>) {
+    pub fn take_note(&mut self, done: Completion<Segments>) -> Outcome {
         let (ticket, asked) = self.out.remove(&done.ticket.index()).expect("each comes back once");
         assert_eq!((ticket, done.answer), (done.ticket, None));
         let segments = done.payload.expect("what was handed in").into_iter().flatten();
