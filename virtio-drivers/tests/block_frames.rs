@@ -240,8 +240,7 @@ fn a_place_is_nobody_elses_until_its_completion_was_taken() {
                 2 => drop(bench.serve()),
                 3 => drop(bench.complete(numbers.below(4) as usize).unwrap()),
                 4 => {
-                    let disk = (bench.bench.disk.clone(), bench.bench.device.clone());
-                    let serve = || disk.0.serve(&disk.1, &bench.bench.hal.space) < usize::MAX;
+                    let serve = bench.working();
                     let (sector, mut bytes) = (200 + numbers.below(50), [0; 1024]);
                     match bench.queue.read_blocking(Sector(sector), &mut bytes, serve) {
                         Ok(()) => assert!([bytes[0], bytes[1023]] == [sector as u8, sector as u8 + 1]),
@@ -274,7 +273,7 @@ fn a_place_is_nobody_elses_until_its_completion_was_taken() {
 fn a_queue_that_was_parked_goes_on_with_its_frames() {
     for mut bench in BurstBench::each(SIZE, SUSPEND) {
         bench.submit(&[Asked::Read(1, 1), Asked::Read(2, 1)]);
-        let serve = || bench.bench.disk.serve(&bench.bench.device, &bench.bench.hal.space) < usize::MAX;
+        let serve = bench.working();
         bench.queue.read_blocking(Sector(0), &mut [0; 512], serve).unwrap();
         bench.submit(&[Asked::Write(3, 1, 3), Asked::Write(4, 1, 4)]);
         bench.queue.publish();
@@ -299,7 +298,7 @@ fn a_queue_that_was_parked_goes_on_with_its_frames() {
 fn a_reset_gives_back_what_was_in_frames_once() {
     for mut bench in BurstBench::each(SIZE, 0) {
         bench.submit(&[Asked::Read(1, 1), Asked::Read(2, 1)]);
-        let serve = || bench.bench.disk.serve(&bench.bench.device, &bench.bench.hal.space) < usize::MAX;
+        let serve = bench.working();
         bench.queue.read_blocking(Sector(0), &mut [0; 512], serve).unwrap();
         bench.submit(&[Asked::Write(3, 1, 3), Asked::Write(4, 2, 4)]);
         bench.serve();

@@ -164,7 +164,7 @@ fn an_id_whose_completion_is_kept_for_its_owner_breaks_the_queue() {
     for mut bench in BurstBench::each(SIZE, 0) {
         bench.submit(&[Asked::Read(1, 1)]);
         let id = *bench.out.keys().next().unwrap() as u32;
-        let serve = || bench.bench.disk.serve(&bench.bench.device, &bench.bench.hal.space) < usize::MAX;
+        let serve = bench.working();
         bench.queue.read_blocking(Sector(0), &mut [0; 512], serve).unwrap();
         bench.submit(&[Asked::Read(2, 1)]);
         serve_with_last_as(&mut bench, id, WrittenLen::Honest);

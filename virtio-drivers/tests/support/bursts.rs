@@ -144,6 +144,18 @@ impl BurstBench {
         self.bench.disk.serve(&self.bench.device, &self.bench.hal.space)
     }
 
+    /// Patience in which the disk works.
+    pub fn working(&self) -> impl FnMut() -> bool + use<> {
+        let (disk, device, memory) =
+            (self.bench.disk.clone(), self.bench.device.clone(), self.bench.hal.space.clone());
+        let mut times = 0;
+        move || {
+            disk.serve(&device, &memory);
+            times += 1;
+            times < 100
+        }
+    }
+
     /// Takes up to `limit` completions, each with what became of it.
     pub fn complete(&mut self, limit: usize) -> Result<Vec<Outcome>, Broken> {
         let mut all = Vec::new();
