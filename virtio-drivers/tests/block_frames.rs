@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use support::bursts::{Asked, BurstBench};
 use virtio_guest::device::block::{Access, RequestError, Sector};
 use virtio_guest::hal::Direction;
@@ -326,5 +328,49 @@ fn a_queue_that_is_dropped_takes_its_frames_and_buffers_with_it() {
         assert_eq!(disk.disk.sector(2), [9; 512]);
         drop(control);
         disk.device.assert_driver_was_correct();
+    }
+}
+
+/// A panic in what hands a burst in, or is told of it: requests before it are in flight, and their tickets unlike all that follow; so it is with what takes completions.
+#[test]
+fn panics_around_a_burst_lose_nothing_and_give_no_ticket_twice() {
+    for mut bench in BurstBench::each(SIZE, 0) {
+        let mut tickets = Vec::new();
+        for panics_at in 0..6 {
+            let asked = Asked::Read(panics_at, 1);
+            let mut accesses: Vec<_> = (0..3).map(|_| bench.access(asked)).collect();
+            let (mut calls, mut new) = (0, Vec::new());
+            let burst = catch_unwind(AssertUnwindSafe(|| {
+                let accesses = accesses.drain(..).inspect(|_| {
+                    calls += 1;
+                    assert!(calls != panics_at + 1, "in the iterator");
+                });
+                let _ = bench.queue.submit_burst(accesses, |ticket| {
+                    new.push(ticket);
+                    assert!(new.len() as u64 + 2 != panics_at, "in what is told");
+                });
+            }));
+            assert!(burst.is_err());
+            for ticket in &new {
+                assert!(!tickets.contains(ticket), "{ticket:?} was another request's");
+                bench.note(*ticket, asked);
+            }
+            assert_eq!(bench.serve(), new.len());
+            tickets.extend(new);
+
+            let (mut back, count) = (Vec::new(), bench.out.len());
+            for _ in 0..count {
+                let taken = catch_unwind(AssertUnwindSafe(|| {
+                    let _ = bench.queue.complete_burst(9, |done| {
+                        back.push(done);
+                        panic!("in what takes it");
+                    });
+                }));
+                assert!(taken.is_err());
+            }
+            back.into_iter().for_each(|done| assert_eq!(bench.take_note(done).1, Ok(())));
+            assert!(bench.out.is_empty());
+        }
+        bench.finish();
     }
 }

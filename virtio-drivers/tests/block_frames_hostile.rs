@@ -173,6 +173,26 @@ fn an_id_whose_completion_is_kept_for_its_owner_breaks_the_queue() {
     }
 }
 
+/// What was done before it broke is its owner's, who may ask for it later; its place is nobody's any more.
+#[test]
+fn a_completion_that_is_kept_outlives_the_queue() {
+    for mut bench in BurstBench::each(SIZE, 0) {
+        bench.submit(&[Asked::Read(1, 1), Asked::Read(2, 1)]);
+        let serve = bench.working();
+        bench.queue.read_blocking(Sector(0), &mut [0; 512], serve).unwrap();
+        bench.bench.disk.misbehave(|lies| lies.used_id = Some(0xff));
+        let serve = bench.working();
+        let broken = Broken::UnknownChain { id: 0xff };
+        let call = bench.queue.read_blocking(Sector(0), &mut [0; 512], serve);
+        assert_eq!(call, Err(RequestError::Broken(broken)));
+
+        assert_eq!(bench.complete(1).unwrap(), [(Asked::Read(1, 1), Ok(()))]);
+
+        assert_eq!(bench.queue.free_requests(), 0);
+        assert_eq!(break_down(bench), (1, broken));
+    }
+}
+
 #[test]
 fn a_request_that_was_not_shown_yet_cannot_be_done() {
     for asked in BURSTS {

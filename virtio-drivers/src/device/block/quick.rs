@@ -98,6 +98,34 @@ fn judge(status: u8, written_len: u32, writable_bytes: u32, lengths_count: bool)
     outcome(status, written_len, expected_bytes, false)
 }
 
+/// The numbers of tickets of a burst: no number comes again, even if whoever hands it in panics in its middle.
+struct Serials<'q> {
+    /// A copy, which stays in a register,
+    last: Cell<u32>,
+    /// and the queue's own, to which it is written back.
+    kept: &'q mut u32,
+}
+
+impl Serials<'_> {
+    #[inline(always)]
+    const fn last(&self) -> Quick {
+        Quick { serial: self.last.get() }
+    }
+
+    #[inline(always)]
+    fn next(&self) -> Quick {
+        self.last.set(self.last.get().wrapping_add(1));
+        self.last()
+    }
+}
+
+impl Drop for Serials<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        *self.kept = self.last.get();
+    }
+}
+
 /// A request that came back.
 pub(super) enum EitherWay<P> {
     /// By the short way, and judged.
@@ -201,22 +229,20 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
     ) -> Option<(Command, P)> {
         let gate = self.gate();
         let Self { queue, tickets, .. } = self;
-        let (mut other, serial) = (None, Cell::new(*tickets));
+        let (mut other, serials) = (None, Serials { last: Cell::new(*tickets), kept: tickets });
         let requests = iter::from_fn(|| {
             let (command, payload) = match accesses.next()? {
                 Access::Read { from, into } => (Command::Read(from), into),
                 Access::Write { to, from } => (Command::Write(to), from),
             };
             if gate.admits(command, &payload) {
-                serial.set(serial.get().wrapping_add(1));
-                return Some(framed(command, Quick { serial: serial.get() }, payload));
+                return Some(framed(command, serials.next(), payload));
             }
             other = Some((command, payload));
             None
         });
-        let made =
-            queue.make_available_framed(requests, |id| accepted(Quick { serial: serial.get() }.ticket(id)));
-        *tickets = serial.get();
+        let made = queue.make_available_framed(requests, |id| accepted(serials.last().ticket(id)));
+        drop(serials);
         match made {
             Ok(()) => other,
             Err(RefusedChain { payload, .. }) => {
