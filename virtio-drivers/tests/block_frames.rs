@@ -2,13 +2,17 @@
 //!
 //! Spec: §5.2.6 Device Operation, §2.7.5.3 and §2.8.7 (indirect descriptors). Each ticket and each buffer is watched by the bench (`support/bursts.rs`).
 
+#![allow(clippy::cast_possible_truncation, reason = "tests choose numbers that fit")]
+
 mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use support::bursts::{Asked, BurstBench};
+use support::tasks::Pool;
 use virtio_guest::device::block::{Access, RequestError, Sector};
 use virtio_guest::hal::Direction;
+use virtio_guest::raw::MappedBuffer;
 use virtio_guest::ring::{Rearmed, RefusedReason};
 use virtio_model::block::Order;
 
@@ -144,7 +148,10 @@ fn a_request_that_is_refused_ends_a_burst_and_comes_back() {
         let write = |to, from| Access::Write { to: Sector(to), from };
         let out_of_range =
             |sector, sectors| RequestError::OutOfRange { sector, sectors, capacity_sectors: 256 };
+        let long = Pool::new(1, 1024).take(0);
+        let long = MappedBuffer::map(&bench.bench.hal, long, writable).unwrap();
         let wrong = [
+            (read(255, [Some(long), None]), out_of_range(255, 2)),
             (read(0, bench.buffer(0, 0, writable)), RequestError::Empty),
             (write(0, bench.buffer(0, 0, writable)), RequestError::Empty),
             (read(256, bench.buffer(1, 0, writable)), out_of_range(256, 1)),

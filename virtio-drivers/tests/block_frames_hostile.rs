@@ -2,6 +2,8 @@
 //!
 //! Spec: §5.2.6 Device Operation, §2.7.14 and §2.8.22 Receiving Used Buffers From The Device.
 
+#![allow(clippy::cast_possible_truncation, reason = "tests choose numbers that fit")]
+
 mod support;
 
 use support::bursts::{Asked, BurstBench, Segments};
