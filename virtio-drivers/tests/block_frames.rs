@@ -375,7 +375,9 @@ fn panics_around_a_burst_lose_nothing_and_give_no_ticket_twice() {
                 }));
                 assert!(taken.is_err());
             }
-            back.into_iter().for_each(|done| assert_eq!(bench.take_note(done).1, Ok(())));
+            for done in back {
+                assert_eq!(bench.take_note(done).1, Ok(()));
+            }
             assert!(bench.out.is_empty());
         }
         bench.finish();

@@ -97,7 +97,9 @@ fn break_down(mut bench: BurstBench) -> (usize, Broken) {
     let mut before = Vec::new();
     let broken = bench.queue.complete_burst(9, |done| before.push(done)).unwrap_err();
     let count = before.len();
-    before.into_iter().for_each(|done| assert_eq!(bench.take_note(done).1, Ok(())));
+    for done in before {
+        assert_eq!(bench.take_note(done).1, Ok(()));
+    }
     assert_eq!((bench.queue.broken(), bench.complete(9).unwrap_err()), (Some(broken), broken));
     assert_eq!(bench.queue.next_completion().unwrap_err(), broken);
     assert_eq!((bench.queue.free_requests(), bench.queue.publish()), (0, false));

@@ -38,6 +38,9 @@ pub enum Asked {
     Write(u64, usize, u8),
 }
 
+/// What was asked for, and what became of it.
+pub type Outcome = (Asked, Result<(), RequestError>);
+
 /// The bench.
 pub struct BurstBench {
     /// The disk, its function, and memory.
