@@ -21,9 +21,6 @@ const INDIRECT_DESC: u128 = 1 << 28;
 const EVENT_IDX: u128 = 1 << 29;
 const RING_PACKED: u128 = 1 << 34;
 
-/// What was asked for, and what became of it.
-pub type Outcome = (Asked, Result<(), RequestError>);
-
 /// What a request carries: up to two segments.
 pub type Segments = [Option<Load>; 2];
 /// The queue.

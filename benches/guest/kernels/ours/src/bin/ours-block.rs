@@ -53,7 +53,7 @@ unsafe impl Payload for Page {
         1
     }
 
-    #[inline(always)]
+    #[inline]
     fn visit_segments(&self, visitor: &mut (impl SegmentVisitor + ?Sized)) {
         let address = DeviceAddress(self.place.addr().get() as u64);
         let (direction, domain) = (Direction::DeviceWritable, Domain(0));
