@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures what the drivers cost a guest, ours and a peer's: instructions, doorbells, register accesses, interrupts, allocations, as QEMU counts them.
 # Prints a table, and writes it into docs/src/guest-benchmark.md.
-# Usage: scripts/bench-guest.sh                          (about four minutes)
+# Usage: scripts/bench-guest.sh                          (five to ten minutes)
 #        scripts/bench-guest.sh LINE ...                 (only these lines, and not as many operations: half a minute; nothing is written)
 #        scripts/bench-guest.sh profile LINE [packed]    (where the instructions of a line of ours go, by function and by source line)
 set -euo pipefail

@@ -75,7 +75,8 @@ impl<H: Hal, C, P: Payload, L: Payload> Virtqueue<'_, H, FramedOr<C, P, L>> {
         (free > 0).then_some(first_free)
     }
 
-    /// As [`next_id`](Virtqueue::next_id), for a chain that does not go in a frame: its descriptors are written where that of a frame was.
+    /// As [`next_id`](Virtqueue::next_id), for a chain that does not go in a frame: its one descriptor is written where that of a frame was. (Whoever uses frames has tables for its longest chains: one of several
+    /// descriptors in the ring would take other ids' places.)
     pub(crate) fn next_id_of_other(&mut self) -> Option<u16> {
         let id = self.next_id()?;
         self.books.slots.as_mut_slice().get_mut(usize::from(id))?.shows_frame = false;
