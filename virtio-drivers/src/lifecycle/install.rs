@@ -10,7 +10,7 @@ use super::ladder::Rung;
 use crate::hal::Hal;
 use crate::raw::{AreaPlacement, Payload};
 use crate::ring::{
-    DeviceLimits, InstalledQueue, PrepareError, PrepareFailed, PreparedQueue, QueueSettings, Slots,
+    DeviceLimits, Frames, InstalledQueue, PrepareError, PrepareFailed, PreparedQueue, QueueSettings, Slots,
 };
 use crate::transport::{QueueError, QueueSetup, Transport, VectorRefused};
 use crate::wire::features::CommonFeatures;
@@ -111,14 +111,14 @@ pub(super) fn install<'s, T: Transport, H: Hal, P: Payload>(
     features: CommonFeatures,
     index: u16,
     hal: &H,
-    settings: &QueueSettings,
+    (settings, frames): (&QueueSettings, Frames),
     storage: Slots<'s, P>,
 ) -> Result<InstalledQueue<'s, H, P>, InstallFailed<'s, P>> {
     let limits = match device_limits(rung, index) {
         Ok(limits) => limits,
         Err(error) => return Err(InstallFailed { error, storage }),
     };
-    let prepared = match PreparedQueue::allocate(hal, features, limits, settings, storage) {
+    let prepared = match PreparedQueue::allocate(hal, features, limits, settings, frames, storage) {
         Ok(prepared) => prepared,
         Err(PrepareFailed { error, slots: storage }) => {
             let error = match error {

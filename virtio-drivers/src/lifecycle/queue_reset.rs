@@ -17,7 +17,7 @@ use super::ladder::Rung;
 use super::running::Running;
 use crate::hal::{Hal, Patience};
 use crate::raw::{Payload, QueueReset, Session};
-use crate::ring::{Broken, QueueSettings, Returned, Slots, Virtqueue};
+use crate::ring::{Broken, Frames, QueueSettings, Returned, Slots, Virtqueue};
 use crate::transport::{QueueError, Transport};
 use crate::wire::features::CommonFeatures;
 
@@ -162,7 +162,7 @@ impl<T: Transport, D: Copy> Running<T, D> {
         }
         let features = self.features().common;
         let rung: &mut Rung<T> = &mut self.rung;
-        match install(rung, features, index, hal, settings, storage) {
+        match install(rung, features, index, hal, (settings, Frames::Without), storage) {
             Ok(queue) => Ok(self.activate(queue)),
             Err(InstallFailed { error, storage }) => Err(ReinstallFailed { error, vacancy, storage }),
         }

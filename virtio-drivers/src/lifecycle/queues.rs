@@ -11,7 +11,7 @@ use super::negotiate::NegotiatedFeatures;
 use super::running::Running;
 use crate::hal::{Hal, Patience};
 use crate::raw::{ConfirmedReset, Payload};
-use crate::ring::{InstalledQueue, Layout, QueueSettings, Slots, queue_size};
+use crate::ring::{Frames, InstalledQueue, Layout, QueueSettings, Slots, queue_size};
 use crate::transport::Transport;
 use crate::wire::field::{Field, FieldValue};
 use crate::wire::status::Status;
@@ -86,8 +86,20 @@ impl<T: Transport, D: Copy> Installing<T, D> {
         settings: &QueueSettings,
         storage: impl Into<Slots<'s, P>>,
     ) -> Result<InstalledQueue<'s, H, P>, InstallFailed<'s, P>> {
+        self.install_queue_with(index, hal, settings, Frames::Without, storage.into())
+    }
+
+    /// The same of a queue with frames for requests, perhaps.
+    pub(crate) fn install_queue_with<'s, H: Hal, P: Payload>(
+        &mut self,
+        index: u16,
+        hal: &H,
+        settings: &QueueSettings,
+        frames: Frames,
+        storage: Slots<'s, P>,
+    ) -> Result<InstalledQueue<'s, H, P>, InstallFailed<'s, P>> {
         let rung: &mut Rung<T> = &mut self.rung;
-        install(rung, self.features.common, index, hal, settings, storage.into())
+        install(rung, self.features.common, index, hal, (settings, frames), storage)
     }
 
     /// Tells the device that its driver is ready. From here on queues may be used: [`activate`](Running::activate) each.

@@ -11,14 +11,13 @@ use super::books::{Books, Progress, next, sequence};
 use super::broken::Broken;
 use super::chain::{RefusedChain, RefusedReason};
 use super::completion::judge_length;
-use super::installed::InstalledQueue;
-use super::layout::{Layout, Ring};
+use super::layout::Ring;
 use super::prepared::QueueMemory;
 use super::queue::Virtqueue;
 use super::slots::Slot;
 use super::supply::{AvailablePlaces, TableEntry};
 use super::used::UsedPlaces;
-use crate::hal::{DeviceAddress, Direction, DmaError, Domain, Hal};
+use crate::hal::{DeviceAddress, Direction, Domain, Hal};
 use crate::raw::{Either, FrameWords, Payload, RequestFrames, Segment, Tag};
 
 /// Bytes of a chain that are not its data.
@@ -51,21 +50,11 @@ pub(crate) struct FrameAnswer {
 /// What a queue carries that takes requests in frames, and other chains.
 type FramedOr<C, P, L> = Either<(Tag<C>, P), L>;
 
-impl<H: Hal, T: Payload> InstalledQueue<'_, H, T> {
-    /// Makes frames for the queue, one for each chain id, once in its life. The device learns of each with the request in it.
-    pub(crate) fn add_frames(&self, hal: &H) -> Result<(), DmaError> {
-        let queue = self.queue();
-        let is_packed = queue.active_path().layout == Layout::Packed;
-        let frames = RequestFrames::allocate(hal, queue.size(), is_packed)?;
-        queue.memory.frames.set(frames).map_err(|_| DmaError)
-    }
-}
-
 impl<H: Hal, C, P: Payload, L: Payload> Virtqueue<'_, H, FramedOr<C, P, L>> {
     /// Whether requests can go this way.
     #[inline(always)]
     pub(crate) fn has_frames(&self) -> bool {
-        self.memory.frames.get().is_some()
+        self.memory.frames.is_some()
     }
 
     /// The id of the next chain, if there is room for one.
@@ -116,7 +105,7 @@ impl<H: Hal, C, P: Payload, L: Payload> Virtqueue<'_, H, FramedOr<C, P, L>> {
         let QueueMemory { ring, frames, domain, .. } = &**memory;
         let (slots, progress, domain) = (slots.as_mut_slice(), *kept, *domain);
         let is_broken = service.broken.is_some();
-        let (slots, frames) = with_frames(slots, frames.get());
+        let (slots, frames) = with_frames(slots, frames.as_ref());
         let framing = Framing { slots, progress, kept, frames, domain, is_broken };
         match ring {
             Ring::Split(ring) => framing.burst(ring.supply(), requests, accepted),
@@ -138,7 +127,7 @@ impl<H: Hal, C, P: Payload, L: Payload> Virtqueue<'_, H, FramedOr<C, P, L>> {
         if let Some(broken) = service.broken {
             return Err(broken);
         }
-        let (slots, Some(frames)) = with_frames(slots.as_mut_slice(), memory.frames.get()) else {
+        let (slots, Some(frames)) = with_frames(slots.as_mut_slice(), memory.frames.as_ref()) else {
             return Ok((0, true));
         };
         let unframing = Unframing { slots, progress: *kept, kept, frames };

@@ -19,10 +19,6 @@ impl<'s, H: Hal, T: Payload> InstalledQueue<'s, H, T> {
         Self(queue)
     }
 
-    pub(super) const fn queue(&self) -> &Virtqueue<'s, H, T> {
-        &self.0
-    }
-
     /// The queue's index in its device.
     pub const fn index(&self) -> u16 {
         self.0.index()

@@ -54,7 +54,7 @@ pub use installed::InstalledQueue;
 pub use layout::Layout;
 pub use parked::ParkedQueue;
 pub use prepared::QueueSettings;
-pub(crate) use prepared::{DeviceLimits, PrepareError, PrepareFailed, PreparedQueue, queue_size};
+pub(crate) use prepared::{DeviceLimits, Frames, PrepareError, PrepareFailed, PreparedQueue, queue_size};
 pub use queue::{Rearmed, Virtqueue};
 pub use returned::Returned;
 pub(crate) use singles::SingleSource;

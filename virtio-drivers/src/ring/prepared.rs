@@ -3,8 +3,6 @@
 //! Spec: §4.1.5.1.3 Virtqueue Configuration, steps before the device is told. Dropping it frees everything; once the device knows the addresses it
 //! becomes an [`InstalledQueue`] and nothing is freed without a reset any more.
 
-use core::cell::OnceCell;
-
 use super::books::Books;
 use super::installed::InstalledQueue;
 use super::layout::{Layout, Ring};
@@ -31,6 +29,15 @@ pub struct QueueSettings {
     pub memory_bytes: usize,
 }
 
+/// Whether a queue has frames for requests, one for each chain id: see [`framed`](super::framed).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Frames {
+    /// It has none.
+    Without,
+    /// It has.
+    With,
+}
+
 /// A queue could not be prepared; nothing is left allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PrepareError {
@@ -54,7 +61,7 @@ pub(super) struct QueueMemory<H: Hal> {
     pub(super) tables: Option<IndirectTables<H>>,
     pub(super) driver: Option<DmaMemory<H>>,
     /// Frames of requests, if the driver's requests have such.
-    pub(super) frames: OnceCell<RequestFrames<H>>,
+    pub(super) frames: Option<RequestFrames<H>>,
     /// Whose devices can reach all of it.
     pub(super) domain: Domain,
 }
@@ -66,6 +73,7 @@ impl<H: Hal> QueueMemory<H> {
         size: u16,
         placement: AreaPlacement,
         settings: &QueueSettings,
+        frames: Frames,
     ) -> Result<Self, DmaError> {
         // A chain may not have more descriptors than the queue, not even in an indirect table (§2.7.5.3.1, §2.8.6).
         let table_segments = settings.indirect_segments.min(size);
@@ -79,7 +87,11 @@ impl<H: Hal> QueueMemory<H> {
             bytes => Some(DmaMemory::allocate(hal, bytes, DRIVER_MEMORY_ALIGN)?),
         };
         let ring = Ring::allocate(hal, features, size, placement)?;
-        Ok(Self { ring, tables, driver, frames: OnceCell::new(), domain: hal.domain() })
+        let frames = match frames {
+            Frames::Without => None,
+            Frames::With => Some(RequestFrames::allocate(hal, size, Layout::of(features) == Layout::Packed)?),
+        };
+        Ok(Self { ring, tables, driver, frames, domain: hal.domain() })
     }
 }
 
@@ -98,13 +110,14 @@ impl<'s, H: Hal, T: Payload> PreparedQueue<'s, H, T> {
         features: CommonFeatures,
         limits: DeviceLimits,
         settings: &QueueSettings,
+        frames: Frames,
         slots: Slots<'s, T>,
     ) -> Result<Self, PrepareFailed<'s, T>> {
         let layout = Layout::of(features);
         let Some(size) = queue_size(layout, &limits, settings, slots.len()) else {
             return Err(PrepareFailed { error: PrepareError::Size, slots });
         };
-        let memory = match QueueMemory::allocate(hal, features, size, limits.placement, settings) {
+        let memory = match QueueMemory::allocate(hal, features, size, limits.placement, settings, frames) {
             Ok(memory) => memory,
             Err(DmaError) => return Err(PrepareFailed { error: PrepareError::Dma, slots }),
         };

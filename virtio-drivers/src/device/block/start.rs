@@ -37,13 +37,13 @@ use super::driver::{Block, Live};
 use super::limits::{Limits, Settings};
 use super::queue::IdleQueue;
 use super::slots::{RequestSlots, Slots};
-use crate::hal::{DmaError, Hal, Patience};
+use crate::hal::{Hal, Patience};
 use crate::lifecycle::{
     ConfigError, ControlHalf, InstallError, InstallFailed, Installing, NegotiateError, Negotiating,
     ResetError, Wants,
 };
 use crate::raw::{ConfirmedReset, Payload, Tag};
-use crate::ring::QueueSettings;
+use crate::ring::{Frames, QueueSettings};
 use crate::transport::{Interface, Transport};
 use crate::wire::block::BlockFeatures;
 use crate::wire::device_type::DeviceType;
@@ -274,23 +274,18 @@ impl<T: Transport> Starting<T> {
             indirect_segments: limits.segments,
             memory_bytes: slots.memory_bytes(),
         };
-        match self.device.install_queue(index, hal, &queue_settings, ring) {
+        let (frames, limits) = if indirect && !in_order && shape.zoned.is_none() {
+            (Frames::With, limits.with_frames())
+        } else {
+            (Frames::Without, limits)
+        };
+        match self.device.install_queue_with(index, hal, &queue_settings, frames, ring) {
             Ok(queue) => {
                 self.installed += 1;
                 let size = queue.size();
                 // Else the device changed its mind between two reads, and what was computed from the first no longer fits.
                 let is_wanted = size == queue_size;
-                let mut verdict =
-                    is_wanted.then_some(()).ok_or(StartError::LimitsTooSmall { queue_size: size });
-                let mut limits = limits;
-                if is_wanted && indirect && !in_order && shape.zoned.is_none() {
-                    match queue.add_frames(hal) {
-                        Ok(()) => limits = limits.with_frames(),
-                        Err(DmaError) => {
-                            verdict = Err(StartError::Queue(InstallError::NoMemory { index }));
-                        }
-                    }
-                }
+                let verdict = is_wanted.then_some(()).ok_or(StartError::LimitsTooSmall { queue_size: size });
                 let queue = IdleQueue { queue, slots, limits, shape, notified: settings.notifications };
                 Ok((queue, verdict))
             }
