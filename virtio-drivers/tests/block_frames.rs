@@ -47,7 +47,7 @@ fn with_and_without_frames() -> impl Iterator<Item = BurstBench> {
 #[test]
 fn a_burst_comes_back_each_with_its_ticket_its_buffer_and_its_data() {
     for mut bench in with_and_without_frames() {
-        for round in 0..if cfg!(miri) { 3 } else { 40u8 } {
+        for round in 0..if cfg!(miri) { 2 } else { 40u8 } {
             let order = if round % 2 == 0 { Order::Fifo } else { Order::Reverse };
             bench.bench.disk.complete_in(order);
             let sector = u64::from(round);
@@ -184,7 +184,7 @@ fn a_request_that_is_refused_ends_a_burst_and_comes_back() {
 fn a_place_in_the_ring_is_a_short_requests_and_a_long_ones_in_turns() {
     for mut bench in BurstBench::each(4, FLUSH) {
         let mut numbers = Numbers(7);
-        for round in 0..if cfg!(miri) { 12 } else { 200u64 } {
+        for round in 0..if cfg!(miri) { 3 } else { 200u64 } {
             let all = 1 + numbers.below(4);
             let mut flushes = 0;
             for index in 0..all {
@@ -228,9 +228,9 @@ fn a_place_is_nobody_elses_until_its_completion_was_taken() {
         BurstBench::offering(SIZE, rings[seed % 3] | FLUSH)
     };
     let mut kept = 0;
-    for seed in 0..if cfg!(miri) { 2 } else { 60 } {
+    for seed in 0..if cfg!(miri) { 1 } else { 60 } {
         let (mut bench, mut numbers) = (bring_up(seed), Numbers(seed as u64));
-        for _ in 0..if cfg!(miri) { 30 } else { 300 } {
+        for _ in 0..if cfg!(miri) { 12 } else { 300 } {
             let order = if numbers.below(2) == 0 { Order::Fifo } else { Order::Reverse };
             bench.bench.disk.complete_in(order);
             match numbers.below(6) {
