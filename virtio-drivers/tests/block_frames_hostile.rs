@@ -5,7 +5,6 @@
 //! Not under miri: what is judged here is judged by safe code; `block_frames` runs there.
 
 #![cfg(not(miri))]
-
 #![allow(clippy::cast_possible_truncation, reason = "tests choose numbers that fit")]
 
 mod support;
