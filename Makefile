@@ -1,6 +1,6 @@
 # The one door to this project. `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-miri test-qemu soak bench-ring bench-guest mutants doc
+.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-miri miri test-qemu soak bench-ring bench-guest mutants doc
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ test-doc: ## doc tests, and the documentation without a warning
 
 test-miri: ## the tests of library and model under miri
 	@scripts/test.sh miri
+
+miri: ## the same in long rounds: programs, too, whose unsafe code shorter ones reach (an hour)
+	@LONG=1 scripts/test.sh miri
 
 test-qemu: ## test kernels under QEMU
 	@scripts/test.sh qemu

@@ -36,13 +36,25 @@ stage_doc() {
   RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p virtio-guest -p virtio-model -p virtio-test-hal --features "$features" \
     && cargo test -p virtio-guest -p virtio-model -p virtio-test-hal --features "$features" --doc
 }
+# The programs that miri runs; others say in their heads why not, or that they are for long rounds.
+miri_programs() {
+  # The longest first, as far as their sources tell.
+  local all; all=$(ls -S virtio-drivers/tests/*.rs virtio-drivers/tests/*/main.rs)
+  [ -z "${LONG:-}" ] || grep -l '^#!\[cfg(.*virtio_guest_long' $all
+  grep -LE '^#!\[cfg\(.*(not\(miri\)|virtio_guest_stand_in)' $all
+}
 stage_miri() {
   # Leaks are deliberate here: what a device may still use is not freed. The tests count them themselves.
   # Weak memory is not emulated: miri cannot do that where bytes are accessed with different widths over time, as headers are.
   local -x MIRIFLAGS="-Zmiri-ignore-leaks -Zmiri-disable-weak-memory-emulation -Zmiri-strict-provenance -Zmiri-symbolic-alignment-check"
+  [ -z "${LONG:-}" ] || local -x RUSTFLAGS="--cfg virtio_guest_long"
   local miri=(cargo "+$nightly" miri test --no-fail-fast) status=0
-  "${miri[@]}" -q --no-run -p virtio-guest -p virtio-model -p virtio-test-hal --features "$features" --lib --tests || return 1
-  # A program on each processor, for it uses only one: the longest first, as far as their sources tell.
+  local threads=(two_threads task_races pool_threads)
+  local program programs=()
+  for program in $(miri_programs); do programs+=(--test "$(basename "${program%/main.rs}" .rs)"); done
+  "${miri[@]}" -q --no-run -p virtio-guest --features "$features" --lib "${programs[@]}" || return 1
+  "${miri[@]}" -q --no-run -p virtio-model -p virtio-test-hal --lib --tests || return 1
+  # A program on each processor, for it uses only one.
   # Of the model only what is unsafe is run here: its memory.
   rm -rf "$logs/miri" && mkdir -p "$logs/miri"
   one() { # <log> <arguments of cargo miri test>
@@ -51,24 +63,23 @@ stage_miri() {
     shift
     "${miri[@]}" "$@" >"$log" 2>&1 || echo "miri failed: $log" >>"$log.failed"
   }
-  local program
   one model-memory -p virtio-model --lib memory:: &
   one library-lib -p virtio-guest --features "$features" --lib &
-  for program in $(ls -S virtio-drivers/tests/*.rs virtio-drivers/tests/*/main.rs) test-hal; do
+  for program in "${programs[@]}" test-hal; do
+    case " --test ${threads[*]} " in *" $program "*) continue ;; esac
     [ "$(jobs -rp | wc -l)" -lt "$(nproc)" ] || wait -n
     case $program in
       test-hal) one test-hal -p virtio-test-hal --lib --tests & ;;
-      *) program=$(basename "${program%/main.rs}" .rs); one "$program" -p virtio-guest --features "$features" --test "$program" & ;;
+      *) one "$program" -p virtio-guest --features "$features" --test "$program" & ;;
     esac
   done
   wait
   # One after the other, for several programs write at once.
   cat "$logs"/miri/*.log
   ! cat "$logs"/miri/*.failed 2>/dev/null || status=1
-  local threads
-  for threads in two_threads task_races pool_threads; do
-    echo "     Running $threads under many schedules"
-    MIRIFLAGS="$MIRIFLAGS -Zmiri-many-seeds=0..8" "${miri[@]}" -p virtio-guest --test $threads || status=1
+  for program in "${threads[@]}"; do
+    echo "     Running $program under many schedules"
+    MIRIFLAGS="$MIRIFLAGS -Zmiri-many-seeds=0..8" "${miri[@]}" -p virtio-guest --features "$features" --test "$program" || status=1
   done
   return $status
 }
@@ -88,31 +99,49 @@ setup_log=$logs/setup.log
 scripts/setup.sh test 2>&1 | tee "$setup_log"
 [ "${PIPESTATUS[0]}" = 0 ] || exit 1
 
+# While a stage runs: each program and its result to who watches, else only what goes wrong, so that a log of all this stays short.
+watched='^(check: |fuzz: |test result: |error|failures:|---- |thread .* panicked|\s+Running )'
+[ -t 1 ] || watched='^(test result: FAILED|fuzz: .* finding$|error|---- |thread .* panicked)'
+# What a stage's log says of its failures: the lines before a line of `error`, and what failed tests printed.
+failures() {
+  grep -E '^(test .* FAILED|fuzz: .* finding|error.*)$' "$1" | sort -u | head -n 40
+  awk '/^failures:$/ { shown = 1 } /^test result: / { shown = 0 } shown && !/^$/' "$1" | head -n 120
+  echo "the end of $1:"
+  tail -n 20 "$1"
+}
+
 total_passed=0 total_failed=0 bad=() table=()
 for stage in "${stages[@]}"; do
   echo "== $stage"
   log=$logs/$stage.log
   start=$SECONDS
-  "stage_$stage" 2>&1 | tee "$log" | { grep --line-buffered -E '^(check: |fuzz: |test result: |error|failures:|---- |thread .* panicked|\s+Running )' || true; }
+  "stage_$stage" 2>&1 | tee "$log" | { grep --line-buffered -E "$watched" || true; }
   status=${PIPESTATUS[0]}
   read -r passed failed < <(awk '/^test result: [a-zA-Z]+\. [0-9]+ passed; [0-9]+ failed/{p+=$4; f+=$6} END{print p+0, f+0}' "$log")
   total_passed=$((total_passed + passed)) total_failed=$((total_failed + failed))
   if [ "$status" != 0 ]; then
     bad+=("$stage: failed, see $log")
-    tail -n 40 "$log"
   elif [ "$stage" != check ] && [ "$passed" = 0 ]; then
     bad+=("$stage: ran no test, see $log")
   fi
-  table+=("$(printf '%-6s %6s passed %4s failed %6s s' "$stage" "$passed" "$failed" $((SECONDS - start)))")
+  line=$(printf '%-6s %6s passed %4s failed %6s s' "$stage" "$passed" "$failed" $((SECONDS - start)))
+  table+=("$line")
+  [ -t 1 ] || echo "$line"
 done
 
 echo
 if [[ " ${stages[*]} " == *" qemu "* ]]; then
   for tables in transports register-accesses tasks; do
-    [ ! -f "$logs/$tables.md" ] || { echo "$tables ($logs/$tables.md):"; cat "$logs/$tables.md"; echo; }
+    [ ! -f "$logs/$tables.md" ] || { echo "$tables: $logs/$tables.md"; [ ! -t 1 ] || { cat "$logs/$tables.md"; echo; }; }
   done
 fi
 printf '%s\n' "${table[@]}"
+# What failed comes last, where it is found.
+for problem in ${bad[@]+"${bad[@]}"}; do
+  log=$logs/${problem%%:*}.log
+  printf '\n-- %s\n' "$problem"
+  [ ! -f "$log" ] || failures "$log"
+done
 # Whatever may have ended the loop above early.
 [ ${#table[@]} = ${#stages[@]} ] || bad+=("of ${#stages[@]} stages ${#table[@]} were run to their end")
 [ ${#bad[@]} = 0 ] || printf 'FAILED %s\n' "${bad[@]}"

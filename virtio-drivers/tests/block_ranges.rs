@@ -1,7 +1,10 @@
 //! Discard, write zeroes, secure erase, lifetime: what each does at each level, and how long ranges are cut.
 //!
 //! Spec: §5.2.6 Device Operation, §5.2.4 (`max_discard_sectors` and its like).
+//!
+//! Under miri in long rounds only (`make miri`): what it reaches of unsafe code, shorter programs reach, too.
 
+#![cfg(any(not(miri), virtio_guest_long))]
 #![allow(clippy::cast_possible_truncation, reason = "tests choose numbers that fit")]
 
 mod support;

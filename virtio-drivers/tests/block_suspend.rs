@@ -1,6 +1,10 @@
 //! Disks that are suspended, and go on with all that they were told.
 //!
 //! Spec: §3.4 Device Suspend. What the lifecycle promises of any device is in `suspend.rs`; how tasks sleep meanwhile, in `block_sleep.rs`.
+//!
+//! Under miri in long rounds only (`make miri`): what it reaches of unsafe code, shorter programs reach, too.
+
+#![cfg(any(not(miri), virtio_guest_long))]
 
 mod support;
 

@@ -2,6 +2,10 @@
 //!
 //! Spec: §3.4 Device Suspend. In between nothing is said to it. Behind PCI and behind MMIO, in both layouts. The model lists whatever a driver must not do meanwhile. Devices that do not do as they are
 //! told are in `suspend_hostile.rs`.
+//!
+//! Under miri in long rounds only (`make miri`): what it reaches of unsafe code, shorter programs reach, too.
+
+#![cfg(any(not(miri), virtio_guest_long))]
 
 mod support;
 
