@@ -1,10 +1,6 @@
 //! What enabling virtual functions promises, whatever the physical function says.
 //!
 //! PCI Express Base Specification, chapter 9. The model refuses registers that are written out of order, and functions that are spoken to before their time.
-//!
-//! Under miri in long rounds only (`make miri`): what it reaches of unsafe code, shorter programs reach, too.
-
-#![cfg(any(not(miri), virtio_guest_long))]
 
 mod support;
 
