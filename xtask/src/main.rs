@@ -36,6 +36,7 @@ fn check(root: &Path) -> io::Result<usize> {
         "virtio-drivers",
         "virtio-model",
         "virtio-test-hal",
+        "virtio-user",
         "benches",
         "examples",
         "qemu-tests",

@@ -1,0 +1,36 @@
+//! The drivers of `virtio-guest` in an ordinary process, at any vhost-user back-end.
+//!
+//! A back-end is a process that plays a device in another's memory: a switch (DPDK, Open vSwitch), `qemu-storage-daemon`, `virtiofsd`, rust-vmm's `vhost-device-*`. Here its other end
+//! is no machine but a Linux process: the drivers are the same, unchanged, and run under `cargo test`, debuggers and sanitizers, without a boot.
+//!
+//! # Map
+//!
+//! ```text
+//!   who                what it is                                                     where
+//!   [`front_end`]      the control path: `VhostUser`, a `Transport`                   a Unix socket
+//!   [`memory`]         the memory that both sides use: `SharedMemory`, its `Hal`      a memfd
+//!   [`protocol`]       messages, the socket they go through, and what can go wrong
+//! ```
+//!
+//! Nothing in the shared memory is ever behind a Rust reference, since the back-end may write there at any time, even one that was asked to stop. So a back-end that lies, dies or does
+//! not listen can spoil data, as a disk can, and nothing else.
+
+#![deny(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::unreachable
+    )
+)]
+
+pub mod front_end;
+pub mod memory;
+pub mod protocol;
+
+pub use front_end::{ConnectError, Link, Listener, Settings, Vector, VhostUser};
+pub use memory::SharedMemory;
+pub use protocol::Fault;
