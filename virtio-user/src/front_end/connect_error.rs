@@ -1,6 +1,6 @@
 //! Why there is no connection to a back-end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -23,6 +23,17 @@ pub enum ConnectError {
     /// The path is longer than a socket's can be.
     #[error("{0}: the path is longer than a socket's can be (107 bytes)")]
     PathTooLong(PathBuf),
+    /// Somebody listens there, and does not accept.
+    #[error("{path}: the back-end did not accept the connection within {limit:?}")]
+    NotAccepted {
+        /// Where.
+        path: PathBuf,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// A socket that is to be made is there already, or another file.
+    #[error("{0}: somebody listens there already, or it is no socket; choose another path, or remove it")]
+    InUse(PathBuf),
     /// Nobody came.
     #[error("{path}: no back-end connected within {limit:?}")]
     NobodyCame {
@@ -66,4 +77,32 @@ pub enum ConnectError {
     /// The driver has not reset the device yet: there may be memory that it still counts as the device's.
     #[error("the device was not reset: end its driver first")]
     NotReset,
+}
+
+/// Why a back-end is none that can be driven.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    Fault(Fault),
+    OtherDeviceType(&'static str),
+    Legacy,
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl Refusal {
+    /// The same, with what was asked for.
+    pub(super) fn at(self, path: &Path, asked_for: DeviceType) -> ConnectError {
+        let path = path.into();
+        match self {
+            Self::Fault(fault) => ConnectError::Protocol { path, fault },
+            Self::OtherDeviceType(looks_like) => {
+                ConnectError::OtherDeviceType { path, asked_for, looks_like }
+            }
+            Self::Legacy => ConnectError::Legacy(path),
+        }
+    }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Settings {
     /// How long the back-end may take to read a message, and to answer it.
     pub answer_limit: Duration,
+    /// How long is waited for a back-end that is to connect by itself ([`Listener`](crate::Listener)).
+    pub accept_limit: Duration,
     /// Whether the device is to have interrupt vectors: files that say when a queue has used buffers. Without, queues are looked at, and the back-end is told not to interrupt.
     pub interrupts: bool,
     /// Most descriptors of a queue: back-ends do not say what they can.
@@ -22,10 +24,11 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// Ten seconds, interrupts, 1024 descriptors, all queues, no address, no longest packet, and no trust.
+    /// Ten seconds each, interrupts, 1024 descriptors, all queues, no address, no longest packet, and no trust.
     fn default() -> Self {
         Self {
             answer_limit: Duration::from_secs(10),
+            accept_limit: Duration::from_secs(10),
             interrupts: true,
             queue_size_max: 1024,
             queues_max: u16::MAX,

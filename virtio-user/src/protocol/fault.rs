@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::message::Request;
+
 /// A step of the protocol: one message, by the protocol's own name, and its queue if it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -14,6 +16,17 @@ pub struct Step {
     pub name: &'static str,
     /// The queue that it is about.
     pub queue: Option<u16>,
+}
+
+impl Step {
+    /// Between two messages: nothing was asked.
+    pub const BETWEEN: Self = Self { name: "between two messages", queue: None };
+    /// A message that the back-end sent by itself, on its own channel.
+    pub const REQUEST_OF_BACK_END: Self = Self { name: "request of the back-end", queue: None };
+
+    pub(super) const fn of(request: Request, queue: Option<u16>) -> Self {
+        Self { name: request.name(), queue }
+    }
 }
 
 impl fmt::Display for Step {
@@ -63,6 +76,15 @@ pub enum Cause {
     /// The system call failed.
     #[error("{0}")]
     System(Errno),
+}
+
+impl From<Errno> for Cause {
+    fn from(error: Errno) -> Self {
+        match error {
+            Errno::PIPE | Errno::CONNRESET => Self::HungUp,
+            other => Self::System(other),
+        }
+    }
 }
 
 /// What went wrong at the protocol, and in which step. After it the connection is of no use: nobody can know where the next message begins.
