@@ -41,6 +41,7 @@ mod version;
 
 pub use command::{Accelerator, Qemu};
 pub use console::{ConsoleDevice, ConsolePort};
+pub use daemon::StorageDaemon;
 pub use disk::DiskDevice;
 pub use drive::{Asked, Fault};
 pub use image::Image;

@@ -96,7 +96,8 @@ impl OpenVSwitch {
         switch
     }
 
-    fn socket(&self, port: usize) -> PathBuf {
+    /// The socket of a port, to which the switch connects.
+    pub fn socket(&self, port: usize) -> PathBuf {
         self.folder.path().join(format!("port{port}"))
     }
 

@@ -1,6 +1,7 @@
 //! DPDK's `testpmd`, whose ports are virtio back-ends (`net_vhost`).
 //!
-//! What a guest transmits is handed to another port's guest, or back to itself. It is asked for its counters at its prompt.
+//! What a guest transmits is handed to another port's guest, or back to itself. It is asked for its counters at its prompt. Whoever speaks vhost-user himself is in a guest's place without a machine: by a port's
+//! [socket](Testpmd::socket).
 
 use std::fs;
 use std::path::PathBuf;
@@ -34,6 +35,10 @@ pub enum Forwarding {
     Through,
     /// One port: what comes in goes out there again, with its addresses exchanged.
     Back,
+    /// One port: what comes in is counted, and dropped.
+    ReceiveOnly,
+    /// One port: frames of its own go out there, as fast as they are taken.
+    TransmitOnly,
 }
 
 /// How it is started.
@@ -68,7 +73,7 @@ impl TestpmdSettings {
     const fn ports(self) -> usize {
         match self.forwarding {
             Forwarding::Through => 2,
-            Forwarding::Back => 1,
+            Forwarding::Back | Forwarding::ReceiveOnly | Forwarding::TransmitOnly => 1,
         }
     }
 }
@@ -87,7 +92,8 @@ impl Testpmd {
         testpmd
     }
 
-    fn socket(&self, port: usize) -> PathBuf {
+    /// The socket of a port. It listens there, unless it connects to it.
+    pub fn socket(&self, port: usize) -> PathBuf {
         self.folder.path().join(format!("port{port}"))
     }
 
@@ -115,6 +121,8 @@ impl Testpmd {
         let (mode, topology) = match forwarding {
             Forwarding::Through => ("io", "paired"),
             Forwarding::Back => ("macswap", "loop"),
+            Forwarding::ReceiveOnly => ("rxonly", "loop"),
+            Forwarding::TransmitOnly => ("txonly", "loop"),
         };
         whole.extend(["--", "--interactive", "--auto-start"].map(Into::into));
         whole.extend([
