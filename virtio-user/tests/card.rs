@@ -43,9 +43,9 @@ fn pool(memory: &SharedMemory) -> FramePool<'static, SharedHal> {
 /// Sends frames of many lengths to whoever sends them back with their addresses exchanged, and compares.
 fn exchange(card: &mut Card<'_>) {
     let mut answer = [0; 2048];
-    for number in 0..200u16 {
+    for number in 0..200u8 {
         let length = 60 + usize::from(number) * 7;
-        let mut frame: Vec<u8> = (0..length).map(|at| (at % 256) as u8 ^ number as u8).collect();
+        let mut frame: Vec<u8> = (0..length).map(|at| at.to_le_bytes()[0] ^ number).collect();
         frame[..6].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
         frame[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 2]);
         frame[12..14].copy_from_slice(&[0x88, 0xb5]);

@@ -72,26 +72,24 @@ impl VhostUser {
 
     /// Has the back-end stop: with all queues stopped it may not touch the memory (vhost-user protocol, "Suspended device state").
     fn stop(&mut self) -> Result<(), Fault> {
+        // What counts is that queues stop, whatever else is refused.
+        let unless_refused = |done| match done {
+            Err(Fault { cause: Cause::Refused(_), .. }) => Ok(()),
+            done => done,
+        };
         if self.told.contains(Status::DRIVER_OK) {
-            match self.enable_queues(false) {
-                // What counts is that they stop.
-                Ok(()) | Err(Fault { cause: Cause::Refused(_), .. }) => {}
-                Err(fault) => return Err(fault),
-            }
+            unless_refused(self.enable_queues(false))?;
         }
         let mut state = self.shared.lock();
-        state.with(|connection| {
-            for queue in &self.queues {
-                connection.stop_queue(queue.index)?;
+        for queue in &self.queues {
+            state.with(|connection| connection.stop_queue(queue.index))?;
+        }
+        unless_refused(state.with(|connection| {
+            if connection.agreed().contains(ProtocolFeatures::RESET_DEVICE) {
+                connection.command(Request::ResetDevice, None)?;
             }
-            if !connection.agreed().contains(ProtocolFeatures::RESET_DEVICE) {
-                return Ok(());
-            }
-            match connection.command(Request::ResetDevice, None) {
-                Err(Fault { cause: Cause::Refused(_), .. }) => Ok(()),
-                done => done,
-            }
-        })
+            Ok(())
+        }))
     }
 
     /// The driver asks for a reset.

@@ -16,6 +16,12 @@ pub fn memory() -> SharedMemory {
     SharedMemory::new(&settings).expect("16 MiB of memory")
 }
 
+/// A memory of 1 MiB.
+pub fn small_memory() -> SharedMemory {
+    let settings = MemorySettings { bytes: 1 << 20, pages: Pages::Ordinary };
+    SharedMemory::new(&settings).expect("1 MiB of memory")
+}
+
 /// Waits as long as anything here may take, and lets others run meanwhile.
 pub fn patience() -> impl Patience {
     let start = Instant::now();
