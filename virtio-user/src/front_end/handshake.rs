@@ -81,7 +81,7 @@ pub(super) fn ask(
     };
     let mut features = u128::from(back_end & !(LOG_ALL | PROTOCOL_FEATURES));
     if device_type == DeviceType::NETWORK {
-        features = of_a_card(features, settings);
+        features = of_a_card(features, queues, settings);
     }
     Ok(Offer { back_end, enables_queues, queues, features, config })
 }
@@ -109,8 +109,10 @@ fn queues(connection: &mut Connection, device_type: DeviceType, settings: &Setti
 }
 
 /// What the driver of a card is offered.
-fn of_a_card(back_end: u128, settings: &Settings) -> u128 {
+fn of_a_card(back_end: u128, queues: u16, settings: &Settings) -> u128 {
     let mut ours = NetFeatures::STATUS;
+    // How many pairs are used is said with messages, in place of the back-end.
+    ours.set(NetFeatures::CTRL_VQ.union(NetFeatures::MQ), queues > 2);
     ours.set(NetFeatures::MAC, settings.mac.is_some());
     ours.set(NetFeatures::MTU, settings.mtu.is_some());
     back_end & !NOT_OF_BACK_END.bits() | ours.bits()

@@ -7,10 +7,13 @@
 //!                       can           │
 //!                       kind.rs       state.rs ◀──── Link    is it up, and if not, why?
 //!                       config.rs     the connection ◀── Vector    call: files that say that something came
+//!                                     control_queue.rs             a network card's commands, which are carried out here
 //! ```
 
 mod config;
 mod connect_error;
+mod control_bell;
+mod control_queue;
 mod doorbell;
 mod handshake;
 mod kind;

@@ -22,12 +22,16 @@ use virtio_guest::wire::net::NetFeatures;
 use virtio_guest::wire::status::Status;
 
 use super::config::{CardConfig, register};
+use super::control_bell::{ControlBell, Service, use_pairs};
+use super::control_queue::ControlQueue;
 use super::doorbell::Bell;
 use super::vhost_user::{InstalledQueue, Reset, VhostUser};
 use crate::protocol::{Cause, Fault, PROTOCOL_FEATURES, ProtocolFeatures, QueueAddresses, Request, Step};
 
 /// Where a packed ring begins: at its first descriptor, with both wrap counters set.
 const PACKED_BASE: u32 = 0x8000_8000;
+/// Most descriptors of the control queue.
+const COMMANDS_MAX: u16 = 64;
 /// How long a reset waits at most for a back-end to hang up that was told that nobody is listening.
 const HANG_UP_LIMIT: Duration = Duration::from_secs(1);
 
@@ -43,8 +47,7 @@ impl VhostUser {
         // All features that back-ends know of have numbers below 64.
         let accepted = u64::try_from(self.accepted & u128::from(u64::MAX)).unwrap_or_default();
         let enables = if self.offer.enables_queues { PROTOCOL_FEATURES } else { 0 };
-        let has_mtu = self.device_type == DeviceType::NETWORK
-            && NetFeatures::from_bits_truncate(self.accepted).contains(NetFeatures::MTU);
+        let has_mtu = self.has_agreed(self.accepted, NetFeatures::MTU);
         let (back_end, mtu, memory) = (self.offer.back_end, self.settings.mtu, &self.memory);
         state.with(|connection| {
             connection.tell(Request::SetFeatures, accepted & back_end | enables)?;
@@ -68,6 +71,44 @@ impl VhostUser {
             })?;
         }
         Ok(())
+    }
+
+    /// Enables the queues; of a card with several pairs those of the first, and the others when it is told to.
+    fn enable_at_first(&mut self) -> Result<(), Fault> {
+        if !self.has_agreed(self.accepted, NetFeatures::MQ) {
+            return self.enable_queues(true);
+        }
+        let queues: Vec<u16> = self.queues.iter().map(|queue| queue.index).collect();
+        use_pairs(&self.shared, &queues, 1)?;
+        if let Some(commands) = self.commands {
+            commands.begin(queues);
+        }
+        Ok(())
+    }
+
+    /// The number of the control queue, if the driver wants it: behind those of all pairs that may be used.
+    fn control_queue(&self) -> Option<u16> {
+        let has = |feature| self.has_agreed(self.accepted, feature);
+        has(NetFeatures::CTRL_VQ).then(|| if has(NetFeatures::MQ) { self.offer.queues } else { 2 })
+    }
+
+    /// Takes over the control queue.
+    fn serve_commands(&mut self, index: u16, setup: &QueueSetup) -> Result<Doorbell, QueueError> {
+        if self.commands.is_some() {
+            return Err(QueueError::AlreadyEnabled);
+        }
+        let call = self.shared.lock().files.vector(self.vector_of(index)).map_err(|_| QueueError::Absent)?;
+        let queue = ControlQueue::new(&self.memory, setup).ok_or(QueueError::Absent)?;
+        let service = Service { queue: Some(queue), device: self.shared.clone(), call, queues: Vec::new() };
+        let bell = ControlBell::take(service);
+        self.commands = Some(bell);
+        Ok(bell.doorbell(index))
+    }
+
+    /// The vector of a queue. Without one it has a file that nobody reads.
+    fn vector_of(&self, index: u16) -> u16 {
+        let vector = self.routes.iter().find(|(queue, _)| *queue == index).map(|(_, vector)| *vector);
+        vector.unwrap_or_else(|| index.saturating_add(1))
     }
 
     /// Has the back-end stop: with all queues stopped it may not touch the memory (vhost-user protocol, "Suspended device state").
@@ -138,9 +179,8 @@ impl VhostUser {
     /// Tells the back-end of a queue.
     fn tell_of_queue(&mut self, index: u16, setup: &QueueSetup) -> Result<&'static Bell, QueueError> {
         let packed = setup.features.contains(CommonFeatures::RING_PACKED);
-        let vector = self.routes.iter().find(|(queue, _)| *queue == index).map(|(_, vector)| *vector);
-        // A back-end wants a file, also where its queue is to be looked at: one that nobody reads.
-        let vector = vector.unwrap_or_else(|| index.saturating_add(1));
+        // A back-end wants a file, also where its queue is to be looked at.
+        let vector = self.vector_of(index);
         let mut state = self.shared.lock();
         let files = state.files.vector(vector).and_then(|call| Ok((call, Bell::take()?)));
         let (call, bell) = match files {
@@ -251,7 +291,7 @@ unsafe impl Transport for VhostUser {
         if self.takes(status, Status::FEATURES_OK) && self.agree().is_err() {
             reached.remove(Status::FEATURES_OK);
         }
-        if self.takes(status, Status::DRIVER_OK) && self.enable_queues(true).is_err() {
+        if self.takes(status, Status::DRIVER_OK) && self.enable_at_first().is_err() {
             reached.insert(Status::DEVICE_NEEDS_RESET);
         }
         self.told = reached;
@@ -289,10 +329,18 @@ unsafe impl Transport for VhostUser {
     }
 
     fn queue_size_max(&mut self, index: u16) -> u16 {
-        if index < self.offer.queues { self.settings.queue_size_max } else { 0 }
+        match self.control_queue() {
+            Some(control) if index == control => self.settings.queue_size_max.min(COMMANDS_MAX),
+            Some(control) if index > control => 0,
+            _ if index < self.offer.queues => self.settings.queue_size_max,
+            _ => 0,
+        }
     }
 
     fn set_up_queue(&mut self, index: u16, setup: &QueueSetup) -> Result<Doorbell, QueueError> {
+        if self.control_queue() == Some(index) {
+            return self.serve_commands(index, setup);
+        }
         if index >= self.offer.queues {
             return Err(QueueError::Absent);
         }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 use virtio_guest::wire::device_type::DeviceType;
+use virtio_guest::wire::net::NetFeatures;
 use virtio_guest::wire::status::Status;
 
 use super::connect_error::ConnectError;
+use super::control_bell::ControlBell;
 use super::doorbell::Bell;
 use super::handshake::{self, Offer};
 use super::link::Link;
@@ -52,6 +54,8 @@ pub struct VhostUser {
     /// What the driver accepts.
     pub(super) accepted: u128,
     pub(super) queues: Vec<InstalledQueue>,
+    /// The control queue, which the back-end is not told of.
+    pub(super) commands: Option<&'static ControlBell>,
     /// Which vector each queue is to have: queue, vector.
     pub(super) routes: Vec<(u16, u16)>,
     pub(super) reset: Reset,
@@ -110,6 +114,7 @@ impl VhostUser {
             told: Status::empty(),
             accepted: 0,
             queues: Vec::new(),
+            commands: None,
             routes: Vec::new(),
             reset: Reset::Done,
         })
@@ -153,15 +158,25 @@ impl VhostUser {
         Vector::new(&self.shared, vector).ok()
     }
 
+    /// Whether these features are a card's, and have one.
+    pub(super) fn has_agreed(&self, features: u128, feature: NetFeatures) -> bool {
+        self.device_type == DeviceType::NETWORK && features & feature.bits() != 0
+    }
+
     /// How many vectors there are: one for the configuration, and one for each queue.
     pub(super) fn vector_count(&self) -> u16 {
-        if self.settings.interrupts { self.offer.queues.saturating_add(1) } else { 0 }
+        let control = u16::from(self.has_agreed(self.offer.features, NetFeatures::CTRL_VQ));
+        let queues = self.offer.queues.saturating_add(control);
+        if self.settings.interrupts { queues.saturating_add(1) } else { 0 }
     }
 
     /// The back-end has no queues any more: bells go to others.
     pub(super) fn forget_queues(&mut self) {
         for queue in self.queues.drain(..) {
             queue.bell.rest();
+        }
+        if let Some(commands) = self.commands.take() {
+            commands.rest();
         }
         self.routes.clear();
     }

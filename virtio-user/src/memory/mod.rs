@@ -25,6 +25,8 @@ mod buffer;
 #[allow(unsafe_code, reason = "bytes that another process may write are accessed here")]
 mod copy;
 mod costs;
+#[allow(unsafe_code, reason = "another view of the same bytes")]
+mod device_side;
 mod domain;
 #[allow(unsafe_code, reason = "the contract that a platform promises")]
 mod hal;
@@ -43,6 +45,7 @@ use std::sync::Arc;
 
 pub use buffer::SharedBuffer;
 pub use costs::Costs;
+pub(crate) use device_side::DeviceSide;
 pub use hal::SharedHal;
 pub use pool::SharedPool;
 
@@ -154,6 +157,11 @@ impl SharedMemory {
     pub fn region(&self) -> Region<'_> {
         let address = self.mapping.start().map_or(0, |start| start.addr().get()) as u64;
         Region { file: self.mapping.as_fd(), address, bytes: self.mapping.bytes() as u64 }
+    }
+
+    /// The memory as a device sees it that is served in this process.
+    pub(crate) fn device_side(&self) -> DeviceSide {
+        DeviceSide::new(self.clone())
     }
 
     /// What was bounced so far.
