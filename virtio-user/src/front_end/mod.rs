@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   connect, accept ──▶ handshake ──▶ VhostUser ──────────── a driver's transport
-//!   place.rs            what the      transport.rs           features, queues, reset
+//!   place.rs            what the      transport.rs, steps.rs features, queues, reset
 //!   listener.rs         back-end      doorbell.rs            kick: eventfds that are never closed
 //!                       can           │
 //!                       kind.rs       state.rs ◀──── Link    is it up, and if not, why?
@@ -22,6 +22,7 @@ mod listener;
 mod place;
 mod settings;
 mod state;
+mod steps;
 #[allow(unsafe_code, reason = "the contract that memory rests on")]
 mod transport;
 mod vectors;
