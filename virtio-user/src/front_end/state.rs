@@ -122,6 +122,11 @@ impl State {
         }
     }
 
+    /// Whether the back-end said that its configuration changed, and that was not read yet.
+    pub(super) fn config_change_is_pending(&self) -> bool {
+        self.connection.as_ref().is_some_and(Connection::config_change_is_pending)
+    }
+
     /// Looks whether the back-end is there, and whether it said that its configuration changed; then that is read anew.
     pub(super) fn refresh(&mut self) {
         self.look();

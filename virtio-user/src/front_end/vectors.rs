@@ -150,8 +150,10 @@ impl Vector {
                 let mut state = shared.lock();
                 let before = state.generation;
                 state.refresh();
-                // What was found just now was told here.
-                signal.lower();
+                if !state.config_change_is_pending() {
+                    // What was found just now, a hang-up for one, was told here.
+                    signal.lower();
+                }
                 state.generation != before
             }
         }

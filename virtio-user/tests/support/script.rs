@@ -122,6 +122,7 @@ pub struct Scripted {
     folder: tempfile::TempDir,
     came: Arc<Mutex<Vec<Message>>>,
     channel: Arc<Mutex<Option<UnixStream>>>,
+    now: Arc<Mutex<(u32, Deed)>>,
     connection: Arc<Mutex<Option<UnixStream>>>,
     _thread: JoinHandle<()>,
 }
@@ -131,19 +132,26 @@ impl Scripted {
         let folder = tempfile::tempdir_in("/tmp").expect("a temporary folder");
         let listener = UnixListener::bind(folder.path().join("socket")).expect("a socket");
         let (came, channel, connection) = <(Arc<Mutex<Vec<_>>>, Arc<Mutex<_>>, Arc<Mutex<_>>)>::default();
-        let (log, theirs, now) = (came.clone(), channel.clone(), connection.clone());
+        let (log, theirs, current) = (came.clone(), channel.clone(), connection.clone());
+        let now = Arc::new(Mutex::new((script.at, script.deed)));
+        let deeds = now.clone();
         let thread = thread::spawn(move || {
             for stream in listener.incoming() {
                 let stream = stream.expect("a connection");
-                *now.lock().unwrap() = Some(stream.try_clone().expect("the same socket"));
-                let mut actor =
-                    Actor { script: script.clone(), stream, log: log.clone(), channel: theirs.clone() };
+                *current.lock().unwrap() = Some(stream.try_clone().expect("the same socket"));
+                let mut actor = Actor {
+                    script: script.clone(),
+                    stream,
+                    log: log.clone(),
+                    channel: theirs.clone(),
+                    deeds: deeds.clone(),
+                };
                 while actor.act().is_some() {}
-                *now.lock().unwrap() = None;
+                *current.lock().unwrap() = None;
                 *theirs.lock().unwrap() = None;
             }
         });
-        Self { folder, came, channel, connection, _thread: thread }
+        Self { folder, came, channel, now, connection, _thread: thread }
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -163,6 +171,11 @@ impl Scripted {
     /// The back-end's own channel, once it was given one.
     pub fn channel(&self) -> UnixStream {
         self.channel.lock().unwrap().as_ref().expect("it was given one").try_clone().expect("the same socket")
+    }
+
+    /// Has it do something else at another message from now on.
+    pub fn change(&self, at: u32, deed: Deed) {
+        *self.now.lock().unwrap() = (at, deed);
     }
 
     /// Hangs up.
@@ -195,6 +208,7 @@ struct Actor {
     stream: UnixStream,
     log: Arc<Mutex<Vec<Message>>>,
     channel: Arc<Mutex<Option<UnixStream>>>,
+    deeds: Arc<Mutex<(u32, Deed)>>,
 }
 
 impl Actor {
@@ -234,7 +248,8 @@ impl Actor {
         if request == SET_BACKEND_REQ_FD {
             *self.channel.lock().unwrap() = files.pop().map(UnixStream::from);
         }
-        let deed = if request == self.script.at { self.script.deed } else { Deed::Honest };
+        let (at, deed) = *self.deeds.lock().unwrap();
+        let deed = if request == at { deed } else { Deed::Honest };
         let mut answer = match request {
             GET_FEATURES => Some(self.script.features.to_ne_bytes().to_vec()),
             GET_PROTOCOL_FEATURES => Some(self.script.protocol.to_ne_bytes().to_vec()),
