@@ -24,7 +24,7 @@
 //! - `embassy-net-driver`, `smoltcp`: [`adapter`]s for network stacks.
 //! - `rand_core`: an [`adapter`] for generators of random numbers.
 //! - `embedded-io`, `embedded-io-async`: [`adapter`]s for consoles.
-//! - `alloc` (default): [`ring::Slots::allocate`], and [`hal::DmaBuffer`] for `Box<[u8]>` and `Vec<u8>`.
+//! - `alloc` (default): [`ring::Slots::allocate`] and its like for disks and cards, and [`hal::DmaBuffer`] for `Box<[u8]>` and `Vec<u8>`.
 
 #![no_std]
 #![deny(unsafe_code)]

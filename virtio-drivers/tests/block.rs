@@ -7,7 +7,7 @@
 mod support;
 
 use support::DiskBench;
-use virtio_guest::device::block::{RequestError, Sector, Storage};
+use virtio_guest::device::block::{RequestError, Sector, Slots, Storage};
 use virtio_guest::hal::Attempts;
 use virtio_guest::lifecycle::{ConfigError, ResetError};
 use virtio_guest::ring::Broken;
@@ -276,6 +276,19 @@ fn a_device_that_needs_a_reset_says_so_and_can_be_started_again() {
 
     disk.read_blocking(Sector(0), &mut [0; 512], bench.working(ROUNDS)).unwrap();
     drop(disk);
+    bench.assert_all_returned();
+}
+
+#[test]
+fn what_a_driver_keeps_may_be_on_the_heap_and_is_used_again() {
+    let bench = DiskBench::new(|_| {});
+    let mut slots = Slots::allocate(16);
+    for _ in 0..2 {
+        let mut disk = bench.start(slots).unwrap();
+        assert_eq!(disk.active_paths().queue_size, 16);
+        disk.read_blocking(Sector(0), &mut [0; 512], bench.working(ROUNDS)).unwrap();
+        slots = disk.close(Attempts(10)).unwrap().storage;
+    }
     bench.assert_all_returned();
 }
 

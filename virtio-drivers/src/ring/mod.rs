@@ -58,4 +58,5 @@ pub(crate) use prepared::{DeviceLimits, Frames, PrepareError, PrepareFailed, Pre
 pub use queue::{Rearmed, Virtqueue};
 pub use returned::Returned;
 pub(crate) use singles::SingleSource;
+pub(crate) use slots::Place;
 pub use slots::{Slots, Storage};

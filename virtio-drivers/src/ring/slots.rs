@@ -1,8 +1,9 @@
 //! Memory for a queue's private books: lent by the caller, or from the heap.
 //!
-//! What is written into it is the business of [`books`](super::books).
+//! What is written into it is the business of [`books`](super::books); drivers that keep more for each descriptor have a [`Place`] of their own for it.
 
 use core::mem::ManuallyDrop;
+use core::ops::{Deref, DerefMut};
 
 /// What is known about one chain id; in the split layout ids are descriptors, too. Half a cache line, with a payload of 8 bytes.
 #[derive(Debug)]
@@ -77,13 +78,36 @@ impl<T, const N: usize> Default for Storage<T, N> {
 
 /// Where a queue's books are: lent by the caller, or (with the `alloc` feature) allocated once.
 #[derive(Debug)]
-pub struct Slots<'s, T>(Place<'s, T>);
+pub struct Slots<'s, T>(Place<'s, Slot<T>>);
 
+/// Entries that are lent, or allocated.
 #[derive(Debug)]
-enum Place<'s, T> {
-    Lent(&'s mut [Slot<T>]),
+pub(crate) enum Place<'s, E> {
+    Lent(&'s mut [E]),
     #[cfg(feature = "alloc")]
-    Allocated(alloc::boxed::Box<[Slot<T>]>),
+    Allocated(alloc::boxed::Box<[E]>),
+}
+
+impl<E> Deref for Place<'_, E> {
+    type Target = [E];
+
+    fn deref(&self) -> &[E] {
+        match self {
+            Self::Lent(entries) => entries,
+            #[cfg(feature = "alloc")]
+            Self::Allocated(entries) => entries,
+        }
+    }
+}
+
+impl<E> DerefMut for Place<'_, E> {
+    fn deref_mut(&mut self) -> &mut [E] {
+        match self {
+            Self::Lent(entries) => entries,
+            #[cfg(feature = "alloc")]
+            Self::Allocated(entries) => entries,
+        }
+    }
 }
 
 impl<'s, T, const N: usize> From<&'s mut Storage<T, N>> for Slots<'s, T> {
@@ -108,30 +132,18 @@ impl<T> Slots<'_, T> {
 
     /// Takes the payload of the first chain in flight whose id is at `from` or after it, and says where to look next: for queues that are no more.
     pub(super) fn take_payload(&mut self, from: usize) -> Option<(T, usize)> {
-        let slots = self.as_mut_slice().get_mut(from..)?;
+        let slots = self.0.get_mut(from..)?;
         let (steps, payload) =
             slots.iter_mut().enumerate().find_map(|(steps, slot)| Some((steps, slot.payload.take()?)))?;
         Some((ManuallyDrop::into_inner(payload), from + steps + 1))
     }
 
-    fn as_slice(&self) -> &[Slot<T>] {
-        match &self.0 {
-            Place::Lent(slots) => slots,
-            #[cfg(feature = "alloc")]
-            Place::Allocated(slots) => slots,
-        }
-    }
-
     pub(super) fn as_mut_slice(&mut self) -> &mut [Slot<T>] {
-        match &mut self.0 {
-            Place::Lent(slots) => slots,
-            #[cfg(feature = "alloc")]
-            Place::Allocated(slots) => slots,
-        }
+        &mut self.0
     }
 
     /// For how many descriptors there is room.
     pub(crate) fn len(&self) -> usize {
-        self.as_slice().len()
+        self.0.len()
     }
 }

@@ -1,6 +1,6 @@
 //! A modelled disk, and the driver that is started on it.
 
-use virtio_guest::device::block::{Block, Settings, StartError, Storage};
+use virtio_guest::device::block::{Block, Settings, Slots, StartError};
 use virtio_guest::hal::Attempts;
 use virtio_guest::lifecycle::Wants;
 use virtio_guest::wire::block::BlockFeatures;
@@ -104,7 +104,7 @@ impl DiskBench {
     }
 
     /// Starts the driver, with 2048 bytes in a request.
-    pub fn start<'s, const N: usize>(&self, storage: &'s mut Storage<N>) -> Result<Disk<'s>, StartError> {
+    pub fn start<'s>(&self, storage: impl Into<Slots<'s>>) -> Result<Disk<'s>, StartError> {
         let bench = Bench { device: self.device.clone(), hal: self.hal.clone() };
         let wants = Wants::features(BlockFeatures::all());
         let settings = Settings { request_bytes: 2048, drop_attempts: Attempts(5), ..Settings::default() };

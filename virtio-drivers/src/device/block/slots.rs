@@ -13,7 +13,7 @@ use super::limits::Limits;
 use super::quick::Quick;
 use super::request::InFlight;
 use crate::raw::{Either, Tag, Window};
-use crate::ring;
+use crate::ring::{self, Place};
 use crate::wire::block::REQUEST_HEADER_BYTES;
 
 /// Bytes of a slot's control part.
@@ -56,25 +56,35 @@ impl<const N: usize, P> Default for Storage<N, P> {
     }
 }
 
-/// Where a driver keeps its own memory: a lent [`Storage`], or what an earlier driver gave back.
+/// Where a driver keeps its own memory: a lent [`Storage`], what was [allocated](Slots::allocate), or what an earlier driver gave back.
 #[derive(Debug)]
 pub struct Slots<'s, P = Tag<()>> {
     pub(super) ring: ring::Slots<'s, Load<P>>,
-    pub(super) free: &'s mut [u16],
-    pub(super) parked: &'s mut [Option<Completion<P>>],
+    pub(super) free: Place<'s, u16>,
+    pub(super) parked: Place<'s, Option<Completion<P>>>,
 }
 
 impl<'s, const N: usize, P> From<&'s mut Storage<N, P>> for Slots<'s, P> {
     fn from(storage: &'s mut Storage<N, P>) -> Self {
         let Storage { ring, free, parked } = storage;
-        Self { ring: ring.into(), free, parked }
+        Self { ring: ring.into(), free: Place::Lent(free), parked: Place::Lent(parked) }
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<P> Slots<'_, P> {
+    /// For a queue of up to so many descriptors, from the heap.
+    pub fn allocate(descriptors: u16) -> Self {
+        let (free, parked) = ((0..descriptors).collect(), (0..descriptors).map(|_| None).collect());
+        let ring = ring::Slots::allocate(descriptors);
+        Self { ring, free: Place::Allocated(free), parked: Place::Allocated(parked) }
     }
 }
 
 impl<P> Slots<'_, P> {
     /// Room for nothing.
     pub(super) fn none() -> Self {
-        Self { ring: ring::Slots::none(), free: &mut [], parked: &mut [] }
+        Self { ring: ring::Slots::none(), free: Place::Lent(&mut []), parked: Place::Lent(&mut []) }
     }
 
     /// For how many descriptors there is room.
@@ -87,12 +97,12 @@ impl<P> Slots<'_, P> {
 #[derive(Debug)]
 pub(super) struct RequestSlots<'s, P> {
     /// The free ones are at the start.
-    free: &'s mut [u16],
+    free: Place<'s, u16>,
     free_count: usize,
     count: usize,
     data_bytes: usize,
     /// What came back while somebody looked for something else, as a ring.
-    parked: &'s mut [Option<Completion<P>>],
+    parked: Place<'s, Option<Completion<P>>>,
     parked_first: usize,
     parked_count: usize,
 }
@@ -100,8 +110,8 @@ pub(super) struct RequestSlots<'s, P> {
 impl<'s, P> RequestSlots<'s, P> {
     /// All slots free: as many as storage and the queue's descriptors allow.
     pub(super) fn new(
-        free: &'s mut [u16],
-        parked: &'s mut [Option<Completion<P>>],
+        mut free: Place<'s, u16>,
+        parked: Place<'s, Option<Completion<P>>>,
         queue_size: u16,
         indirect: bool,
         limits: &Limits,
@@ -138,7 +148,7 @@ impl<'s, P> RequestSlots<'s, P> {
     }
 
     /// The memory that they are kept in. What is parked there is dropped.
-    pub(super) fn into_slots(self, ring: ring::Slots<'s, Load<P>>) -> Slots<'s, P> {
+    pub(super) fn into_slots(mut self, ring: ring::Slots<'s, Load<P>>) -> Slots<'s, P> {
         self.parked.iter_mut().for_each(|place| drop(place.take()));
         Slots { ring, free: self.free, parked: self.parked }
     }
