@@ -96,7 +96,7 @@ impl<'s, T: Transport, H: Hal, P: Payload> Block<'s, T, H, P> {
             queue_size: queue.queue.size(),
             requests: queue.requests(),
             request_bytes: queue.limits.request_bytes,
-            ring: queue.queue.active_path(),
+            ring: queue.active_path(),
             vectors: control.vectors(),
             access_platform: features.common.contains(CommonFeatures::ACCESS_PLATFORM),
             features: features.device,

@@ -17,8 +17,8 @@ use super::slots::{Load, RequestSlots, Slots};
 use crate::hal::Hal;
 use crate::raw::{ConfirmedReset, Either, OutOfBounds, Payload, Tag, Window};
 use crate::ring::{
-    self, Broken, Chain, InstalledQueue, Portion, QueueStatistics, Rearmed, RefusedChain, RefusedReason,
-    Returned, Virtqueue,
+    self, ActivePath, Broken, Chain, InstalledQueue, Portion, QueueStatistics, Rearmed, RefusedChain,
+    RefusedReason, Returned, Virtqueue,
 };
 use crate::wire::block::{REQUEST_HEADER_BYTES, RequestHeader, ZONE_BYTES, request_status};
 
@@ -73,6 +73,11 @@ impl<'s, H: Hal, P: Payload> RequestQueue<'s, H, P> {
     /// What the queue has done since the disk was started.
     pub fn statistics(&self) -> QueueStatistics {
         self.queue.statistics()
+    }
+
+    /// Which of the ring's features are in use.
+    pub fn active_path(&self) -> ActivePath {
+        self.queue.active_path()
     }
 
     /// Why the queue is out of service, if it is.
