@@ -10,6 +10,7 @@
 //!   [`front_end`]      the control path: `VhostUser`, a `Transport`                   a Unix socket
 //!   [`memory`]         the memory that both sides use: `SharedMemory`, its `Hal`      a memfd
 //!   [`protocol`]       messages, the socket they go through, and what can go wrong
+//!   [`session`]        disks and cards that survive their back-end
 //! ```
 //!
 //! Nothing in the shared memory is ever behind a Rust reference, since the back-end may write there at any time, even one that was asked to stop. So a back-end that lies, dies or does
@@ -29,8 +30,11 @@
 
 pub mod front_end;
 pub mod memory;
+mod patience;
 pub mod protocol;
+pub mod session;
 
 pub use front_end::{ConnectError, Link, Listener, Settings, Vector, VhostUser};
 pub use memory::SharedMemory;
+pub use patience::{Until, within};
 pub use protocol::Fault;
