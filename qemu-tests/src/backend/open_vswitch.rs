@@ -134,6 +134,15 @@ impl OpenVSwitch {
         }
     }
 
+    /// Gives the bridge itself an address, in its network namespace: a station behind it, which answers.
+    ///
+    /// # Panics
+    /// If it cannot have it.
+    pub fn give_address(&self, address: &str) {
+        self.namespace.run(&format!("ip address add {address} dev bridge"));
+        self.namespace.run("ip link set bridge up");
+    }
+
     /// Starts it after it was killed, and waits until it forwards.
     ///
     /// # Panics

@@ -33,6 +33,8 @@ pub struct Counters {
 pub enum Forwarding {
     /// Two ports: what comes in at one goes out at the other, untouched.
     Through,
+    /// Four ports: the same between the first two, and between the other two.
+    ThroughTwice,
     /// One port: what comes in goes out there again, with its addresses exchanged.
     Back,
     /// One port: what comes in is counted, and dropped.
@@ -73,6 +75,7 @@ impl TestpmdSettings {
     const fn ports(self) -> usize {
         match self.forwarding {
             Forwarding::Through => 2,
+            Forwarding::ThroughTwice => 4,
             Forwarding::Back | Forwarding::ReceiveOnly | Forwarding::TransmitOnly => 1,
         }
     }
@@ -119,7 +122,7 @@ impl Testpmd {
             format!("--vdev=net_vhost{port},iface={},queues={pairs},client={client}", socket.display())
         }));
         let (mode, topology) = match forwarding {
-            Forwarding::Through => ("io", "paired"),
+            Forwarding::Through | Forwarding::ThroughTwice => ("io", "paired"),
             Forwarding::Back => ("macswap", "loop"),
             Forwarding::ReceiveOnly => ("rxonly", "loop"),
             Forwarding::TransmitOnly => ("txonly", "loop"),
