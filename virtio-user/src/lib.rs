@@ -38,3 +38,8 @@ pub use front_end::{ConnectError, Link, Listener, Settings, Vector, VhostUser};
 pub use memory::SharedMemory;
 pub use patience::{Until, within};
 pub use protocol::Fault;
+
+// The guide's page.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/src/virtio-user.md")]
+mod guide {}
