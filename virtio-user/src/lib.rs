@@ -11,6 +11,7 @@
 //!   [`memory`]         the memory that both sides use: `SharedMemory`, its `Hal`      a memfd
 //!   [`protocol`]       messages, the socket they go through, and what can go wrong
 //!   [`session`]        disks and cards that survive their back-end
+//!   `tokio`            interrupts for tasks of that runtime: a feature
 //! ```
 //!
 //! Nothing in the shared memory is ever behind a Rust reference, since the back-end may write there at any time, even one that was asked to stop. So a back-end that lies, dies or does
@@ -33,6 +34,9 @@ pub mod memory;
 mod patience;
 pub mod protocol;
 pub mod session;
+#[cfg(feature = "tokio")]
+#[allow(unsafe_code, reason = "a file that is waited for stays open")]
+pub mod tokio;
 
 pub use front_end::{ConnectError, Link, Listener, Settings, Vector, VhostUser};
 pub use memory::SharedMemory;
