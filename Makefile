@@ -1,6 +1,6 @@
 # The one door to this project. `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-miri miri test-qemu soak bench-ring bench-guest mutants doc
+.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-user test-miri miri test-qemu soak bench-ring bench-guest mutants doc
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -14,7 +14,7 @@ demo: ## boot a kernel that uses a disk, a network card, or a console (EXAMPLE=b
 check: ## what takes seconds: format, lints, floors, the bare-metal builds
 	@scripts/check.sh
 
-test: ## everything: check, unit, races, a short fuzz round, doc, miri and QEMU tests
+test: ## everything: check, unit, races, a short fuzz round, doc, back-end, miri and QEMU tests
 	@scripts/test.sh
 
 test-unit: ## unit and integration tests on the host
@@ -31,6 +31,9 @@ fuzz: ## the fuzzers of rings, control path, disks, network devices, consoles an
 
 test-doc: ## doc tests, and the documentation without a warning
 	@scripts/test.sh doc
+
+test-user: ## the drivers in a process, at back-ends of QEMU, DPDK and Open vSwitch
+	@scripts/test.sh user
 
 test-miri: ## the tests of library and model under miri
 	@scripts/test.sh miri

@@ -14,7 +14,8 @@ cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev
 adapters=(device-tree embassy-net-driver embedded-io embedded-io-async embedded-sdmmc gpt-disk-io rand_core smoltcp)
 features=$(printf 'virtio-guest/%s,' "${adapters[@]}")
 step "lints (host)"
-cargo clippy -q --all-targets --features "$features" -- -D warnings
+cargo clippy -q --all-targets --features "$features,virtio-user/tokio" -- -D warnings
+cargo clippy -q -p virtio-user --no-default-features --lib -- -D warnings
 step "lints (library without default features, and with one adapter at a time)"
 cargo clippy -q -p virtio-guest --no-default-features -- -D warnings
 for adapter in "${adapters[@]}"; do

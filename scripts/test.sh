@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Runs the test stages, one after the other, each with a log of its own, and counts.
-# Usage: scripts/test.sh [check|unit|races|fuzz|doc|miri|qemu ...]     (default: all; nothing is skipped)
+# Usage: scripts/test.sh [check|unit|races|fuzz|doc|user|miri|qemu ...]     (default: all; nothing is skipped)
 set -uo pipefail
 cd "$(dirname "$0")/.."
 stages=("$@")
-[ ${#stages[@]} -gt 0 ] || stages=(check unit races fuzz doc miri qemu)
+[ ${#stages[@]} -gt 0 ] || stages=(check unit races fuzz doc user miri qemu)
 logs=${CARGO_TARGET_DIR:-target}/test-logs
 mkdir -p "$logs"
 nightly=$(cat scripts/nightly)
 for stage in "${stages[@]}"; do
-  case $stage in check|unit|races|fuzz|doc|miri|qemu) ;; *) sed -n 's/^# //p; 4q' "$0" >&2; exit 2 ;; esac
+  case $stage in check|unit|races|fuzz|doc|user|miri|qemu) ;; *) sed -n 's/^# //p; 4q' "$0" >&2; exit 2 ;; esac
 done
 
 # What is not on by default.
@@ -33,8 +33,8 @@ stage_fuzz() {
   return $status
 }
 stage_doc() {
-  RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p virtio-guest -p virtio-model -p virtio-test-hal --features "$features" \
-    && cargo test -p virtio-guest -p virtio-model -p virtio-test-hal --features "$features" --doc
+  RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p virtio-guest -p virtio-model -p virtio-test-hal -p virtio-user --features "$features,virtio-user/tokio" --lib \
+    && cargo test -p virtio-guest -p virtio-model -p virtio-test-hal -p virtio-user --features "$features,virtio-user/tokio" --doc
 }
 # The programs that miri runs; others say in their heads why not, or that they are for long rounds.
 miri_programs() {
@@ -43,6 +43,8 @@ miri_programs() {
   [ -z "${LONG:-}" ] || grep -l '^#!\[cfg(.*virtio_guest_long' $all
   grep -LE '^#!\[cfg\(.*(not\(miri\)|virtio_guest_stand_in)' $all
 }
+# The drivers in processes of Linux, at back-ends that are started, killed and started again.
+stage_user() { cargo test --no-fail-fast -p virtio-user --features virtio-user/tokio --lib --bins --tests; }
 stage_miri() {
   # Leaks are deliberate here: what a device may still use is not freed. The tests count them themselves.
   # Weak memory is not emulated: miri cannot do that where bytes are accessed with different widths over time, as headers are.
