@@ -130,6 +130,8 @@ mod tests {
     }
 
     const SIZE: u16 = 4;
+    /// Nothing here takes as long, unless something is wrong.
+    const LIMIT: Duration = Duration::from_secs(10);
     /// Where things are in the memory: after the table the available ring, the used ring, command and answer.
     const DRIVER: u64 = 256;
     const DEVICE: u64 = 512;
@@ -170,7 +172,7 @@ mod tests {
         thread::scope(|scope| {
             // Somebody else adds as many commands as were answered, always.
             scope.spawn(|| {
-                while !is_over.load(Ordering::Relaxed) && begun.elapsed() < Duration::from_secs(5) {
+                while !is_over.load(Ordering::Relaxed) && begun.elapsed() < LIMIT {
                     let mut used = [0; 2];
                     space.read(start + DEVICE + 2, &mut used).unwrap();
                     let available = u16::from_le_bytes(used).wrapping_add(SIZE);
@@ -178,7 +180,7 @@ mod tests {
                 }
             });
             let mut commands = 0;
-            for _ in 0..200 {
+            while commands < 50 && begun.elapsed() < LIMIT {
                 let before = commands;
                 queue
                     .serve(|_| {
@@ -189,7 +191,7 @@ mod tests {
                 assert!(commands <= before + SIZE);
             }
             is_over.store(true, Ordering::Relaxed);
-            assert!(commands > 0);
+            assert!(commands >= 50);
         });
     }
 
