@@ -56,10 +56,6 @@ mod sync;
 pub mod transport;
 pub mod wire;
 
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-mod readme {}
-
 // The recipes of the guide, one of which takes each adapter.
 #[cfg(all(doctest, feature = "alloc", feature = "embedded-io", feature = "embedded-sdmmc"))]
 #[doc = include_str!("../../docs/src/block.md")]

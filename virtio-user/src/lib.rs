@@ -43,7 +43,11 @@ pub use memory::SharedMemory;
 pub use patience::{Until, within};
 pub use protocol::Fault;
 
-// The guide's page.
+// What the front page shows of all crates, and the guide's page.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}
+
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/src/virtio-user.md")]
 mod guide {}
