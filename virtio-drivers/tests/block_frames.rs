@@ -228,7 +228,8 @@ fn a_place_is_nobody_elses_until_its_completion_was_taken() {
         BurstBench::offering(SIZE, rings[seed % 3] | FLUSH)
     };
     let mut kept = 0;
-    for seed in 0..if cfg!(miri) { 1 } else { 60 } {
+    // The one that miri has comes to all kinds of steps early.
+    for seed in if cfg!(miri) { 3..4 } else { 0..60 } {
         let (mut bench, mut numbers) = (bring_up(seed), Numbers(seed as u64));
         for _ in 0..if cfg!(miri) { 12 } else { 300 } {
             let order = if numbers.below(2) == 0 { Order::Fifo } else { Order::Reverse };
