@@ -186,9 +186,7 @@ impl Drop for VhostUser {
     fn drop(&mut self) {
         // The back-end sees that nobody is there any more, though there may be links and vectors.
         self.shared.lock().close();
-        if let Some(commands) = self.commands.take() {
-            commands.rest();
-        }
+        self.forget_queues();
     }
 }
 
