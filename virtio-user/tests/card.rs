@@ -9,13 +9,13 @@ use support::{LIMIT, memory, patience, polled};
 use virtio_guest::device::net::{
     ControlSlots, FramePool, Net, PLAIN, PairSlots, PoolSettings, Settings, Slots,
 };
-use virtio_guest::lifecycle::Wants;
+use virtio_guest::lifecycle::{ConfigError, Wants};
 use virtio_guest::raw::PoolEntries;
 use virtio_guest::ring::Layout;
 use virtio_guest::wire::device_type::DeviceType;
 use virtio_guest::wire::features::CommonFeatures;
-use virtio_user::VhostUser;
 use virtio_user::memory::{SharedHal, SharedMemory};
+use virtio_user::{Listener, VhostUser};
 
 type Card<'c> = Net<'c, &'c mut VhostUser, SharedHal>;
 
@@ -75,4 +75,48 @@ fn frames_come_back_from_a_switch_in_split_and_packed_rings_one_after_the_other_
         card.close(patience()).expect("the card lets itself be reset");
     }
     testpmd.stop();
+}
+
+#[test]
+fn a_switch_that_connects_by_itself_is_accepted_again_after_it_was_killed() {
+    let settings =
+        TestpmdSettings { forwarding: Forwarding::Back, connects: true, ..TestpmdSettings::default() };
+    let mut testpmd = Testpmd::start(settings);
+    let listener = Listener::bind(testpmd.socket(0)).expect("a socket");
+    let memory = memory();
+    let pool = pool(&memory);
+    let mut transport = listener.accept(DeviceType::NETWORK, &memory, &polled()).expect("testpmd connects");
+    let link = transport.link();
+    let mut card = start(&mut transport, &memory, &pool, true);
+    exchange(&mut card);
+
+    testpmd.kill();
+    assert!(!link.is_up());
+    card.close(patience()).expect("a hang-up is a reset");
+    testpmd.start_again();
+    transport.reconnect().expect("testpmd connects again");
+
+    let mut card = start(&mut transport, &memory, &pool, true);
+    exchange(&mut card);
+    card.close(patience()).expect("the card lets itself be reset");
+    testpmd.stop();
+}
+
+#[test]
+fn a_card_has_a_link_as_long_as_its_switch_is_there() {
+    let mut testpmd =
+        Testpmd::start(TestpmdSettings { forwarding: Forwarding::Back, ..TestpmdSettings::default() });
+    let memory = memory();
+    let pool = pool(&memory);
+    let mut transport = VhostUser::connect(testpmd.socket(0), DeviceType::NETWORK, &memory, &polled())
+        .expect("testpmd is there");
+    let link = transport.link();
+    let mut card = start(&mut transport, &memory, &pool, false);
+    assert!(card.control().link().expect("it says so").is_up);
+
+    testpmd.kill();
+
+    assert!(!link.is_up());
+    assert_eq!(card.control().link(), Err(ConfigError::Removed));
+    card.close(patience()).expect("a hang-up is a reset");
 }

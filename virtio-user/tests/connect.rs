@@ -5,11 +5,12 @@ mod script;
 mod support;
 
 use std::fs::File;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use qemu_tests::backend::{Forwarding, Testpmd, TestpmdSettings};
 use qemu_tests::{DiskDevice, StorageDaemon};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, socket};
 use script::{CARD, DISK, Script, Scripted};
 use support::{polled, small_memory};
 use virtio_guest::wire::device_type::DeviceType;
@@ -78,6 +79,24 @@ fn a_socket_whose_owner_never_accepts_is_told_in_time() {
 
     let ConnectError::Protocol { fault, .. } = error else { panic!("{error}") };
     assert_eq!((fault.step.name, fault.cause), ("GET_FEATURES", Cause::NoAnswer(limit)));
+}
+
+#[test]
+fn a_socket_with_too_many_who_wait_is_told_in_time() {
+    let folder = tempfile::tempdir_in("/tmp").expect("a folder");
+    let path = folder.path().join("socket");
+    let listener = socket(AddressFamily::UNIX, SocketType::STREAM, None).expect("a socket");
+    rustix::net::bind(&listener, &SocketAddrUnix::new(&path).expect("short")).expect("a path of its own");
+    rustix::net::listen(&listener, 0).expect("a socket");
+    let limit = Duration::from_millis(200);
+    let settings = Settings { answer_limit: limit, ..polled() };
+    // One may wait.
+    let _waiting = UnixStream::connect(&path).expect("there is room for one");
+
+    let error =
+        VhostUser::connect(&path, DeviceType::BLOCK, &small_memory(), &settings).expect_err("no room");
+
+    assert_eq!(error, ConnectError::NotAccepted { path, limit });
 }
 
 #[test]
