@@ -224,7 +224,8 @@ fn a_message_that_is_too_long_ends_the_connection() {
 #[test]
 fn a_message_with_a_file_descriptor_ends_the_connection() {
     let mut disk = Disk::honest();
-    send_with_file(&disk.channel, &message(CONFIG_CHANGE, PLAIN, &[]));
+    let null = std::fs::File::open("/dev/null").expect("nothing");
+    send_with_file(&disk.channel, &message(CONFIG_CHANGE, PLAIN, &[]), &null);
     disk.expect_fault(Cause::FileDescriptors);
 }
 

@@ -7,7 +7,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use qemu_tests::{DiskDevice, Image, StorageDaemon, random_seed};
-use script::request::GET_VRING_BASE;
+use script::request::{GET_VRING_BASE, SET_CONFIG, SET_VRING_ENABLE};
 use script::{DISK, Deed, Script, Scripted};
 use serde_json::json;
 use support::{LIMIT, memory, patience, polled, small_memory};
@@ -121,6 +121,40 @@ fn a_back_end_that_does_not_say_that_it_stops_has_its_memory_until_it_hangs_up()
     assert!(asked.elapsed() > late * 9 / 10, "it was late");
     assert_eq!(memory.free_bytes(), before, "all memory is back");
     transport.reconnect().expect("it takes the next one");
+}
+
+/// A socket that lies in a message, unread, is not closed when the process that it belongs to ends.
+#[test]
+fn a_back_end_that_ends_with_its_socket_in_a_message_has_hung_up_all_the_same() {
+    let back_end =
+        Scripted::start(Script { at: SET_VRING_ENABLE, deed: Deed::EndsInAMessage, ..Script::honest(DISK) });
+    let memory = small_memory();
+    let before = memory.free_bytes();
+    let mut transport =
+        VhostUser::connect(back_end.socket(), DeviceType::BLOCK, &memory, &polled()).expect("a disk");
+    let mut storage = Storage::<16>::new();
+    let disk =
+        Block::start(&mut transport, memory.hal(), &mut storage, patience()).expect("the disk comes up");
+
+    disk.close(patience()).expect("a hang-up is a reset");
+
+    assert_eq!(memory.free_bytes(), before, "all memory is back");
+}
+
+#[test]
+fn a_back_end_that_says_what_nobody_asked_for_is_not_listened_to_any_more() {
+    let back_end = Scripted::start(Script::honest(DISK));
+    let memory = small_memory();
+    let mut transport =
+        VhostUser::connect(back_end.socket(), DeviceType::BLOCK, &memory, &polled()).expect("a disk");
+    let link = transport.link();
+    back_end.change(SET_CONFIG, Deed::SaysMore);
+    transport.write_config(32, virtio_guest::hal::AccessWidth::Byte, 1);
+
+    assert!(!link.is_up());
+
+    let fault = link.fault().expect("something is wrong");
+    assert_eq!((fault.step, fault.cause), (Step::BETWEEN, Cause::Unasked));
 }
 
 #[test]

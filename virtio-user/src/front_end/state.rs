@@ -82,9 +82,15 @@ impl State {
         self.connection.is_none()
     }
 
-    /// Looks whether the back-end is there.
+    /// Looks whether the back-end is there. To be called while nothing is asked of it.
     pub(super) fn look(&mut self) {
-        if self.connection.as_ref().is_some_and(|connection| connection.socket().is_closed()) {
+        let mut looked = self.connection.as_mut().map(Connection::has_hung_up);
+        if let Some(Err(fault)) = looked {
+            self.note(fault);
+            // It knows that nobody listens any more, and may have hung up at once.
+            looked = self.connection.as_mut().map(Connection::has_hung_up);
+        }
+        if looked == Some(Ok(true)) {
             self.connection = None;
             self.note(Fault { step: Step::BETWEEN, cause: Cause::HungUp });
         }

@@ -44,6 +44,28 @@ impl Connection {
         &self.socket
     }
 
+    /// Looks, while nothing is asked, whether the back-end has hung up.
+    ///
+    /// Who was asked nothing has nothing to say. And a socket on its way in a message is not closed when its owner ends: one that lies here unread, and may be the back-end's own, is thrown away.
+    pub(crate) fn has_hung_up(&mut self) -> Result<bool, Fault> {
+        let mut ready = self.socket.ready();
+        if ready.contains(PollFlags::IN) && !ready.contains(PollFlags::HUP) {
+            if !self.is_over {
+                let cause = match self.socket.receive(&mut [0]) {
+                    Ok(Received::Bytes(_)) => Cause::Unasked,
+                    Ok(Received::End) => Cause::HungUp,
+                    Ok(Received::FileDescriptors) => Cause::FileDescriptors,
+                    Err(Errno::INTR | Errno::WOULDBLOCK) => return Ok(false),
+                    Err(error) => error.into(),
+                };
+                return Err(self.over(Step::BETWEEN, cause));
+            }
+            self.socket.discard();
+            ready = self.socket.ready();
+        }
+        Ok(ready.contains(PollFlags::HUP))
+    }
+
     /// Whether nothing more can be said to it.
     pub(crate) const fn is_over(&self) -> bool {
         self.is_over

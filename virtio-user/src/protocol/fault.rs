@@ -53,6 +53,9 @@ pub enum Cause {
     /// It answered another message.
     #[error("the back-end answered message {0}, which it was not asked")]
     OtherMessage(u32),
+    /// It sent something while nothing was asked.
+    #[error("the back-end sent something that nobody asked for")]
+    Unasked,
     /// What came is no answer, or none of version 1 of the protocol.
     #[error("the back-end sent the flags {0:#x}, which are not those of such a message")]
     Flags(u32),

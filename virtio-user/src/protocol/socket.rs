@@ -13,6 +13,9 @@ use rustix::net::{
     Shutdown,
 };
 
+/// How often is received at once what nobody wants.
+const DISCARDED_MAX: usize = 256;
+
 /// One end of a connection.
 #[derive(Debug)]
 pub(crate) struct Socket(OwnedFd);
@@ -62,15 +65,21 @@ impl Socket {
         })
     }
 
-    /// Whether the other end was closed, whatever it sent before.
-    pub(crate) fn is_closed(&self) -> bool {
-        let mut files = [PollFd::new(&self.0, PollFlags::empty())];
+    /// What there is at the socket: something to be received ([`IN`](PollFlags::IN)), or another end that was closed ([`HUP`](PollFlags::HUP)).
+    pub(super) fn ready(&self) -> PollFlags {
+        let mut files = [PollFd::new(&self.0, PollFlags::IN)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        loop {
-            match poll(&mut files, Some(&now)) {
-                Err(Errno::INTR) => {}
-                Err(_) => return false,
-                Ok(_) => return files.iter().any(|file| file.revents().contains(PollFlags::HUP)),
+        while poll(&mut files, Some(&now)) == Err(Errno::INTR) {}
+        files.iter().map(PollFd::revents).fold(PollFlags::empty(), PollFlags::union)
+    }
+
+    /// Throws away what there is to be received, within a bound.
+    pub(super) fn discard(&self) {
+        let mut bytes = [0; 1024];
+        for _ in 0..DISCARDED_MAX {
+            match self.receive(&mut bytes) {
+                Ok(Received::Bytes(_) | Received::FileDescriptors) => {}
+                Ok(Received::End) | Err(_) => return,
             }
         }
     }

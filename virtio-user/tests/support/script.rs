@@ -3,11 +3,12 @@
 //! It speaks in bytes of its own, and shares nothing with the crate that is tested. It has a disk's or a card's features and no rings: nobody is served.
 #![allow(dead_code, reason = "each test program uses some of it")]
 
+use std::fs::File;
 use std::io::{IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -74,6 +75,10 @@ pub enum Deed {
     AnswersOther(u32),
     /// It sends file descriptors along.
     SendsFiles,
+    /// It answers, and says something else at once.
+    SaysMore,
+    /// It answers, sends the socket itself along with something else, and ends.
+    EndsInAMessage,
     /// It refuses.
     Refuses(u64),
 }
@@ -194,11 +199,10 @@ pub fn message(request: u32, flags: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Sends bytes with a file descriptor beside them.
-pub fn send_with_file(stream: &UnixStream, bytes: &[u8]) {
-    let null = std::fs::File::open(Path::new("/dev/null")).expect("nothing");
+pub fn send_with_file(stream: &UnixStream, bytes: &[u8], file: &impl AsFd) {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut beside = SendAncillaryBuffer::new(&mut space);
-    let files = [null.as_fd()];
+    let files = [file.as_fd()];
     assert!(beside.push(SendAncillaryMessage::ScmRights(&files)));
     rustix::net::sendmsg(stream, &[IoSlice::new(bytes)], &mut beside, SendFlags::empty()).expect("sent");
 }
@@ -261,7 +265,12 @@ impl Actor {
         };
         let (mut number, mut flags) = (request, VERSION | REPLY);
         match deed {
-            Deed::Honest | Deed::SendsFiles | Deed::StopsInTheMiddle(_) | Deed::HangsUpInTheMiddle => {}
+            Deed::Honest
+            | Deed::SendsFiles
+            | Deed::SaysMore
+            | Deed::EndsInAMessage
+            | Deed::StopsInTheMiddle(_)
+            | Deed::HangsUpInTheMiddle => {}
             Deed::HangsUp => return None,
             Deed::IsLate(time) => thread::sleep(time),
             Deed::SaysSize(bytes) => {
@@ -276,7 +285,15 @@ impl Actor {
         let Some(answer) = answer else { return Some(()) };
         let bytes = message(number, flags, &answer);
         match deed {
-            Deed::SendsFiles => send_with_file(&self.stream, &bytes),
+            Deed::SendsFiles => {
+                send_with_file(&self.stream, &bytes, &File::open("/dev/null").expect("nothing"));
+            }
+            Deed::SaysMore => self.stream.write_all(&bytes.repeat(2)).ok()?,
+            Deed::EndsInAMessage => {
+                self.stream.write_all(&[&bytes[..], &[0; 16]].concat()).ok()?;
+                send_with_file(&self.stream, &[0], &self.stream);
+                return None;
+            }
             Deed::HangsUpInTheMiddle => {
                 self.stream.write_all(&bytes[..bytes.len() - 3]).ok()?;
                 return None;
