@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes the rings, in all four modes, the control path, over PCI, over MMIO and without a bus, and the whole drivers of disks, network devices, consoles and balloons: a fuzzer says what driver
+# Fuzzes the rings, in all four modes, the control path, over PCI, over MMIO and without a bus, the whole drivers of disks, network devices, consoles and balloons, and the messages of vhost-user: a fuzzer says what driver
 # and device do, and the targets see whether a promise breaks.
 # Usage: scripts/fuzz.sh [SECONDS [TARGET ...]]      (default: 60 seconds for each target)
 #        scripts/fuzz.sh replay TARGET FILE          (builds the target and gives it one input)

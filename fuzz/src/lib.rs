@@ -1,4 +1,4 @@
-//! What the fuzz targets share: lives whose driver and device both do what the fuzzer's bytes say. Here those of one queue; in [`control`] those of registers, in [`disk`], [`net`], [`console`] and [`balloon`](mod@balloon) those of a whole driver.
+//! What the fuzz targets share: lives whose driver and device both do what the fuzzer's bytes say. Here those of one queue; in [`control`] those of registers, in [`disk`], [`net`], [`console`] and [`balloon`](mod@balloon) those of a whole driver; in [`vhost_user`](mod@vhost_user) those of a process at a vhost-user back-end.
 //!
 //! Spec: §2.6 Virtqueues, §2.6.1 Virtqueue Reset, §2.4 Device Reset. The driver is the library; the device is `virtio-model`'s as long as it is
 //! honest, and the fuzzer whenever it is not: before any load of the driver's it may change any shared byte.
@@ -29,6 +29,7 @@ mod net;
 mod plan;
 mod script;
 mod transport;
+mod vhost_user;
 mod witness;
 mod world;
 
@@ -38,6 +39,7 @@ pub use control::{config_and_status, mmio, pci_capabilities};
 pub use disk::block;
 pub use life::live;
 pub use net::{net_control, net_receive};
+pub use vhost_user::vhost_user;
 
 use virtio_guest::ring::Layout;
 
