@@ -1,6 +1,6 @@
 # The one door to this project. `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-user test-miri miri test-qemu soak bench-ring bench-guest mutants doc
+.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-user test-miri miri test-qemu test-sanitize soak bench-ring bench-guest mutants doc
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -14,7 +14,7 @@ demo: ## boot a kernel that uses a disk, a network card, or a console (EXAMPLE=b
 check: ## what takes seconds: format, lints, floors, the bare-metal builds
 	@scripts/check.sh
 
-test: ## everything: check, unit, races, a short fuzz round, doc, back-end, miri and QEMU tests
+test: ## everything: check, unit, races, a short fuzz round, doc, back-end, sanitizer, miri and QEMU tests
 	@scripts/test.sh
 
 test-unit: ## unit and integration tests on the host
@@ -43,6 +43,9 @@ miri: ## the same in long rounds: programs, too, whose unsafe code shorter ones 
 
 test-qemu: ## test kernels under QEMU
 	@scripts/test.sh qemu
+
+test-sanitize: ## drivers in ordinary processes, under AddressSanitizer and ThreadSanitizer
+	@scripts/test.sh sanitize
 
 soak: ## random operations on a modelled disk, each verified, for MINUTES=n (default 5), or OPERATIONS=n, LIVES=n; SEED=n to see them again
 	@MINUTES=$(MINUTES) OPERATIONS=$(OPERATIONS) LIVES=$(LIVES) SEED=$(SEED) cargo run -q --release -p soak

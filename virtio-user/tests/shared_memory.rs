@@ -203,7 +203,7 @@ fn a_pool_gives_each_of_its_buffers_to_one_owner_at_a_time() {
             let (pool, start) = (&pool, &start);
             scope.spawn(move || {
                 start.wait();
-                for round in 0..20_000_u32 {
+                for round in 0..5_000_u32 {
                     let mut taken: Vec<_> = (0..=round % 3).filter_map(|_| pool.take()).collect();
                     for buffer in &mut taken {
                         buffer.fill(thread);
