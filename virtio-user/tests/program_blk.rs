@@ -6,7 +6,7 @@ mod program;
 
 use std::fs;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use program::{Program, run};
 use qemu_tests::{DiskDevice, Image, StorageDaemon, random_seed};
@@ -65,7 +65,10 @@ fn copying_makes_one_disk_the_other() {
     let words =
         format!("blk copy {} {} --interrupts", source.address().display(), target.address().display());
     let copy = Program::start(words.split(' '));
-    thread::sleep(Duration::from_millis(300));
+    let start = Instant::now();
+    while to.read(0, 1) == vec![0; 512] && start.elapsed() < Duration::from_secs(20) {
+        thread::sleep(Duration::from_millis(10));
+    }
     target.kill();
     target.start_again();
 

@@ -116,27 +116,53 @@ struct Ended {
 }
 
 /// Ends a card: what it was made of comes back, every frame once.
-fn end(card: Card<'_>, own: &FramePool<'_, SharedHal>) -> Ended {
+fn end(card: Card<'_>, own: &[FramePool<'_, SharedHal>]) -> Ended {
     let restarts = card.restarts();
     let closed = card.close(LIMIT).expect("it stops");
     let lost = closed.lost;
-    for mut supply in closed.supplies.into_iter().map(|supply| supply.expect("it comes back")) {
+    for (supply, own) in closed.supplies.into_iter().zip(own) {
+        let mut supply = supply.expect("it comes back");
         let all: Vec<_> = iter::from_fn(|| supply.frame()).collect();
         assert_eq!(all.len(), own.count(), "each frame comes back");
     }
     Ended { lost, restarts }
 }
 
-/// Sends until it is over, never more than a window ahead of what came.
-fn send(back_end: BackEnd, shared: &Shared, packed: bool) -> Ended {
+/// How a card's rings are.
+#[derive(Clone, Copy, Debug)]
+struct Rings {
+    packed: bool,
+    pairs: usize,
+}
+
+const SPLIT: Rings = Rings { packed: false, pairs: 1 };
+const PACKED: Rings = Rings { packed: true, pairs: 1 };
+
+fn connect<'p>(
+    back_end: BackEnd,
+    memory: &SharedMemory,
+    own: &'p [FramePool<'p, SharedHal>],
+    mac: MacAddress,
+    rings: Rings,
+) -> Card<'p> {
+    let supplies = own.iter().map(|pool| pool.supply().expect("nobody has it"));
+    let mut card = Card::connect(back_end, memory, supplies, settings(mac, rings.packed)).expect("a card");
+    for pair in 0..rings.pairs {
+        let layout = card.queues(pair).map(|(receive, _)| receive.active_path().layout);
+        assert_eq!(layout, Some(if rings.packed { Layout::Packed } else { Layout::Split }));
+    }
+    card
+}
+
+/// Sends until it is over, on each pair in its turn, never more than a window ahead of what came.
+fn send(back_end: BackEnd, shared: &Shared, rings: Rings) -> Ended {
     let memory = memory();
-    let (own, frames) = (pool(&memory), pool(&memory));
-    let mut card = Card::connect(back_end, &memory, own.supply(), settings(MACS[0], packed)).expect("a card");
-    let layout = card.queues(0).map(|(receive, _)| receive.active_path().layout);
-    assert_eq!(layout, Some(if packed { Layout::Packed } else { Layout::Split }));
+    let own: Vec<_> = (0..rings.pairs).map(|_| pool(&memory)).collect();
+    let frames = pool(&memory);
+    let mut card = connect(back_end, &memory, &own, MACS[0], rings);
     let mut supply = frames.supply().expect("nobody has it");
     let (start, mut next, mut written_off) = (Instant::now(), 0, 0);
-    let mut opened = 0;
+    let (mut opened, mut pair) = (0, 0);
     while !shared.is_over.load(Ordering::Relaxed) {
         assert!(start.elapsed() < LIMIT, "{next} frames were sent");
         card.receive_burst(0, BURST, drop).expect("a back-end");
@@ -161,7 +187,8 @@ fn send(back_end: BackEnd, shared: &Shared, packed: bool) -> Ended {
             continue;
         }
         let mut burst = (next..end).take(BURST).map_while(|number| make(number, &mut supply));
-        let transmitted = card.transmit_burst(0, &mut burst);
+        pair = (pair + 1) % rings.pairs;
+        let transmitted = card.transmit_burst(pair, &mut burst);
         next += transmitted.unwrap_or_else(|burst| {
             assert_eq!(burst.refused.error, TransmitError::Full);
             burst.transmitted
@@ -178,24 +205,25 @@ fn send(back_end: BackEnd, shared: &Shared, packed: bool) -> Ended {
 }
 
 /// Takes what comes, until it is over and no more comes.
-fn receive(back_end: BackEnd, shared: &Shared, packed: bool) -> Ended {
+fn receive(back_end: BackEnd, shared: &Shared, rings: Rings) -> Ended {
     let memory = memory();
-    let own = pool(&memory);
-    let mut card = Card::connect(back_end, &memory, own.supply(), settings(MACS[1], packed)).expect("a card");
-    let (start, mut last, mut heard) = (Instant::now(), None, Instant::now());
-    loop {
+    let own: Vec<_> = (0..rings.pairs).map(|_| pool(&memory)).collect();
+    let mut card = connect(back_end, &memory, &own, MACS[1], rings);
+    let (start, mut last, mut heard) = (Instant::now(), vec![None; rings.pairs], Instant::now());
+    for pair in (0..rings.pairs).cycle() {
+        let last = &mut last[pair];
         // In this order: then all that is sent is known.
         let is_done = shared.is_done.load(Ordering::Acquire);
         let sent = shared.sent.load(Ordering::Relaxed);
         let mut came = 0;
-        let taken = card.receive_burst(0, BURST, |frame| {
+        let taken = card.receive_burst(pair, BURST, |frame| {
             let number = match read(&frame) {
                 Some(Said::Number(number)) => number,
                 Some(Said::Way(way)) => return shared.opened.store(way, Ordering::Relaxed),
                 None => return,
             };
             assert!(last.is_none_or(|last| last < number), "frame {number} after {last:?}");
-            last = Some(number);
+            *last = Some(number);
             came += 1;
         });
         let all = shared.came.fetch_add(came, Ordering::Relaxed) + came;
@@ -210,15 +238,16 @@ fn receive(back_end: BackEnd, shared: &Shared, packed: bool) -> Ended {
         }
         assert!(start.elapsed() < LIMIT, "{all} frames came");
     }
+    panic!("a card has a pair of queues")
 }
 
 /// Runs both cards, and meanwhile what is to happen; then says how many frames were sent and came, and what became of both.
-fn traffic(back_ends: [BackEnd; 2], packed: bool, meanwhile: impl FnOnce(&Shared)) -> (u64, u64, [Ended; 2]) {
+fn traffic(back_ends: [BackEnd; 2], rings: Rings, meanwhile: impl FnOnce(&Shared)) -> (u64, u64, [Ended; 2]) {
     let shared = Shared::default();
     let [one, other] = back_ends;
     let ended = thread::scope(|scope| {
-        let other = scope.spawn(|| receive(other, &shared, packed));
-        let one = scope.spawn(|| send(one, &shared, packed));
+        let other = scope.spawn(|| receive(other, &shared, rings));
+        let one = scope.spawn(|| send(one, &shared, rings));
         meanwhile(&shared);
         shared.is_over.store(true, Ordering::Relaxed);
         [one, other].map(|card| card.join().expect("no failure"))
@@ -246,10 +275,10 @@ fn of_switch(switch: &OpenVSwitch) -> [BackEnd; 2] {
 #[test]
 fn every_frame_goes_through_testpmd_in_order_and_as_it_was_made() {
     let testpmd = Testpmd::start(TestpmdSettings::default());
-    for packed in [false, true] {
-        let (sent, came, ended) = traffic(of_testpmd(&testpmd), packed, |shared| wait_for(shared, 20_000));
+    for rings in [SPLIT, PACKED] {
+        let (sent, came, ended) = traffic(of_testpmd(&testpmd), rings, |shared| wait_for(shared, 20_000));
 
-        println!("packed: {packed}: {sent} frames");
+        println!("{rings:?}: {sent} frames");
         assert_eq!(came, sent);
         assert!(ended.iter().all(|card| (card.lost, card.restarts) == (0, 0)), "{ended:?}");
     }
@@ -257,12 +286,25 @@ fn every_frame_goes_through_testpmd_in_order_and_as_it_was_made() {
 }
 
 #[test]
+fn two_pairs_of_queues_carry_frames_both() {
+    let testpmd = Testpmd::start(TestpmdSettings { pairs: 2, ..TestpmdSettings::default() });
+    for packed in [false, true] {
+        let rings = Rings { packed, pairs: 2 };
+
+        let (sent, came, ended) = traffic(of_testpmd(&testpmd), rings, |shared| wait_for(shared, 5000));
+
+        assert_eq!(came, sent, "{ended:?}");
+    }
+    testpmd.stop();
+}
+
+#[test]
 fn every_frame_goes_through_open_vswitch_in_order_and_as_it_was_made() {
     let switch = OpenVSwitch::start(2);
-    for packed in [false, true] {
-        let (sent, came, ended) = traffic(of_switch(&switch), packed, |shared| wait_for(shared, 10_000));
+    for rings in [SPLIT, PACKED] {
+        let (sent, came, ended) = traffic(of_switch(&switch), rings, |shared| wait_for(shared, 10_000));
 
-        println!("packed: {packed}: {sent} frames");
+        println!("{rings:?}: {sent} frames");
         assert_eq!(came, sent);
         assert!(ended.iter().all(|card| (card.lost, card.restarts) == (0, 0)), "{ended:?}");
     }
@@ -284,11 +326,11 @@ fn judge(kills: u64, sent: u64, came: u64, ended: [Ended; 2]) {
 
 #[test]
 fn cards_go_on_when_testpmd_is_killed_in_mid_traffic_and_lose_a_queues_worth_at_most() {
-    for packed in [false, true] {
+    for rings in [SPLIT, PACKED] {
         let mut testpmd = Testpmd::start(TestpmdSettings::default());
         let kills = 2;
 
-        let (sent, came, ended) = traffic(of_testpmd(&testpmd), packed, |shared| {
+        let (sent, came, ended) = traffic(of_testpmd(&testpmd), rings, |shared| {
             for _ in 0..kills {
                 wait_for(shared, 2000);
                 testpmd.kill();
@@ -306,7 +348,7 @@ fn cards_go_on_when_testpmd_is_killed_in_mid_traffic_and_lose_a_queues_worth_at_
 fn cards_go_on_when_open_vswitch_is_killed_in_mid_traffic_and_lose_a_queues_worth_at_most() {
     let mut switch = OpenVSwitch::start(2);
 
-    let (sent, came, ended) = traffic(of_switch(&switch), false, |shared| {
+    let (sent, came, ended) = traffic(of_switch(&switch), SPLIT, |shared| {
         wait_for(shared, 2000);
         switch.kill();
         switch.start_again();
