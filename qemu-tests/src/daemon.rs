@@ -11,6 +11,7 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::disk::{DiskDevice, on_off, option_value};
@@ -127,6 +128,15 @@ impl StorageDaemon {
     /// Kills it, in the middle of whatever it does.
     pub fn kill(&mut self) {
         self.process.kill();
+    }
+
+    /// Stops it where it is (SIGSTOP): it is there, and does nothing. It can still be killed.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub fn freeze(&self) {
+        let process = Pid::from_child(&self.process.child);
+        kill_process(process, Signal::STOP).expect("it is there");
     }
 
     /// What it printed.

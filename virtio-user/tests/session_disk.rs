@@ -303,6 +303,42 @@ fn when_nobody_comes_back_that_is_said_in_time_and_everything_is_kept_for_the_ne
     assert_eq!([bytes[0], bytes[SECTOR], bytes[2 * SECTOR], bytes[3 * SECTOR]], [0, 1, 2, 3]);
 }
 
+/// Who does not answer may still use what is in flight, so nothing of it is given to anybody else: until the process ends.
+#[test]
+fn a_daemon_that_hangs_keeps_what_is_in_flight_until_it_ends() {
+    let image = Image::blank(SECTORS);
+    let mut daemon = StorageDaemon::of_image(&image, &device(1));
+    let (memory, limit) = (memory(), Duration::from_millis(300));
+    let front_end = Settings { interrupts: false, answer_limit: limit / 3, ..Settings::default() };
+    let wait = Wait { connect_within: Duration::ZERO, return_within: limit };
+    let settings = DiskSettings { front_end, wait, ..DiskSettings::default() };
+    let mut disk = Disk::connect(daemon.address(), &memory, settings).expect("a disk");
+    daemon.freeze();
+    for place in 0..4 {
+        let mut buffer = memory.buffer(SECTOR).expect("there is memory");
+        buffer.fill(place + 1);
+        disk.submit_write(0, Sector(place.into()), buffer).expect("there is room");
+    }
+    disk.publish(0);
+    let (start, free) = (Instant::now(), memory.free_bytes());
+
+    let away = disk.restart().unwrap_err();
+
+    assert!(matches!(away.trouble, Trouble::NotReset(_)), "{away}");
+    assert!(start.elapsed() < LIMIT / 4, "{away}");
+    assert_eq!((disk.in_flight(), memory.free_bytes()), (4, free), "nothing came back");
+
+    daemon.kill();
+    daemon.start_again();
+    let mut done = 0;
+    while done < 4 && start.elapsed() < LIMIT {
+        let came = disk.complete_burst(0, 8, |done| assert_eq!((done.sent, done.result), (2, Ok(()))));
+        done += came.expect("it is back");
+    }
+    let bytes = image.read(0, 4);
+    assert_eq!([bytes[0], bytes[SECTOR], bytes[2 * SECTOR], bytes[3 * SECTOR]], [1, 2, 3, 4]);
+}
+
 #[test]
 fn a_disk_that_is_closed_without_a_back_end_gives_every_buffer_back_once() {
     let image = Image::blank(SECTORS);
