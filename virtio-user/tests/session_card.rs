@@ -326,9 +326,8 @@ fn judge(kills: u64, sent: u64, came: u64, ended: [Ended; 2]) {
 
 #[test]
 fn cards_go_on_when_testpmd_is_killed_in_mid_traffic_and_lose_a_queues_worth_at_most() {
-    for rings in [SPLIT, PACKED] {
+    for (rings, kills) in [(SPLIT, 2), (PACKED, 1)] {
         let mut testpmd = Testpmd::start(TestpmdSettings::default());
-        let kills = 2;
 
         let (sent, came, ended) = traffic(of_testpmd(&testpmd), rings, |shared| {
             for _ in 0..kills {
