@@ -1,4 +1,6 @@
-//! What a card's session promises, between ports of DPDK's testpmd and of Open vSwitch, which are killed meanwhile.
+//! What a card's session promises.
+//!
+//! Between ports of DPDK's testpmd and of Open vSwitch, which are killed meanwhile.
 //!
 //! Two cards, each a thread's: one sends numbered frames, the other takes them and looks at each byte.
 

@@ -1,4 +1,6 @@
-//! What a disk's session promises, with a storage daemon that is killed meanwhile.
+//! What a disk's session promises.
+//!
+//! With a storage daemon that is killed meanwhile.
 //!
 //! Traffic over several places of the disk: each is written and then read, over and over, with other contents each time. So each always holds what was acknowledged last, or what is being written; and
 //! in the end the file says the same.

@@ -1,4 +1,6 @@
-//! A card's bring-up with one back-end, with a pair of queues for each supply of frames.
+//! A card's bring-up with one back-end.
+//!
+//! With a pair of queues for each supply of frames.
 
 use std::time::Instant;
 

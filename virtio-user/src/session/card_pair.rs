@@ -1,4 +1,6 @@
-//! One pair of queues of a card that survives its back-end, or what it is made of while there is none.
+//! One pair of queues of a card that survives its back-end.
+//!
+//! Or what it is made of, while there is no back-end.
 
 use std::collections::VecDeque;
 use std::mem;

@@ -1,4 +1,6 @@
-//! One request queue of a disk that survives its back-end: the driver's queue, and the books beside it.
+//! One request queue of a disk that survives its back-end.
+//!
+//! The driver's queue, and the books beside it.
 
 use virtio_guest::device::block::{Completion, Failed, RequestError, RequestQueue, Shape};
 use virtio_guest::hal::DmaBuffer;

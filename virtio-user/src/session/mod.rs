@@ -1,4 +1,6 @@
-//! Disks and cards that survive their back-end: it ends, another one comes, and the work goes on.
+//! Disks and cards that survive their back-end.
+//!
+//! It ends, another one comes, and the work goes on.
 //!
 //! A driver sees of a back-end that went what it sees of any device that is gone. Everything it had in flight comes back with the reset, and it is for its owner to bring the device up again and to ask once
 //! more. A session is such an owner, around the drivers as they are.

@@ -1,4 +1,6 @@
-//! `virtio-user blk bench`: requests at random places, as many in flight as are asked for.
+//! `virtio-user blk bench`: requests at random places.
+//!
+//! As many in flight as are asked for.
 //!
 //! The back-end's processor is the ceiling from some depth on; with one request in flight at a time it is the way there and back that counts.
 

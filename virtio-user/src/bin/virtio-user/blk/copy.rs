@@ -1,4 +1,6 @@
-//! `virtio-user blk copy`: one disk to another, through memory that both back-ends share: nothing is copied here.
+//! `virtio-user blk copy`: one disk to another.
+//!
+//! Through memory that both back-ends share: nothing is copied here.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;

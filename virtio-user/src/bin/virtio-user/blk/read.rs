@@ -1,4 +1,6 @@
-//! `virtio-user blk read`: sectors into a file, in their order, with many reads in flight.
+//! `virtio-user blk read`: sectors into a file.
+//!
+//! In their order, with many reads in flight.
 
 use std::collections::VecDeque;
 use std::fs::File;

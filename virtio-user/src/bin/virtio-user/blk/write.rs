@@ -1,4 +1,6 @@
-//! `virtio-user blk write`: a file onto the disk, with many writes in flight, and a flush behind them.
+//! `virtio-user blk write`: a file onto the disk.
+//!
+//! With many writes in flight, and a flush behind them.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,4 +1,6 @@
-//! `virtio-user net forward`: a wire between two ports. Frames are not copied: both back-ends share one memory.
+//! `virtio-user net forward`: a wire between two ports.
+//!
+//! Frames are not copied: both back-ends share one memory.
 
 use std::path::PathBuf;
 use std::time::Duration;

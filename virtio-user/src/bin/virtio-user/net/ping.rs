@@ -1,4 +1,6 @@
-//! `virtio-user net ping`: asks a station for an answer, and answers those that ask.
+//! `virtio-user net ping`: asks a station for an answer.
+//!
+//! And answers those that ask.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;

@@ -1,4 +1,6 @@
-//! `virtio-user net receive`: counts what comes, and looks whether numbered frames are all there.
+//! `virtio-user net receive`: counts what comes.
+//!
+//! And looks whether numbered frames are all there.
 
 use std::path::PathBuf;
 use std::time::Duration;

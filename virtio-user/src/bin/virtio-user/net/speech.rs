@@ -1,4 +1,6 @@
-//! What stations say to each other to find and ask one another: ARP and ICMP, as far as a ping needs them.
+//! What stations say to each other to find and ask one another.
+//!
+//! ARP and ICMP, as far as a ping needs them.
 
 use std::net::Ipv4Addr;
 

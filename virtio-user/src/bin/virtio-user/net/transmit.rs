@@ -1,4 +1,6 @@
-//! `virtio-user net transmit`: numbered frames, as fast as the back-end takes them.
+//! `virtio-user net transmit`: numbered frames.
+//!
+//! As fast as the back-end takes them.
 
 use std::path::PathBuf;
 use std::time::Duration;
