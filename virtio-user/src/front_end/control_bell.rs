@@ -12,8 +12,6 @@ use super::state::Shared;
 use super::vectors::Signal;
 use crate::protocol::{Fault, Request};
 
-/// All there are: who looks for leaks finds none, also where a queue was lost with its bell.
-static ALL: Mutex<Vec<&'static ControlBell>> = Mutex::new(Vec::new());
 /// Bells that no queue has.
 static RESTING: Mutex<Vec<&'static ControlBell>> = Mutex::new(Vec::new());
 
@@ -38,11 +36,7 @@ impl ControlBell {
     /// One for a queue.
     pub(super) fn take(service: Service) -> &'static Self {
         let resting = RESTING.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let bell = resting.unwrap_or_else(|| {
-            let bell: &'static Self = Box::leak(Box::new(Self(Mutex::new(None))));
-            ALL.lock().unwrap_or_else(PoisonError::into_inner).push(bell);
-            bell
-        });
+        let bell = resting.unwrap_or_else(|| Box::leak(Box::new(Self(Mutex::new(None)))));
         *bell.lock() = Some(service);
         bell
     }

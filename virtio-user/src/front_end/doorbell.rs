@@ -10,8 +10,6 @@ use virtio_guest::raw::{Doorbell, Notification};
 
 use super::vectors::Signal;
 
-/// All there are: who looks for leaks finds none, also where a queue was lost with its bell.
-static ALL: Mutex<Vec<&'static Bell>> = Mutex::new(Vec::new());
 /// Bells that no queue has.
 static RESTING: Mutex<Vec<&'static Bell>> = Mutex::new(Vec::new());
 
@@ -25,12 +23,10 @@ impl Bell {
     /// One that no queue has.
     pub(super) fn take() -> Result<&'static Self, Errno> {
         let resting = RESTING.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        if let Some(bell) = resting {
-            return Ok(bell);
+        match resting {
+            Some(bell) => Ok(bell),
+            None => Ok(Box::leak(Box::new(Self { kick: Signal::new()? }))),
         }
-        let bell: &'static Self = Box::leak(Box::new(Self { kick: Signal::new()? }));
-        ALL.lock().unwrap_or_else(PoisonError::into_inner).push(bell);
-        Ok(bell)
     }
 
     /// The queue is no more, as far as the device is concerned.
