@@ -1,6 +1,6 @@
 # The one door to this project. `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-user test-miri miri test-qemu test-sanitize soak bench-ring bench-guest mutants doc
+.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-user test-miri miri test-qemu test-sanitize soak bench-ring bench-guest bench-user mutants doc
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ bench-ring: ## what the rings cost, beside two peers': time and instructions, as
 
 bench-guest: ## what the drivers cost a guest, beside a peer's: instructions, doorbells, register accesses (LINE=name for one line, PROFILE=name for where its instructions go)
 	@scripts/bench-guest.sh $(LINE) $(if $(PROFILE),profile $(PROFILE))
+
+bench-user: ## our drivers in a process, beside DPDK's and libblkio's, on the same vhost-user back-ends (LINE=name for one line, QUICK=1 to see that it works)
+	@QUICK=$(QUICK) scripts/bench-user.sh $(LINE)
 
 mutants: ## change the rings in every small way, and see whether a test fails (an hour)
 	@scripts/mutants.sh

@@ -24,6 +24,7 @@ done
 step "lints (benchmarks)"
 cargo clippy -q -p ring-bench --all-targets -- -D warnings
 cargo clippy -q -p guest-bench --all-targets -- -D warnings
+cargo clippy -q -p user-bench --all-targets -- -D warnings
 targets=(x86_64-unknown-none aarch64-unknown-none riscv64gc-unknown-none-elf)
 step "lints (bare metal: example-platform, for each architecture)"
 for target in "${targets[@]}"; do

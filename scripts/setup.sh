@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Makes this machine ready: installs what is missing, and says so before it does.
-# Usage: scripts/setup.sh demo [ARCH]|fuzz|test|bench|mutants     (demo: toolchain, C linker, mtools, QEMU for one architecture; fuzz:
+# Usage: scripts/setup.sh demo [ARCH]|fuzz|test|bench|bench-user|mutants     (demo: toolchain, C linker, mtools, QEMU for one architecture; fuzz:
 #        toolchains, C++ compiler, cargo-fuzz; test: all of these, QEMU for all three, its storage daemon, iproute2, ping, curl, DPDK's testpmd, Open vSwitch with DPDK,
-#        a disassembler, and miri; bench: toolchain, C linker, valgrind; mutants: toolchain, C linker, cargo-mutants)
+#        a disassembler, and miri; bench: toolchain, C linker, valgrind; bench-user: these, QEMU's storage daemon, DPDK with testpmd; mutants: toolchain, C linker, cargo-mutants)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-test}
 qemu_needed=$(cat scripts/qemu-version)
 
-usage() { echo "usage: scripts/setup.sh demo [x86_64|aarch64|riscv64]|fuzz|test|bench|mutants" >&2; exit 2; }
-case $purpose in demo|fuzz|test|bench|mutants) ;; *) usage ;; esac
+usage() { echo "usage: scripts/setup.sh demo [x86_64|aarch64|riscv64]|fuzz|test|bench|bench-user|mutants" >&2; exit 2; }
+case $purpose in demo|fuzz|test|bench|bench-user|mutants) ;; *) usage ;; esac
 architectures=(x86_64 aarch64 riscv64)
 [ "$purpose" != demo ] || architectures=("${2:-x86_64}")
 # The package that has QEMU for an architecture.
@@ -19,13 +19,14 @@ qemu_package() {
 for architecture in "${architectures[@]}"; do qemu_package "$architecture" >/dev/null; done
 # And its storage daemon, which tests have serve disks.
 daemon_package=qemu-utils
-needs_qemu() { [ "$purpose" != fuzz ]; }
-needs_daemon() { [ "$purpose" = test ]; }
+needs_qemu() { [ "$purpose" != fuzz ] && [ "$purpose" != bench-user ]; }
+needs_daemon() { [ "$purpose" = test ] || [ "$purpose" = bench-user ]; }
 # What makes and looks at networks of the host's, and fetches what guests serve.
 needs_network() { [ "$purpose" = test ]; }
 # What serves guests' network cards from a process of its own.
 needs_backends() { [ "$purpose" = test ]; }
-needs_fuzzer() { [ "$purpose" != demo ]; }
+needs_testpmd() { [ "$purpose" = test ] || [ "$purpose" = bench-user ]; }
+needs_fuzzer() { [ "$purpose" != demo ] && [ "$purpose" != bench-user ]; }
 
 say() { echo "setup: $*"; }
 fail() { printf 'setup: %s\n' "$@" >&2; exit 1; }
@@ -151,17 +152,20 @@ by_hand() {
 
 # The same for benchmarks, which need no QEMU.
 by_hand_for_bench() {
-  fail "$1" "Needed: valgrind, and a C linker (cc)." "Next step: install them with your system's package manager, for example" \
-    "  Debian, Ubuntu: apt-get install valgrind gcc libc6-dev" \
-    "  Fedora:         dnf install valgrind gcc" \
-    "  Arch:           pacman -S valgrind gcc" \
-    "then run 'make bench-ring' again."
+  local dpdk='' fedoras='' archs='' again=bench-ring
+  [ "$purpose" != bench-user ] || { dpdk=' libdpdk-dev pkgconf' fedoras=' dpdk-devel pkgconf' archs=' dpdk pkgconf' again=bench-user; }
+  fail "$1" "Needed: valgrind, and a C linker (cc)${dpdk:+, and the development files of DPDK}." "Next step: install them with your system's package manager, for example" \
+    "  Debian, Ubuntu: apt-get install valgrind gcc libc6-dev$dpdk" \
+    "  Fedora:         dnf install valgrind gcc$fedoras" \
+    "  Arch:           pacman -S valgrind gcc$archs" \
+    "then run 'make $again' again."
 }
 
 install_bench_packages() {
   local packages=()
   command -v valgrind >/dev/null || packages+=(valgrind)
   command -v cc >/dev/null || packages+=(gcc libc6-dev)
+  [ "$purpose" != bench-user ] || pkg-config --exists libdpdk 2>/dev/null || packages+=(libdpdk-dev pkgconf)
   [ ${#packages[@]} -gt 0 ] || return 0
   command -v apt-get >/dev/null || by_hand_for_bench "missing: ${packages[*]}, and there is no apt here."
   as_root true 2>/dev/null || by_hand_for_bench "missing: ${packages[*]}, and no permission to install (not root, no sudo)."
@@ -185,7 +189,7 @@ install_packages() {
   ! needs_network || command -v ip >/dev/null || packages+=(iproute2)
   ! needs_network || command -v ping >/dev/null || packages+=(iputils-ping)
   ! needs_network || command -v curl >/dev/null || packages+=(curl)
-  ! needs_backends || command -v dpdk-testpmd >/dev/null || packages+=(dpdk-dev)
+  ! needs_testpmd || command -v dpdk-testpmd >/dev/null || packages+=(dpdk-dev)
   ! needs_backends || has_switch || packages+=(openvswitch-switch-dpdk)
   ! needs_fuzzer || command -v c++ >/dev/null || packages+=(g++)
   command -v cc >/dev/null || packages+=(gcc libc6-dev)
@@ -211,7 +215,7 @@ install_packages() {
     local offered; offered=$(apt-cache "${from[@]}" policy "${qemu[0]}" | sed -n 's/ *Candidate: \([0-9]*:\)\?\([0-9]*\).*/\2/p')
     [ "${offered:-0}" -ge "$qemu_needed" ] || by_hand "this system's packages have QEMU ${offered:-none}; that is too old, and nothing was installed."
   fi
-  ! needs_backends || keep_services_from_starting
+  ! needs_testpmd || keep_services_from_starting
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${from[@]}" "${packages[@]}" >/dev/null \
     || by_hand "apt-get install failed."
   keep_services_off
@@ -221,7 +225,7 @@ install_packages() {
   for program in ${programs[@]+"${programs[@]}"}; do
     qemu_is_new_enough "$program" || by_hand "$program $(qemu_version "$program") is what this system's packages have; that is too old."
   done
-  ! needs_backends || command -v dpdk-testpmd >/dev/null || by_hand "this system's package dpdk-dev has no dpdk-testpmd."
+  ! needs_testpmd || command -v dpdk-testpmd >/dev/null || by_hand "this system's package dpdk-dev has no dpdk-testpmd."
   ! needs_backends || has_switch || by_hand "this system's Open vSwitch was built without DPDK."
 }
 
@@ -237,10 +241,16 @@ if [ "$purpose" = mutants ]; then
   exit 0
 fi
 install_packages
+ready=()
+if [ "$purpose" = bench-user ]; then
+  install_bench_packages
+  ready+=("$(valgrind --version)" "DPDK $(pkg-config --modversion libdpdk)")
+fi
 ! needs_fuzzer || { install_nightly; install_cargo_fuzz; }
 [ "$purpose" != test ] || { install_disassembler; install_miri; }
 ! needs_qemu || ready=("$("qemu-system-${architectures[0]}" --version | head -1) for ${architectures[*]}")
 ! needs_daemon || ready+=("$(qemu-storage-daemon --version | head -1)")
-! needs_backends || ready+=("dpdk-testpmd" "Open vSwitch with DPDK")
+! needs_testpmd || ready+=("dpdk-testpmd")
+! needs_backends || ready+=("Open vSwitch with DPDK")
 ! needs_fuzzer || ready+=("$(cargo fuzz --version)")
 say "ready: $(printf '%s, ' "${ready[@]}")$(rustc --version)"

@@ -15,7 +15,7 @@ done
 # What is not on by default.
 features=virtio-guest/device-tree,virtio-guest/embassy-net-driver,virtio-guest/embedded-io,virtio-guest/embedded-io-async,virtio-guest/embedded-sdmmc,virtio-guest/gpt-disk-io,virtio-guest/rand_core,virtio-guest/smoltcp
 stage_check() { scripts/check.sh; }
-stage_unit() { cargo test --no-fail-fast -p virtio-guest -p virtio-model -p virtio-test-hal -p ring-bench -p guest-bench -p soak -p xtask --features "$features" --lib --bins --tests; }
+stage_unit() { cargo test --no-fail-fast -p virtio-guest -p virtio-model -p virtio-test-hal -p ring-bench -p guest-bench -p user-bench -p soak -p xtask --features "$features" --lib --bins --tests; }
 stage_races() {
   # Built apart, with the hook under shared memory: a model checker stands in there, or a device that lies at every load.
   local -x RUSTFLAGS="--cfg virtio_guest_stand_in" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/stand-in"

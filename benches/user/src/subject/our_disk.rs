@@ -1,0 +1,104 @@
+//! Our disk, polled: bursts of requests that own their buffers, which are shared memory.
+
+use std::path::Path;
+
+use virtio_guest::device::block::{Access, HANDLED, RequestQueue, Sector, Settings, Starting, Storage};
+use virtio_guest::hal::{Attempts, Direction};
+use virtio_guest::lifecycle::Wants;
+use virtio_guest::raw::MappedBuffer;
+use virtio_guest::wire::device_type::DeviceType;
+use virtio_user::memory::{MemorySettings, SharedBuffer, SharedHal, SharedMemory};
+use virtio_user::{Settings as Connection, VhostUser};
+
+use super::disk::{Disk, QUEUE_SIZE, REQUEST_BYTES, RequestQueue as Asked};
+use crate::line::BlockLine;
+use crate::sample::Task;
+
+/// How often the device is looked at until it is reset.
+const PATIENCE: Attempts = Attempts(1000);
+/// Sectors of a request.
+const SECTORS: u64 = REQUEST_BYTES as u64 / 512;
+
+/// Memory that is mapped once, and goes out and comes back.
+type Page = MappedBuffer<SharedHal, SharedBuffer>;
+
+/// Brings a disk up, has it work, and takes it down.
+pub fn run(line: BlockLine, socket: &Path, task: Task) -> Result<(), String> {
+    let memory = SharedMemory::new(&MemorySettings::default()).map_err(|error| error.to_string())?;
+    let connection = Connection { interrupts: false, ..Connection::default() };
+    let transport = VhostUser::connect(socket, DeviceType::BLOCK, &memory, &connection);
+    let transport = transport.map_err(|error| error.to_string())?;
+
+    let mut storage: Vec<Box<Storage<{ QUEUE_SIZE as usize }, Page>>> =
+        (0..line.queues).map(|_| Box::new(Storage::for_buffers())).collect();
+    let settings = Settings { queues_max: line.queues, ..Settings::default() };
+    let disk = Starting::begin(transport, &settings, Wants::features(HANDLED), PATIENCE);
+    let mut disk = disk.map_err(|error| error.to_string())?;
+    let mut installed = Vec::new();
+    for storage in &mut storage {
+        let queue = disk.install_queue(&memory.hal(), &mut **storage);
+        installed.push(queue.map_err(|failed| failed.error.to_string())?);
+    }
+    let control = disk.start();
+    let each = usize::from(line.depth / line.queues);
+    let mut queues = Vec::new();
+    for queue in installed {
+        let pages = pages(&memory, each, line.write)?;
+        queues.push(Queue { requests: control.activate(queue), pages, write: line.write });
+    }
+    super::work(&mut Disk::new(line, queues), task)?;
+    drop(control);
+    Ok(())
+}
+
+fn pages(memory: &SharedMemory, count: usize, write: bool) -> Result<Vec<Page>, String> {
+    let direction = if write { Direction::DeviceReadable } else { Direction::DeviceWritable };
+    let page = |_| {
+        let buffer = memory.buffer(REQUEST_BYTES).ok_or("the shared memory is full")?;
+        MappedBuffer::map(&memory.hal(), buffer, direction).map_err(|_| "a page was not mapped".into())
+    };
+    (0..count).map(page).collect()
+}
+
+struct Queue<'s> {
+    requests: RequestQueue<'s, SharedHal, Page>,
+    /// Those that are not in flight.
+    pages: Vec<Page>,
+    write: bool,
+}
+
+impl Asked for Queue<'_> {
+    #[inline]
+    fn submit(&mut self, count: usize, mut place: impl FnMut() -> u64) -> Result<(), String> {
+        let Self { requests, pages, write } = self;
+        let first = pages.len().checked_sub(count).ok_or("all pages are out")?;
+        let pages = pages.drain(first..);
+        let mut sector = || Sector(place() * SECTORS);
+        let submitted = if *write {
+            requests.submit_burst(pages.map(|from| Access::Write { to: sector(), from }), |_| ())
+        } else {
+            requests.submit_burst(pages.map(|into| Access::Read { from: sector(), into }), |_| ())
+        };
+        submitted.map_err(|burst| burst.to_string())?;
+        requests.publish();
+        Ok(())
+    }
+
+    #[inline]
+    fn complete(&mut self) -> Result<usize, String> {
+        let Self { requests, pages, .. } = self;
+        let mut failed = None;
+        let done = requests.complete_burst(usize::MAX, |done| {
+            failed = failed.take().or(done.result.err());
+            pages.extend(done.payload);
+        });
+        match failed {
+            Some(failed) => Err(format!("a request failed: {failed}")),
+            None => done.map_err(|broken| broken.to_string()),
+        }
+    }
+
+    fn kicks(&self) -> u64 {
+        self.requests.statistics().notifications_sent
+    }
+}
