@@ -216,6 +216,18 @@ pub(crate) enum Either<A, B> {
     Other(B),
 }
 
+impl<A, B> Either<A, B> {
+    /// Takes it out of where it is kept, if it is of the one kind. Moves nothing else: the other kind may be large, and a place that is emptied as a whole is copied as a whole.
+    #[inline(always)]
+    pub(crate) fn take_one(kept: &mut Option<ManuallyDrop<Self>>) -> Option<A> {
+        let Some(Self::One(one)) = kept.as_deref() else { return None };
+        // SAFETY: a valid value, which is read once: the place is emptied next, and drops nothing of it, being `ManuallyDrop`.
+        let one = unsafe { core::ptr::from_ref(one).read() };
+        *kept = None;
+        Some(one)
+    }
+}
+
 // SAFETY: the payload inside promises for itself, and which one it is changes only while it is borrowed mutably.
 unsafe impl<A: Payload, B: Payload> Payload for Either<A, B> {
     #[inline]

@@ -203,8 +203,7 @@ impl<C, P, L> Unframing<'_, FramedOr<C, P, L>> {
         progress.first_free = (element.id & 0xffff) as u16;
         progress.free = progress.free.wrapping_add(1);
         progress.taken = progress.taken.wrapping_add(1);
-        // Looked at before it is moved, for the other kind is large.
-        if let Some(Either::One((Tag(context), payload))) = payload.take().map(ManuallyDrop::into_inner) {
+        if let Some((Tag(context), payload)) = Either::take_one(payload) {
             let status = frames.take_status(element.id);
             taker.take(
                 FrameAnswer { id: progress.first_free, status, written_len, writable_bytes },
