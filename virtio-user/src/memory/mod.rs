@@ -6,7 +6,7 @@
 //! ```text
 //!   SharedMemory ── hal() ────▶ SharedHal      the drivers' platform: rings and frame pools; maps buffers
 //!     (clones      ── buffer() ─▶ SharedBuffer   mapped for free; back to the memory when dropped
-//!      share it)   ── pool() ───▶ SharedPool     many SharedBuffers of one size, without a lock
+//!      share it)   ── pool() ───▶ SharedPool     many SharedBuffers of one size, without a lock; RequestBuffers for bursts of requests
 //!                  ── region() ─▶ Region         what the back-end is told
 //!                  ── costs() ──▶ Costs          what was bounced, because it was somewhere else
 //! ```
@@ -36,6 +36,12 @@ mod piece;
 #[allow(unsafe_code, reason = "who has which bytes")]
 mod pool;
 mod ranges;
+#[allow(
+    unsafe_code,
+    clippy::inline_always,
+    reason = "its bytes go to drivers, which judge what is constant about them"
+)]
+mod request_buffer;
 #[allow(unsafe_code, reason = "who has which bytes, and for how long they are mapped")]
 mod shared;
 
@@ -48,6 +54,7 @@ pub use costs::Costs;
 pub(crate) use device_side::DeviceSide;
 pub use hal::SharedHal;
 pub use pool::SharedPool;
+pub use request_buffer::RequestBuffer;
 
 use buffer::From;
 use mapping::Mapping;

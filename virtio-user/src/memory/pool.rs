@@ -5,9 +5,11 @@
 use std::sync::Arc;
 
 use crossbeam_queue::ArrayQueue;
+use virtio_guest::hal::{Direction, Domain};
 
 use super::buffer::{From, SharedBuffer};
 use super::piece::Piece;
+use super::request_buffer::RequestBuffer;
 use super::shared::Shared;
 
 /// A pool of [`SharedBuffer`]s. From [`SharedMemory::pool`](super::SharedMemory::pool); clones share it.
@@ -24,6 +26,8 @@ pub(super) struct Home {
     /// What all of them are parts of.
     all: Piece,
     shared: &'static Shared,
+    /// Bytes of each.
+    bytes: usize,
     resting: ArrayQueue<Piece>,
 }
 
@@ -35,7 +39,7 @@ impl SharedPool {
         }
         let stride = bytes.checked_next_multiple_of(align)?;
         let len = stride.checked_mul(count)?;
-        let home = Home { all: shared.take(len, align)?, shared, resting: ArrayQueue::new(count) };
+        let home = Home { all: shared.take(len, align)?, shared, bytes, resting: ArrayQueue::new(count) };
         for number in 0..count {
             // SAFETY: each is by itself, and of the whole only parts are used.
             let piece = unsafe { home.all.part(number * stride, bytes) }.ok()?;
@@ -51,6 +55,15 @@ impl SharedPool {
         Some(SharedBuffer::new(piece, From::Pool(Arc::clone(&self.home))))
     }
 
+    /// Takes a buffer for requests, which is mapped already. `None` if all of them are out, or are longer than a descriptor can say (4 GiB - 1).
+    pub fn request_buffer(&self, direction: Direction) -> Option<RequestBuffer> {
+        if u32::try_from(self.home.bytes).is_err() {
+            return None;
+        }
+        let piece = self.home.resting.pop()?;
+        RequestBuffer::new(&piece, Arc::clone(&self.home), direction)
+    }
+
     /// How many buffers there are, wherever they are.
     pub fn count(&self) -> usize {
         self.home.resting.capacity()
@@ -63,6 +76,11 @@ impl SharedPool {
 }
 
 impl Home {
+    /// Whose devices reach its buffers.
+    pub(super) fn domain(&self) -> Domain {
+        Domain(self.shared.domain())
+    }
+
     /// A buffer comes back.
     #[inline]
     pub(super) fn put_back(&self, piece: Piece) {
