@@ -5,9 +5,8 @@ use std::path::Path;
 use virtio_guest::device::block::{Access, HANDLED, RequestQueue, Sector, Settings, Starting, Storage};
 use virtio_guest::hal::{Attempts, Direction};
 use virtio_guest::lifecycle::Wants;
-use virtio_guest::raw::MappedBuffer;
 use virtio_guest::wire::device_type::DeviceType;
-use virtio_user::memory::{MemorySettings, SharedBuffer, SharedHal, SharedMemory};
+use virtio_user::memory::{MemorySettings, RequestBuffer, SharedHal, SharedMemory};
 use virtio_user::{Settings as Connection, VhostUser};
 
 use super::disk::{Disk, QUEUE_SIZE, REQUEST_BYTES, RequestQueue as Asked};
@@ -19,9 +18,6 @@ const PATIENCE: Attempts = Attempts(1000);
 /// Sectors of a request.
 const SECTORS: u64 = REQUEST_BYTES as u64 / 512;
 
-/// Memory that is mapped once, and goes out and comes back.
-type Page = MappedBuffer<SharedHal, SharedBuffer>;
-
 /// Brings a disk up, has it work, and takes it down.
 pub fn run(line: BlockLine, socket: &Path, task: Task) -> Result<(), String> {
     let memory = SharedMemory::new(&MemorySettings::default()).map_err(|error| error.to_string())?;
@@ -29,7 +25,7 @@ pub fn run(line: BlockLine, socket: &Path, task: Task) -> Result<(), String> {
     let transport = VhostUser::connect(socket, DeviceType::BLOCK, &memory, &connection);
     let transport = transport.map_err(|error| error.to_string())?;
 
-    let mut storage: Vec<Box<Storage<{ QUEUE_SIZE as usize }, Page>>> =
+    let mut storage: Vec<Box<Storage<{ QUEUE_SIZE as usize }, RequestBuffer>>> =
         (0..line.queues).map(|_| Box::new(Storage::for_buffers())).collect();
     let settings = Settings { queues_max: line.queues, ..Settings::default() };
     let disk = Starting::begin(transport, &settings, Wants::features(HANDLED), PATIENCE);
@@ -51,19 +47,17 @@ pub fn run(line: BlockLine, socket: &Path, task: Task) -> Result<(), String> {
     Ok(())
 }
 
-fn pages(memory: &SharedMemory, count: usize, write: bool) -> Result<Vec<Page>, String> {
+fn pages(memory: &SharedMemory, count: usize, write: bool) -> Result<Vec<RequestBuffer>, String> {
     let direction = if write { Direction::DeviceReadable } else { Direction::DeviceWritable };
-    let page = |_| {
-        let buffer = memory.buffer(REQUEST_BYTES).ok_or("the shared memory is full")?;
-        MappedBuffer::map(&memory.hal(), buffer, direction).map_err(|_| "a page was not mapped".into())
-    };
-    (0..count).map(page).collect()
+    // Taken once: they go out, and come back.
+    let pool = memory.pool(count, REQUEST_BYTES).ok_or("the shared memory is full")?;
+    (0..count).map(|_| pool.request_buffer(direction).ok_or("all pages are out".into())).collect()
 }
 
 struct Queue<'s> {
-    requests: RequestQueue<'s, SharedHal, Page>,
+    requests: RequestQueue<'s, SharedHal, RequestBuffer>,
     /// Those that are not in flight.
-    pages: Vec<Page>,
+    pages: Vec<RequestBuffer>,
     write: bool,
 }
 
@@ -72,14 +66,14 @@ impl Asked for Queue<'_> {
     fn submit(&mut self, count: usize, mut place: impl FnMut() -> u64) -> Result<(), String> {
         let Self { requests, pages, write } = self;
         let first = pages.len().checked_sub(count).ok_or("all pages are out")?;
-        let pages = pages.drain(first..);
         let mut sector = || Sector(place() * SECTORS);
-        let submitted = if *write {
-            requests.submit_burst(pages.map(|from| Access::Write { to: sector(), from }), |_| ())
+        if *write {
+            let writes = pages.drain(first..).map(|from| Access::Write { to: sector(), from });
+            requests.submit_burst(writes, |_| ()).map_err(|burst| burst.to_string())?;
         } else {
-            requests.submit_burst(pages.map(|into| Access::Read { from: sector(), into }), |_| ())
-        };
-        submitted.map_err(|burst| burst.to_string())?;
+            let reads = pages.drain(first..).map(|into| Access::Read { from: sector(), into });
+            requests.submit_burst(reads, |_| ()).map_err(|burst| burst.to_string())?;
+        }
         requests.publish();
         Ok(())
     }
@@ -87,15 +81,14 @@ impl Asked for Queue<'_> {
     #[inline]
     fn complete(&mut self) -> Result<usize, String> {
         let Self { requests, pages, .. } = self;
-        let mut failed = None;
+        let mut failed = false;
         let done = requests.complete_burst(usize::MAX, |done| {
-            failed = failed.take().or(done.result.err());
-            pages.extend(done.payload);
+            failed |= done.result.is_err();
+            if let Some(page) = done.payload {
+                pages.push(page);
+            }
         });
-        match failed {
-            Some(failed) => Err(format!("a request failed: {failed}")),
-            None => done.map_err(|broken| broken.to_string()),
-        }
+        if failed { Err("a request failed".into()) } else { done.map_err(|broken| broken.to_string()) }
     }
 
     fn kicks(&self) -> u64 {
