@@ -15,6 +15,7 @@
 mod disk;
 mod libblkio;
 mod linux;
+mod middle;
 mod our_card;
 mod our_disk;
 
@@ -39,6 +40,9 @@ trait Subject {
 
     /// Notifications of the back-end until now.
     fn kicks(&self) -> u64;
+
+    /// A window begins, or ends: what the subject counts by itself goes there, and begins anew.
+    fn settle(&mut self, _: &mut Window) {}
 }
 
 /// Does a line with somebody's driver, at the back-end (or the file) at `place`.
@@ -84,6 +88,7 @@ fn windows(subject: &mut impl Subject, warm_up: Duration) -> Result<(), String> 
         let lines = input.lines.load(Ordering::Relaxed);
         if lines != seen {
             seen = lines;
+            subject.settle(&mut window);
             if lines % 2 == 1 {
                 let (kicks, allocations) = (subject.kicks(), heap::allocations());
                 window = Window { kicks, allocations, ..Window::default() };

@@ -15,6 +15,7 @@ use virtio_guest::wire::net::NetFeatures;
 use virtio_user::memory::{MemorySettings, SharedHal, SharedMemory};
 use virtio_user::{Settings as Connection, VhostUser};
 
+use super::middle::Middle;
 use super::{Subject, cycles};
 use crate::line::NetLine;
 use crate::sample::{Task, Window};
@@ -55,9 +56,18 @@ pub fn run(line: NetLine, socket: &Path, task: Task) -> Result<(), String> {
     let (control, receive, transmit) = card.map_err(|failed| failed.to_string())?.split();
     check(line, &transmit)?;
     let worked = if line.transmit {
-        super::work(&mut Transmit { queue: transmit, receive, frames: Vec::with_capacity(BURST) }, task)
+        super::work(
+            &mut Transmit {
+                queue: transmit,
+                receive,
+                frames: Vec::with_capacity(BURST),
+                spent: 0,
+                middle: Middle::new(),
+            },
+            task,
+        )
     } else {
-        super::work(&mut Receive { queue: receive, _transmit: transmit }, task)
+        super::work(&mut Receive { queue: receive, _transmit: transmit, middle: Middle::new() }, task)
     };
     drop(control);
     worked
@@ -88,12 +98,15 @@ struct Transmit<'s> {
     /// Whose supply makes the frames.
     receive: ReceiveQueue<'s, SharedHal>,
     frames: Vec<Frame<'s, SharedHal>>,
+    /// Cycles spent on the next burst until now: to take back what was sent, while there was no room.
+    spent: u64,
+    middle: Middle,
 }
 
 impl Subject for Transmit<'_> {
     #[inline]
     fn turn(&mut self, window: &mut Window) -> Result<(), String> {
-        let Self { queue, receive, frames } = self;
+        let Self { queue, receive, frames, spent, middle } = self;
         if frames.is_empty() {
             for _ in 0..BURST {
                 let mut frame = receive.supply().frame().ok_or("all frames are out")?;
@@ -104,9 +117,10 @@ impl Subject for Transmit<'_> {
         let begin = cycles();
         let (sent, worked) = counted_submit(queue, frames)?;
         if worked {
-            window.cycles += cycles() - begin;
+            *spent += cycles() - begin;
         }
         if sent > 0 {
+            middle.add(std::mem::take(spent));
             window.operations += sent as u64;
             window.counted += sent as u64;
             window.bursts += 1;
@@ -116,6 +130,10 @@ impl Subject for Transmit<'_> {
 
     fn kicks(&self) -> u64 {
         self.queue.statistics().notifications_sent
+    }
+
+    fn settle(&mut self, window: &mut Window) {
+        window.cycles = self.middle.take();
     }
 }
 
@@ -139,6 +157,7 @@ struct Receive<'s> {
     queue: ReceiveQueue<'s, SharedHal>,
     /// It has a ring, too.
     _transmit: TransmitQueue<'s, SharedHal>,
+    middle: Middle,
 }
 
 impl Subject for Receive<'_> {
@@ -151,13 +170,17 @@ impl Subject for Receive<'_> {
         window.bursts += u64::from(received > 0);
         if received == BURST as u64 {
             window.counted += received;
-            window.cycles += taken;
+            self.middle.add(taken);
         }
         Ok(())
     }
 
     fn kicks(&self) -> u64 {
         self.queue.statistics().notifications_sent
+    }
+
+    fn settle(&mut self, window: &mut Window) {
+        window.cycles = self.middle.take();
     }
 }
 
