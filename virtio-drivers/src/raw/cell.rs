@@ -57,6 +57,8 @@ macro_rules! store {
 load!(load_u8, u8, AtomicU8);
 load!(load_u16, u16, AtomicU16);
 load!(load_u32, u32, AtomicU32);
+#[cfg(target_has_atomic = "64")]
+load!(load_u64, u64, AtomicU64);
 load!(load_usize, usize, AtomicUsize);
 store!(store_u8, u8, AtomicU8);
 store!(store_u16, u16, AtomicU16);
@@ -64,6 +66,20 @@ store!(store_u32, u32, AtomicU32);
 #[cfg(target_has_atomic = "64")]
 store!(store_u64, u64, AtomicU64);
 store!(store_usize, usize, AtomicUsize);
+
+/// Loads a little-endian 64-bit word, by halves: what a device changes in between is in one of them.
+///
+/// # Safety
+/// `place` is valid for reads and writes of 8 bytes, aligned to 8, and accessed by all sides atomically.
+#[cfg(not(target_has_atomic = "64"))]
+pub(super) unsafe fn load_u64(place: NonNull<u8>) -> u64 {
+    // SAFETY: the first half of what the caller vouches for.
+    let low = unsafe { load_u32(place) };
+    // SAFETY: inside of what the caller vouches for.
+    let second = unsafe { place.add(4) };
+    // SAFETY: the second half of it.
+    u64::from(low) | u64::from(unsafe { load_u32(second) }) << 32
+}
 
 /// Stores a little-endian 64-bit word, low half first. Nobody looks at it before a fence.
 ///
