@@ -10,6 +10,7 @@ use support::{memory, patience, polled};
 use virtio_guest::device::block::{Block, Storage};
 use virtio_guest::device::net::{ControlSlots, FramePool, Net, PairSlots, PoolSettings, Slots};
 use virtio_guest::raw::PoolEntries;
+use virtio_guest::transport::Transport;
 use virtio_guest::wire::device_type::DeviceType;
 use virtio_user::memory::SharedMemory;
 use virtio_user::{Settings, VhostUser};
@@ -187,4 +188,17 @@ fn an_old_back_end_is_asked_nothing_that_it_does_not_know() {
     assert_eq!(requests[..4], [GET_FEATURES, SET_OWNER, SET_FEATURES, SET_MEM_TABLE]);
     assert!(requests.iter().all(|request| *request <= SET_VRING_CALL), "{requests:?}");
     assert_eq!(words(&first(&back_end.came(), SET_FEATURES))[0] & 1 << 30, 0);
+}
+
+#[test]
+fn no_queue_is_offered_that_a_message_cannot_name() {
+    for (features, device_type) in [(DISK, DeviceType::BLOCK), (CARD, DeviceType::NETWORK)] {
+        let back_end = Scripted::start(Script { queues: 1000, ..Script::honest(features) });
+        let mut transport =
+            VhostUser::connect(back_end.socket(), device_type, &memory(), &polled()).expect("it is there");
+
+        // Bit 8 of the number says that there is no file.
+        let sizes = [255, 256].map(|queue| transport.queue_size_max(queue));
+        assert!(sizes[0] > 0 && sizes[1] == 0, "{sizes:?}");
+    }
 }

@@ -34,6 +34,9 @@ const NOT_OF_BACK_END: NetFeatures = NetFeatures::CTRL_VQ
     .union(NetFeatures::SPEED_DUPLEX)
     .union(NetFeatures::STANDBY);
 
+/// Most queues that messages can name: with a queue's files its number has eight bits, and the ninth says that there is no file.
+const QUEUES_MAX: u16 = 256;
+
 /// What a back-end said.
 #[derive(Clone, Debug)]
 pub(super) struct Offer {
@@ -105,7 +108,7 @@ fn queues(connection: &mut Connection, device_type: DeviceType, settings: &Setti
     };
     // Cards are counted in pairs.
     let per_count = if is_card { 2 } else { 1 };
-    Ok(said.min(settings.queues_max).min(u16::MAX / 4) * per_count)
+    Ok(said.min(settings.queues_max).min(QUEUES_MAX / per_count) * per_count)
 }
 
 /// What the driver of a card is offered.
