@@ -118,6 +118,11 @@ impl<P> Books<P> {
         self.done.pop_front()
     }
 
+    /// Whether some are to be handed out.
+    pub(super) fn has_done(&self) -> bool {
+        !self.done.is_empty()
+    }
+
     /// How many there are, wherever they are.
     pub(super) fn count(&self) -> usize {
         self.in_flight.iter().flatten().count() + self.waiting.len() + self.done.len()

@@ -155,9 +155,12 @@ impl<B: DmaBuffer> Lane<B> {
         self.queue.iter_mut().for_each(|queue| queue.set_shape(shape));
     }
 
-    /// Asks for an interrupt, and looks once more.
+    /// Asks for an interrupt, and looks once more. What is done already needs none.
     pub(super) fn rearm(&mut self) -> Rearmed {
-        self.queue.as_mut().map_or(Rearmed::MoreWaiting, RequestQueue::rearm)
+        match &mut self.queue {
+            Some(queue) if !self.books.has_done() => queue.rearm(),
+            _ => Rearmed::MoreWaiting,
+        }
     }
 
     /// Which of the ring's features are in use; `None` while there is no back-end.
