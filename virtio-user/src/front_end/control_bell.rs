@@ -71,7 +71,8 @@ impl Service {
     /// Carries out what was made available.
     fn serve(&mut self) {
         let Some(queue) = self.queue.as_mut().filter(|_| !self.queues.is_empty()) else { return };
-        match queue.serve(|pairs| use_pairs(&self.device, &self.queues, pairs).is_ok()) {
+        let (device, queues) = (&self.device, &self.queues);
+        match queue.serve(|pairs| are_there(queues, pairs) && use_pairs(device, queues, pairs).is_ok()) {
             Ok(true) => self.call.raise(),
             Ok(false) => {}
             Err(error) => {
@@ -80,6 +81,11 @@ impl Service {
             }
         }
     }
+}
+
+/// Whether there are so many pairs among these queues. None is none that can be asked for.
+const fn are_there(queues: &[u16], pairs: u16) -> bool {
+    pairs > 0 && pairs as usize <= queues.len() / 2
 }
 
 /// Has the back-end use the first pairs of these queues, and no others.
@@ -97,5 +103,21 @@ fn ring(bell: usize, _: u32) {
     let bell = unsafe { &*ptr::with_exposed_provenance::<ControlBell>(bell) };
     if let Some(service) = &mut *bell.lock() {
         service.serve();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Spec: §5.1.9.5.5 Device operation in multiqueue mode.
+    #[test]
+    fn no_pair_and_more_pairs_than_there_are_cannot_be_asked_for() {
+        let queues = [0, 1, 2, 3];
+
+        assert_eq!(
+            [0, 1, 2, 3, 0x201].map(|pairs| are_there(&queues, pairs)),
+            [false, true, true, false, false]
+        );
     }
 }
