@@ -139,6 +139,8 @@ impl VhostUser {
         self.reset = if stopped || self.wait_for_hang_up() { Reset::Done } else { Reset::UntilHangUp };
         self.told = Status::empty();
         self.accepted = 0;
+        // Whatever the back-end does, this one stops at once.
+        self.end_commands();
         if self.reset == Reset::Done {
             self.forget_queues();
         }

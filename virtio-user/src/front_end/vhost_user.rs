@@ -175,10 +175,15 @@ impl VhostUser {
         for queue in self.queues.drain(..) {
             queue.bell.rest();
         }
+        self.end_commands();
+        self.routes.clear();
+    }
+
+    /// The control queue is not served any more.
+    pub(super) fn end_commands(&mut self) {
         if let Some(commands) = self.commands.take() {
             commands.rest();
         }
-        self.routes.clear();
     }
 }
 
