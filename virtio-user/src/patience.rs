@@ -33,7 +33,14 @@ impl Until {
 /// while patience.keep_waiting() {}
 /// ```
 pub fn within(limit: Duration) -> Until {
-    Until::time(Instant::now() + limit)
+    Until::time(deadline(limit))
+}
+
+/// When so much time is over, from now on. Who waits longer than a clock can tell waits for a century.
+pub(crate) fn deadline(limit: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_hours(100 * 365 * 24);
+    let now = Instant::now();
+    now.checked_add(limit).or_else(|| now.checked_add(CENTURY)).unwrap_or(now)
 }
 
 impl Patience for Until {
@@ -45,5 +52,16 @@ impl Patience for Until {
             thread::yield_now();
         }
         Instant::now() < self.end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_waits_for_ever_waits_and_does_not_panic() {
+        assert!(within(Duration::MAX).keep_waiting());
+        assert!(deadline(Duration::MAX) > Instant::now() + Duration::from_secs(1 << 30));
     }
 }

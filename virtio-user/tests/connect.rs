@@ -183,3 +183,17 @@ fn a_listener_takes_the_place_of_a_socket_that_was_left_behind_and_of_no_other_f
     File::create(&path).expect("a file");
     assert_eq!(Listener::bind(&path).expect_err("a file"), ConnectError::InUse(path));
 }
+
+#[test]
+fn who_waits_for_ever_for_answers_gets_them() {
+    let back_end = Scripted::start(Script::honest(DISK));
+    let settings =
+        Settings { answer_limit: Duration::MAX, accept_limit: Duration::MAX, ..Settings::default() };
+
+    let disk = VhostUser::connect(back_end.socket(), DeviceType::BLOCK, &small_memory(), &settings)
+        .expect("it answers");
+
+    let vector = disk.vector(0).expect("vector 0");
+    back_end.hang_up();
+    assert!(vector.wait(Duration::MAX).expect("it can be waited for"));
+}

@@ -16,6 +16,7 @@ use super::place::{Place, address, is_socket, stream};
 use super::settings::Settings;
 use super::vhost_user::VhostUser;
 use crate::memory::SharedMemory;
+use crate::patience::deadline;
 
 /// Back-ends that may wait until they are accepted.
 const WAITING_MAX: i32 = 16;
@@ -80,7 +81,7 @@ impl Listener {
     /// The next connection.
     pub(super) fn next(&self, limit: Duration) -> Result<OwnedFd, ConnectError> {
         let Listening { socket, path } = &*self.0;
-        let deadline = Instant::now() + limit;
+        let deadline = deadline(limit);
         loop {
             let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now())).ok();
             match poll(&mut [PollFd::new(socket, PollFlags::IN)], left.as_ref()) {

@@ -16,6 +16,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 
 use super::state::Shared;
+use crate::patience::deadline;
 
 /// A file that is counted up, and read down to zero.
 #[derive(Debug)]
@@ -126,7 +127,7 @@ impl Vector {
     /// # Errors
     /// - What the system says: too many files, too little memory.
     pub fn wait(&self, limit: Duration) -> Result<bool, std::io::Error> {
-        let deadline = Instant::now() + limit;
+        let deadline = deadline(limit);
         loop {
             let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now())).ok();
             match poll(&mut [PollFd::new(self, PollFlags::IN)], left.as_ref()) {

@@ -18,6 +18,7 @@ use super::message::{
 use super::requests::BackEndRequests;
 use super::socket::{Received, Socket};
 use crate::memory::Region;
+use crate::patience::deadline;
 
 /// A back-end that is listened to.
 #[derive(Debug)]
@@ -205,7 +206,7 @@ impl Connection {
 
     /// Reads what the back-end said by itself, and says whether its configuration changed since this was last asked.
     pub(crate) fn config_changed(&mut self) -> Result<bool, Fault> {
-        self.listen(Instant::now() + self.answer_limit)?;
+        self.listen(deadline(self.answer_limit))?;
         Ok(self.requests.as_mut().is_some_and(BackEndRequests::take_config_change))
     }
 
@@ -246,7 +247,7 @@ impl Connection {
         let message = [header.as_bytes(), payload].concat();
         let mut left: &[u8] = &message;
         let mut files = file.as_slice();
-        let deadline = Instant::now() + self.answer_limit;
+        let deadline = deadline(self.answer_limit);
         while !left.is_empty() {
             match self.socket.send(left, files) {
                 Ok(sent) => (left, files) = (left.get(sent..).unwrap_or_default(), &[]),
@@ -275,7 +276,7 @@ impl Connection {
         into: Answer<'_>,
         possible: &[usize],
     ) -> Result<usize, Fault> {
-        let deadline = Instant::now() + self.answer_limit;
+        let deadline = deadline(self.answer_limit);
         let mut header = Header { request: 0, flags: 0, bytes: 0 };
         self.receive(step, header.as_mut_bytes(), deadline)?;
         if header.request != request.number() {

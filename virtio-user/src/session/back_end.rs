@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use virtio_guest::wire::device_type::DeviceType;
 
 use super::trouble::{Away, Trouble};
+use crate::patience::deadline;
 use crate::{ConnectError, Listener, Settings, SharedMemory, VhostUser};
 
 /// How long it takes until another try.
@@ -74,7 +75,7 @@ pub(super) fn keep_trying<R>(
     mut attempt: impl FnMut(Instant) -> Result<R, Trouble>,
 ) -> Result<R, Away> {
     let start = Instant::now();
-    let end = start + limit;
+    let end = deadline(limit);
     loop {
         let trouble = match attempt(end) {
             Ok(result) => return Ok(result),

@@ -18,7 +18,7 @@ use super::card_pair::Pair;
 use super::trouble::{Away, Trouble};
 use super::watch::wait_for_any;
 use crate::memory::SharedHal;
-use crate::patience::Until;
+use crate::patience::{Until, deadline};
 use crate::{Link, Settings, SharedMemory, VhostUser};
 
 /// How long a card that is dropped waits for its back-end to stop.
@@ -244,7 +244,7 @@ impl<'p> Card<'p> {
     /// # Errors
     /// - [`Away`]: the back-end does not stop within the limit, and has not gone. What it was made of is lost to it.
     pub fn close(mut self, limit: Duration) -> Result<ClosedCard<'p>, Away> {
-        let end = Instant::now() + limit;
+        let end = deadline(limit);
         while self.pairs.iter_mut().any(|pair| pair.in_flight() > 0)
             && self.link().is_some_and(Link::is_up)
             && Instant::now() < end
@@ -252,7 +252,7 @@ impl<'p> Card<'p> {
             std::thread::yield_now();
         }
         let failed = |trouble| Away { waited: limit, trouble };
-        self.take_down(Instant::now() + self.settings.front_end.answer_limit).map_err(failed)?;
+        self.take_down(deadline(self.settings.front_end.answer_limit)).map_err(failed)?;
         let lost = self.lost();
         let supplies = mem::take(&mut self.pairs).into_iter().map(Pair::into_supply).collect();
         Ok(ClosedCard { supplies, lost })

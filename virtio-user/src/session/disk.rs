@@ -20,7 +20,7 @@ use super::disk_lane::Lane;
 use super::trouble::{Away, Trouble};
 use super::watch::wait_for_any;
 use crate::memory::{SharedBuffer, SharedHal};
-use crate::patience::Until;
+use crate::patience::{Until, deadline};
 use crate::{Link, Settings, SharedMemory, VhostUser};
 
 /// How long a disk that is dropped waits for its back-end to stop.
@@ -314,7 +314,7 @@ impl<B: DmaBuffer> Disk<B> {
     /// # Errors
     /// - [`Away`]: the back-end does not stop within the limit, and has not gone. What is in flight is lost to it.
     pub fn close(mut self, limit: Duration) -> Result<Vec<Done<B>>, Away> {
-        self.take_down(Instant::now() + limit).map_err(|trouble| Away { waited: limit, trouble })?;
+        self.take_down(deadline(limit)).map_err(|trouble| Away { waited: limit, trouble })?;
         let mut unfinished = Vec::new();
         for lane in mem::take(&mut self.lanes) {
             lane.end(&mut unfinished);
