@@ -6,13 +6,16 @@ mod support;
 
 use std::fs::File;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use qemu_tests::backend::{Forwarding, Testpmd, TestpmdSettings};
 use qemu_tests::{DiskDevice, StorageDaemon};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, socket};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket, socket_with};
 use script::{CARD, DISK, Script, Scripted};
-use support::{polled, small_memory};
+use support::{LIMIT, polled, small_memory};
 use virtio_guest::wire::device_type::DeviceType;
 use virtio_user::protocol::Cause;
 use virtio_user::{ConnectError, Listener, Settings, VhostUser};
@@ -182,6 +185,32 @@ fn a_listener_takes_the_place_of_a_socket_that_was_left_behind_and_of_no_other_f
     assert!(!path.exists(), "the file goes with the listener");
     File::create(&path).expect("a file");
     assert_eq!(Listener::bind(&path).expect_err("a file"), ConnectError::InUse(path));
+}
+
+#[test]
+fn a_listener_that_accepts_nobody_keeps_nobody_from_learning_that_its_path_is_in_use() {
+    let folder = tempfile::tempdir_in("/tmp").expect("a folder");
+    let path = folder.path().join("theirs");
+    let address = SocketAddrUnix::new(&path).expect("a short path");
+    let stream = || {
+        socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK, None).expect("a socket")
+    };
+    let theirs = stream();
+    rustix::net::bind(&theirs, &address).expect("a free path");
+    rustix::net::listen(&theirs, 0).expect("a socket");
+    let mut waiting = Vec::new();
+    loop {
+        waiting.push(stream());
+        match rustix::net::connect(waiting.last().expect("one"), &address) {
+            Ok(()) => assert!(waiting.len() < 16, "its queue is short"),
+            Err(error) => break assert_eq!(error, Errno::AGAIN),
+        }
+    }
+    let (told, is_told) = mpsc::channel();
+    let other = path.clone();
+    thread::spawn(move || told.send(Listener::bind(other).map(drop)));
+
+    assert_eq!(is_told.recv_timeout(LIMIT).expect("in time"), Err(ConnectError::InUse(path)));
 }
 
 #[test]

@@ -42,12 +42,12 @@ impl Listener {
         let path = path.as_ref();
         let address = address(path)?;
         let system = |error| ConnectError::Socket { path: path.into(), error };
-        let socket = stream(path)?;
+        let socket = never_waiting(path)?;
         match rustix::net::bind(&socket, &address) {
             Ok(()) => {}
             Err(Errno::ADDRINUSE) => {
                 let is_left_behind = is_socket(path)
-                    && rustix::net::connect(stream(path)?, &address) == Err(Errno::CONNREFUSED);
+                    && rustix::net::connect(never_waiting(path)?, &address) == Err(Errno::CONNREFUSED);
                 if !is_left_behind {
                     return Err(ConnectError::InUse(path.into()));
                 }
@@ -91,14 +91,22 @@ impl Listener {
                 Err(error) => return Err(ConnectError::Socket { path: path.clone(), error }),
             }
             match rustix::net::accept_with(socket, SocketFlags::CLOEXEC) {
-                // It had enough of waiting.
-                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                // It had enough of waiting, or went to another clone of this socket.
+                Err(Errno::INTR | Errno::CONNABORTED | Errno::WOULDBLOCK) => {}
                 accepted => {
                     return accepted.map_err(|error| ConnectError::Socket { path: path.clone(), error });
                 }
             }
         }
     }
+}
+
+/// A socket on which no call waits.
+fn never_waiting(path: &Path) -> Result<OwnedFd, ConnectError> {
+    let socket = stream(path)?;
+    rustix::io::ioctl_fionbio(&socket, true)
+        .map_err(|error| ConnectError::Socket { path: path.into(), error })?;
+    Ok(socket)
 }
 
 fn error_number(error: &std::io::Error) -> Errno {
