@@ -8,7 +8,7 @@ use virtio_guest::wire::device_type::DeviceType;
 
 use super::trouble::{Away, Trouble};
 use crate::patience::deadline;
-use crate::{ConnectError, Listener, Settings, SharedMemory, VhostUser};
+use crate::{ConnectError, Link, Listener, Settings, SharedMemory, VhostUser};
 
 /// How long it takes until another try.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -66,6 +66,18 @@ impl BackEnd {
                 listener.accept(device_type, memory, &Settings { accept_limit, ..settings.clone() })
             }
         }
+    }
+}
+
+impl BackEnd {
+    /// What went wrong in a bring-up that its driver was not told of: it only sees that the device needs a reset.
+    pub(super) fn trouble(&self, link: &Link) -> Option<Trouble> {
+        let path = match self {
+            Self::Path(path) => path,
+            Self::Listener(listener) => listener.path(),
+        };
+        let fault = link.fault()?;
+        Some(ConnectError::Protocol { path: path.into(), fault }.into())
     }
 }
 

@@ -96,13 +96,14 @@ impl<'p> Device<'p> {
             pair.put_up(receive, transmit);
         }
         let pairs_set = if wanted > 1 { control.set_pairs(wanted, within(limit)) } else { Ok(()) };
-        if let Err(error) = pairs_set {
+        if let Some(trouble) = pairs_set.err().map(Trouble::Pairs).or_else(|| back_end.trouble(watch.link()))
+        {
             if let Ok(down) = control.take_down(within(limit)) {
                 for pair in pairs {
                     pair.take_down(&down.reset);
                 }
             }
-            return Err(Trouble::Pairs(error));
+            return Err(trouble);
         }
         Ok(Self { control, watch, vectors })
     }

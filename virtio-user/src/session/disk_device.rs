@@ -65,6 +65,14 @@ impl Device {
             }
         }
         let control = starting.start();
+        if let Some(trouble) = back_end.trouble(watch.link()) {
+            if let Ok(down) = control.take_down(within(limit)) {
+                for queue in installed {
+                    drop(queue.reclaim(&down.reset));
+                }
+            }
+            return Err(trouble);
+        }
         for (lane, queue) in lanes.iter_mut().zip(installed) {
             lane.put_up(control.activate(queue));
         }
