@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Nothing in the shared memory is ever behind a Rust reference, since the back-end may write there at any time, even one that was asked to stop. So a back-end that lies, dies or does
-//! not listen can spoil data, as a disk can, and nothing else.
+//! not listen can spoil data, as a disk can, and never this process's own memory. One that wants to can also keep a thread waiting that notifies it, or that reads its interrupts: both sides share the eventfds, and how they behave.
 
 #![deny(unsafe_code)]
 #![cfg_attr(

@@ -1,6 +1,7 @@
 //! Doorbells: eventfds that tell the back-end of available buffers.
 //!
-//! A queue may outlive its transport, and be published when its device is long reset. So a bell is never closed: it is handed on to later queues, which at worst are looked at in vain.
+//! A queue may outlive its transport, and be published when its device is long reset. So a bell is never closed. It is handed on to later queues, which at worst are looked at in vain, once the back-end has said that it
+//! stopped the queue: one that did not may still wait for its rings, and would take those of the next queue away. A bell of such a queue is kept for good.
 
 use std::ptr;
 use std::sync::{Mutex, PoisonError};
@@ -12,6 +13,8 @@ use super::vectors::Signal;
 
 /// Bells that no queue has.
 static RESTING: Mutex<Vec<&'static Bell>> = Mutex::new(Vec::new());
+/// Bells that a former back-end may still hear.
+static GIVEN_UP: Mutex<Vec<&'static Bell>> = Mutex::new(Vec::new());
 
 /// An eventfd that is never closed.
 #[derive(Debug)]
@@ -29,9 +32,14 @@ impl Bell {
         }
     }
 
-    /// The queue is no more, as far as the device is concerned.
+    /// The back-end has stopped the queue: another one may have the bell.
     pub(super) fn rest(&'static self) {
         RESTING.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+    }
+
+    /// The queue is no more, and the back-end did not say that it stopped it.
+    pub(super) fn give_up(&'static self) {
+        GIVEN_UP.lock().unwrap_or_else(PoisonError::into_inner).push(self);
     }
 
     /// What the driver rings.
@@ -62,6 +70,17 @@ mod tests {
         let next: Vec<_> = (0..64).map(|_| Bell::take().expect("an eventfd")).collect();
 
         assert!(next.iter().any(|other| ptr::eq(*other, bell)));
+        next.into_iter().for_each(Bell::rest);
+    }
+
+    #[test]
+    fn a_bell_that_somebody_may_still_hear_is_nobody_elses() {
+        let bell = Bell::take().expect("an eventfd");
+        bell.give_up();
+
+        let next: Vec<_> = (0..64).map(|_| Bell::take().expect("an eventfd")).collect();
+
+        assert!(!next.iter().any(|other| ptr::eq(*other, bell)));
         next.into_iter().for_each(Bell::rest);
     }
 }

@@ -108,8 +108,9 @@ impl VhostUser {
             unless_refused(self.enable_queues(false))?;
         }
         let mut state = self.shared.lock();
-        for queue in &self.queues {
+        for queue in &mut self.queues {
             state.with(|connection| connection.stop_queue(queue.index))?;
+            queue.is_stopped = true;
         }
         unless_refused(state.with(|connection| {
             if connection.agreed().contains(ProtocolFeatures::RESET_DEVICE) {

@@ -45,8 +45,8 @@ impl VhostUser {
 }
 
 // SAFETY: The value has the only connection to its back-end, which plays one device. `status` is empty after an empty one was written only if the back-end said of each queue that it was
-// told of that it has stopped, and so may not touch the memory; or if it hung up, which the kernel does for a process that ends once its memory is gone. One that says so and goes on
-// writing does so in memory that nobody has a reference to (`memory`). `queue_reset_is_done` never is. `set_up_queue` fails before the addresses are sent, or when the back-end said that it stopped the queue, or
+// told of that it has stopped, and so may not touch the memory; or if it hung up, which the kernel does for a process that ends once its memory is gone. One that lives and hangs up (or closes one
+// direction, where this side has closed the other), or says that it stopped, and goes on writing does so in memory that nobody has a reference to (`memory`): that spoils data, and nothing else. `queue_reset_is_done` never is. `set_up_queue` fails before the addresses are sent, or when the back-end said that it stopped the queue, or
 // hung up.
 unsafe impl Transport for VhostUser {
     fn device_type(&self) -> DeviceType {
@@ -146,7 +146,7 @@ unsafe impl Transport for VhostUser {
             return Err(QueueError::AlreadyEnabled);
         }
         let bell = self.tell_of_queue(index, setup)?;
-        self.queues.push(InstalledQueue { index, bell });
+        self.queues.push(InstalledQueue { index, bell, is_stopped: false });
         Ok(bell.doorbell(index))
     }
 

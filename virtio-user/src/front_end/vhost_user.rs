@@ -66,6 +66,8 @@ pub struct VhostUser {
 pub(super) struct InstalledQueue {
     pub index: u16,
     pub bell: &'static Bell,
+    /// Whether the back-end said that it stopped it.
+    pub is_stopped: bool,
 }
 
 /// What became of the last reset.
@@ -170,10 +172,14 @@ impl VhostUser {
         if self.settings.interrupts { queues.saturating_add(1) } else { 0 }
     }
 
-    /// The back-end has no queues any more: bells go to others.
+    /// The back-end has no queues any more. The bells of those that it stopped go to others.
     pub(super) fn forget_queues(&mut self) {
         for queue in self.queues.drain(..) {
-            queue.bell.rest();
+            if queue.is_stopped {
+                queue.bell.rest();
+            } else {
+                queue.bell.give_up();
+            }
         }
         self.end_commands();
         self.routes.clear();

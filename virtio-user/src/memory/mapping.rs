@@ -1,7 +1,7 @@
 //! One memfd, mapped once: the memory that this process and a back-end share.
 //!
-//! It is sealed: neither side can make it shorter (or longer), so nobody's accesses end in a signal because of the other. All pages are there from the beginning, so an access on
-//! the data path is no page fault.
+//! It is sealed: neither side can make it shorter (or longer), so no access goes beyond its end. All pages are there from the beginning, so an access on the data path is no page fault. What no seal
+//! forbids is to punch holes: ordinary pages are then there again, with zeroes; huge ones only if some are left, so a back-end that is not trusted gets ordinary ones.
 
 use std::fs::File;
 use std::io;

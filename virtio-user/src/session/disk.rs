@@ -240,7 +240,7 @@ impl<B: DmaBuffer> Disk<B> {
     /// If there are none because the back-end has gone, this waits for the next one, and sends it all that was in flight.
     ///
     /// # Errors
-    /// - [`Away`]: none came in time, or it breaks the rules. Everything is kept; the next call tries again.
+    /// - [`Away`]: none came in time: everything is kept, and the next call tries again. Or it breaks the rules of the rings ([`Trouble::Broken`](super::Trouble::Broken)): everything is kept, too, until [`restart`](Self::restart) is called.
     #[inline]
     pub fn complete_burst(
         &mut self,
