@@ -63,7 +63,8 @@ impl AsRawFd for File {
 /// *Cancellation*: dropped, nobody is woken any more. Whoever calls it anew loses nothing: what came meanwhile is told at once.
 /// *Wakes*: when the vector's file becomes readable, and not otherwise.
 ///
-/// Work: a wake costs two system calls (tokio's, and one to make the file unreadable again), whatever number of buffers was used.
+/// Work: a wake costs two system calls (tokio's, and one to make the file unreadable again), whatever number of buffers was used. Vector 0 also reads the configuration anew when that changed, and waits for the back-end's answers
+/// ([`Settings::answer_limit`](crate::Settings::answer_limit) each) on the thread that runs the task: with a back-end that may be slow, and one thread for all tasks, have a thread of its own use [`Vector::wait`] and [`Interrupt::handle`] for it.
 pub async fn handle_interrupts(vector: Vector, interrupt: Interrupt<'_>) -> io::Error {
     // SAFETY: a vector keeps its file open, and has no other one as long as it lives.
     let file = match unsafe { AsyncFd::register_with_interest(File(vector), Interest::READABLE) } {

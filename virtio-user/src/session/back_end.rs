@@ -34,7 +34,7 @@ impl From<Listener> for BackEnd {
     }
 }
 
-/// How long to wait for a back-end.
+/// How long to wait for a back-end: until when another try begins. A try itself takes as long as the back-end may take for its answers ([`Settings::answer_limit`] each).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
     /// At first: it may not be started yet. Zero is one try.
