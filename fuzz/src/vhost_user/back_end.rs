@@ -142,7 +142,7 @@ impl Connection {
         match deed {
             1 => return None,
             // Nothing is said any more, until the front-end has enough of it.
-            2 if decision() % 8 == 0 => {
+            2 if decision().is_multiple_of(8) => {
                 let mut rest = [0; 64];
                 while self.read(&mut rest, &mut Vec::new()).is_some() {}
                 return None;
