@@ -1,8 +1,10 @@
 //! Doorbells: eventfds that tell the back-end of available buffers.
 //!
 //! A queue may outlive its transport, and be published when its device is long reset. So a bell is never closed. It is handed on to later queues, which at worst are looked at in vain, once the back-end has said that it
-//! stopped the queue: one that did not may still wait for its rings, and would take those of the next queue away. A bell of such a queue is kept for good.
+//! stopped the queue: one that did not may still wait for its rings, and would take those of the next queue away. Bells of such queues are kept back for as
+//! long as few are.
 
+use std::collections::VecDeque;
 use std::ptr;
 use std::sync::{Mutex, PoisonError};
 
@@ -13,8 +15,10 @@ use super::vectors::Signal;
 
 /// Bells that no queue has.
 static RESTING: Mutex<Vec<&'static Bell>> = Mutex::new(Vec::new());
-/// Bells that a former back-end may still hear.
-static GIVEN_UP: Mutex<Vec<&'static Bell>> = Mutex::new(Vec::new());
+/// Bells that a former back-end may still hear, the oldest first.
+static KEPT_BACK: Mutex<VecDeque<&'static Bell>> = Mutex::new(VecDeque::new());
+/// Most of them: a back-end that goes again and again does not cost a file each time.
+const KEPT_BACK_MAX: usize = 64;
 
 /// An eventfd that is never closed.
 #[derive(Debug)]
@@ -38,8 +42,14 @@ impl Bell {
     }
 
     /// The queue is no more, and the back-end did not say that it stopped it.
-    pub(super) fn give_up(&'static self) {
-        GIVEN_UP.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+    pub(super) fn keep_back(&'static self) {
+        let mut kept = KEPT_BACK.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push_back(self);
+        if kept.len() > KEPT_BACK_MAX
+            && let Some(oldest) = kept.pop_front()
+        {
+            oldest.rest();
+        }
     }
 
     /// What the driver rings.
@@ -76,11 +86,15 @@ mod tests {
     #[test]
     fn a_bell_that_somebody_may_still_hear_is_nobody_elses() {
         let bell = Bell::take().expect("an eventfd");
-        bell.give_up();
+        bell.keep_back();
 
         let next: Vec<_> = (0..64).map(|_| Bell::take().expect("an eventfd")).collect();
 
         assert!(!next.iter().any(|other| ptr::eq(*other, bell)));
+        // Not for ever: those that came later are kept back instead.
+        next.into_iter().for_each(Bell::keep_back);
+        let next: Vec<_> = (0..64).map(|_| Bell::take().expect("an eventfd")).collect();
+        assert!(next.iter().any(|other| ptr::eq(*other, bell)));
         next.into_iter().for_each(Bell::rest);
     }
 }

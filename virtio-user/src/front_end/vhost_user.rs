@@ -178,7 +178,7 @@ impl VhostUser {
             if queue.is_stopped {
                 queue.bell.rest();
             } else {
-                queue.bell.give_up();
+                queue.bell.keep_back();
             }
         }
         self.end_commands();
