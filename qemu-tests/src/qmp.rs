@@ -56,6 +56,16 @@ impl Qmp {
         done.unwrap_or_else(|problem| panic!("{problem}\n{}", self.command))
     }
 
+    /// Sends a command upon which the guest ends its machine, maybe before QEMU has answered; nobody waits for the answer.
+    ///
+    /// # Panics
+    /// If QEMU does not read it.
+    pub fn execute_last(&mut self, command: &str, arguments: &Value) {
+        let request = json!({ "execute": command, "arguments": arguments });
+        let sent = self.send(&request);
+        sent.unwrap_or_else(|error| panic!("QEMU does not read {request}: {error}\n{}", self.command));
+    }
+
     fn try_execute(&mut self, command: &str, arguments: &Value) -> Result<Value, String> {
         let request = json!({ "execute": command, "arguments": arguments });
         self.send(&request).map_err(|error| format!("QEMU does not read {request}: {error}"))?;

@@ -56,8 +56,7 @@ impl Guest {
 
     /// Has the host want so many frames in the balloon.
     pub fn set_target(&mut self, frames: u64) {
-        let left = (FRAMES - frames) * FRAME_BYTES;
-        self.qmp.execute("balloon", &json!({ "value": left }));
+        self.qmp.execute("balloon", &leaving(frames));
     }
 
     /// How many frames are in the balloon, as the host knows it.
@@ -116,7 +115,12 @@ impl Guest {
 
     /// Says that it is over, and returns what the guest printed.
     pub fn end(mut self) -> String {
-        self.set_target(END_FRAMES);
+        self.qmp.execute_last("balloon", &leaving(END_FRAMES));
         self.running.finish(Ended::Success, "balloon check: done")
     }
+}
+
+/// What a guest is to have while so many frames are in the balloon, as QMP wants to be told.
+fn leaving(frames: u64) -> Value {
+    json!({ "value": (FRAMES - frames) * FRAME_BYTES })
 }
