@@ -77,9 +77,9 @@ fn a_host_that_gives_few_bytes_at_a_time_is_waited_for_asleep() {
         let limits = format!(",max-bytes={PORTION},period={PERIOD_MILLIS}");
         let output = read(case, &[], &limits, &format!("bytes={asked}"));
 
-        // The first portion is there at once, and the second may be.
+        // The first portion is there at once, and the second may be; a host that has other work, too, makes up for periods that it missed. Without limits all of it is there at once.
         let (millis, wakes) = (number(&output, "millis"), number(&output, "wakes"));
-        assert!(millis >= (asked / PORTION - 2) * PERIOD_MILLIS, "in {millis} ms\n{output}");
+        assert!(millis >= asked / PORTION * PERIOD_MILLIS / 2, "in {millis} ms\n{output}");
         // Awake once for each request, and a few times for nothing: not for as long as it waited.
         let requests = number(&output, "requests");
         assert!(wakes <= 2 * requests + 8, "{wakes} wakes for {requests} requests\n{output}");
