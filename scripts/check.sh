@@ -22,6 +22,7 @@ for adapter in "${adapters[@]}"; do
   cargo clippy -q -p virtio-guest --no-default-features --features "$adapter" -- -D warnings
 done
 step "lints (benchmarks)"
+cargo clippy -q -p bench-page -- -D warnings
 cargo clippy -q -p ring-bench --all-targets -- -D warnings
 cargo clippy -q -p guest-bench --all-targets -- -D warnings
 cargo clippy -q -p user-bench --all-targets -- -D warnings

@@ -18,7 +18,6 @@ pub mod machine;
 pub mod marks;
 pub mod measure;
 pub mod output;
-pub mod page;
 pub mod profile;
 pub mod results;
 pub mod table;

@@ -7,7 +7,7 @@ use std::{env, fs};
 use guest_bench::lines::{INTERRUPTED, Setup, kernel_of};
 use guest_bench::measure::{Extent, measure, measure_interrupts};
 use guest_bench::results::Results;
-use guest_bench::{page, profile, table};
+use guest_bench::{profile, table};
 
 /// Operations of each line where only some lines are asked for.
 const QUICK: u64 = 4096;
@@ -49,7 +49,7 @@ fn everything(page: &Path) -> Result<(), String> {
         .map_err(|error| format!("{}: {error}", json.display()))?;
     let text = table::all(&results);
     println!("{text}");
-    page::write(page, &text).map_err(|error| format!("{}: {error}", page.display()))?;
+    bench_page::write(page, &text).map_err(|error| format!("{}: {error}", page.display()))?;
     say(&format!("the table is in {}, all figures are in {}", page.display(), json.display()));
     Ok(())
 }

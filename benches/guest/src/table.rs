@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use bench_page::aligned;
+
 use crate::lines::{KERNELS, Whose};
 use crate::results::{Measured, Results};
 
@@ -140,26 +142,4 @@ fn interrupted(results: &Results) -> Vec<Vec<String>> {
         rows.push(vec![interrupted.line.clone(), layout.into(), format!("{:.3}", interrupted.per_burst)]);
     }
     rows
-}
-
-/// A table whose first row is its header.
-fn aligned(rows: &[Vec<String>]) -> String {
-    let columns = rows.first().map_or(0, Vec::len);
-    let width_of =
-        |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(3);
-    let widths: Vec<usize> = (0..columns).map(width_of).collect();
-    let mut text = String::new();
-    for (number, row) in rows.iter().enumerate() {
-        for (content, width) in row.iter().zip(&widths) {
-            let _ = write!(text, "| {content:width$} ");
-        }
-        text += "|\n";
-        if number == 0 {
-            for width in &widths {
-                let _ = write!(text, "|{}", "-".repeat(width + 2));
-            }
-            text += "|\n";
-        }
-    }
-    text
 }

@@ -1,8 +1,8 @@
 //! What kernels and QEMU say is read for what it is, and table and JSON show it.
 
+use bench_page::with_table;
 use guest_bench::lines::{KERNELS, Setup, Whose};
 use guest_bench::output::{self, Counts};
-use guest_bench::page::with_table;
 use guest_bench::results::{Interrupted, Measured, Results};
 use guest_bench::table;
 use guest_bench::trace::{self, Traced};

@@ -8,11 +8,6 @@ use crate::case::Case;
 use crate::results::{Folder, Measured, Results};
 use crate::{counts, instructions, table, times, two_cores};
 
-/// Where the page has its table.
-const TABLE_BEGINS: &str = "<!-- the table begins -->\n";
-/// Where it ends.
-const TABLE_ENDS: &str = "<!-- the table ends -->\n";
-
 /// Measures what criterion did not, and takes the times from it. `argument` makes this program run [`instructions::run_all`].
 ///
 /// # Errors
@@ -47,23 +42,10 @@ pub fn write(results: &Results, folder: &Folder, page: &Path) -> io::Result<()> 
     let table = table::all(results);
     println!("\n{table}");
     fs::write(folder.json(), serde_json::to_string_pretty(&results.to_json())?)?;
-    fs::write(page, with_table(&fs::read_to_string(page)?, &table)?)?;
+    bench_page::write(page, &table)?;
     say(&format!("all of it, with every mode: {}", folder.json().display()));
     say(&format!("the table is in {}", page.display()));
     Ok(())
-}
-
-/// The page with another table.
-///
-/// # Errors
-/// It has no place for one.
-pub fn with_table(page: &str, table: &str) -> io::Result<String> {
-    let parts = page.split_once(TABLE_BEGINS).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(TABLE_ENDS)?;
-        Some((before, after))
-    });
-    let (before, after) = parts.ok_or_else(|| io::Error::other("the page has no marks around its table"))?;
-    Ok(format!("{before}{TABLE_BEGINS}\n{table}\n{TABLE_ENDS}{after}"))
 }
 
 fn say(what: &str) {

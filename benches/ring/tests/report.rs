@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
+use bench_page::with_table;
 use ring_bench::case::{BURSTS, Case, Mode, Shape, Whose};
 use ring_bench::counts::Counts;
 use ring_bench::instructions::Instructions;
-use ring_bench::report::with_table;
 use ring_bench::results::{Measured, Results};
 use ring_bench::table;
 use ring_bench::times::Nanoseconds;

@@ -22,7 +22,6 @@ pub mod instructions;
 pub mod line;
 pub mod measure;
 pub mod noise;
-pub mod page;
 pub mod processors;
 pub mod results;
 pub mod sample;

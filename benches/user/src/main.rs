@@ -10,7 +10,7 @@ use user_bench::line::{Line, Whose};
 use user_bench::measure::{self, Extent};
 use user_bench::processors::Processors;
 use user_bench::sample::{Sampling, Task};
-use user_bench::{page, subject, table};
+use user_bench::{subject, table};
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -78,7 +78,7 @@ fn everything(page: &Path, quick: bool) -> Result<(), String> {
     println!("{text}");
     eprintln!("bench-user: all figures are in {}", json.display());
     if !quick {
-        page::write(page, &text).map_err(|error| format!("{}: {error}", page.display()))?;
+        bench_page::write(page, &text).map_err(|error| format!("{}: {error}", page.display()))?;
         eprintln!("bench-user: the table is in {}", page.display());
     }
     Ok(())

@@ -6,7 +6,7 @@ use user_bench::instructions::Instructions;
 use user_bench::line::{Line, Whose};
 use user_bench::results::{Measured, Results, Setting};
 use user_bench::sample::{Sample, Window};
-use user_bench::{page, table};
+use user_bench::table;
 
 fn sample(operations: u64, others: f64) -> Sample {
     let window = Window {
@@ -89,8 +89,8 @@ fn the_page_has_a_place_for_the_tables() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/user-benchmark.md");
     let page = std::fs::read_to_string(path).unwrap();
 
-    let written = page::with_table(&page, "| a table |").unwrap();
+    let written = bench_page::with_table(&page, "| a table |").unwrap();
 
     assert!(written.contains("\n| a table |\n"));
-    assert!(page::with_table("no marks", "| a table |").is_err());
+    assert!(bench_page::with_table("no marks", "| a table |").is_err());
 }
