@@ -54,9 +54,7 @@ impl Chain {
     pub fn read_all(&self, memory: &AddressSpace) -> Result<Vec<u8>, Fault> {
         let mut all = Vec::new();
         for segment in self.side(false) {
-            let start = all.len();
-            all.resize(start + segment.len as usize, 0);
-            memory.read(segment.addr, &mut all[start..])?;
+            memory.read_onto(segment.addr, segment.len as usize, &mut all)?;
         }
         Ok(all)
     }

@@ -25,6 +25,8 @@ const UNSUPP: u8 = 2;
 const ZONE_SECTORS: u64 = 16;
 /// Bytes of what describes a zone, and of what comes before all of them.
 const ZONE_BYTES: usize = 64;
+/// More than any request of these targets asks for. A descriptor that a lie has spoilt may say more than there is memory.
+const ANSWER_BYTES_MAX: usize = 1 << 16;
 
 /// A request: its header, and the bytes of its data.
 struct Request<'c> {
@@ -51,6 +53,10 @@ impl Device {
             data,
             writable: usize::try_from(chain.writable_bytes().saturating_sub(1)).unwrap_or(usize::MAX),
         };
+        if request.writable > ANSWER_BYTES_MAX {
+            assert!(!self.is_honest, "a request for more than was asked for");
+            return (IOERR, 0);
+        }
         if self.is_honest {
             self.check(&request, chain);
         }

@@ -132,6 +132,22 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// Appends `len` bytes from device address `device_address` to `out`.
+    ///
+    /// Nothing is reserved for bytes that are not mapped, so `len` may be any device's or driver's claim.
+    pub fn read_onto(&self, device_address: u64, len: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+        if len == 0 {
+            return Ok(());
+        }
+        let mappings = self.mappings();
+        let source = self.find(&mappings, device_address, len, Access::Read)?;
+        let start = out.len();
+        out.resize(start + len, 0);
+        // SAFETY: `find` checked the bounds; the lock keeps the mapping, hence the memory, alive.
+        unsafe { access::copy_out(source, &mut out[start..]) };
+        Ok(())
+    }
+
     /// Copies `bytes` to device address `device_address`.
     pub fn write(&self, device_address: u64, bytes: &[u8]) -> Result<(), Fault> {
         if bytes.is_empty() {

@@ -45,6 +45,22 @@ fn words_are_little_endian() {
 }
 
 #[test]
+fn nothing_is_reserved_for_bytes_that_are_not_mapped() {
+    let (_backing, pointer) = words(2);
+    let memory = AddressSpace::new();
+    // SAFETY: the backing memory outlives the address space's use and is used by nobody else.
+    unsafe { memory.map(0x1000, pointer, 16, true, false) };
+    let mut bytes = Vec::new();
+
+    let fault = memory.read_onto(0x1000, 1 << 40, &mut bytes).unwrap_err();
+
+    assert_eq!((fault.cause, bytes.capacity()), (FaultCause::CrossesEnd, 0));
+    memory.read_onto(0x1004, 3, &mut bytes).unwrap();
+    memory.read_onto(0x100e, 2, &mut bytes).unwrap();
+    assert_eq!(bytes, [0; 5]);
+}
+
+#[test]
 fn a_refused_access_is_an_error_and_is_remembered() {
     let (_backing, pointer) = words(2);
     let memory = AddressSpace::new();
