@@ -5,6 +5,8 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use libblkio::{
     QueueNotifier, VhostUser, VirtioBlkConfig, VirtioBlkFeatureFlags, VirtioBlkQueue, VirtioBlkReqBuf,
@@ -15,6 +17,9 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::disk::{Disk, QUEUE_SIZE, REQUEST_BYTES, RequestQueue};
 use crate::line::BlockLine;
+
+/// How long the daemon may take to end whoever was connected before.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// One of its queues, and the buffers that go through it.
 pub struct Queue {
@@ -34,9 +39,8 @@ pub fn start(line: BlockLine, socket: &Path) -> Result<Disk<Queue>, String> {
         | VirtioFeatureFlags::RING_EVENT_IDX.bits()
         | VirtioBlkFeatureFlags::MQ.bits();
     let socket = socket.to_str().ok_or("the socket's path is no text")?;
-    let transport = VhostUser::<VirtioBlkConfig, VirtioBlkReqBuf>::new(socket, wanted);
     // Queues are in its memory, and the device may use both for as long as there is this process.
-    let transport = Box::leak(Box::new(transport.map_err(|error| format!("libblkio: {error}"))?));
+    let transport = Box::leak(Box::new(connect(socket, wanted)?));
     let queues = VirtioBlkQueue::setup_queues(transport, line.queues.into(), QUEUE_SIZE);
     let queues = queues.map_err(|error| format!("libblkio's queues: {error}"))?;
     let each = line.depth / line.queues;
@@ -51,11 +55,22 @@ pub fn start(line: BlockLine, socket: &Path) -> Result<Disk<Queue>, String> {
     Ok(Disk::new(line, queues.into_iter().enumerate().map(queue).collect()))
 }
 
+type Transport = VhostUser<VirtioBlkConfig, VirtioBlkReqBuf>;
+
+/// The daemon hangs up on whoever comes while it ends the one before, whose requests may still be on their way to the file. Ours tries again by itself.
+fn connect(socket: &str, wanted: u64) -> Result<Transport, String> {
+    let end = Instant::now() + CONNECT_LIMIT;
+    loop {
+        match Transport::new(socket, wanted) {
+            Ok(transport) => return Ok(transport),
+            Err(error) if Instant::now() >= end => return Err(format!("libblkio: {error}")),
+            Err(_) => thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
 /// Memory that the back-end has, too, for ever.
-fn memory(
-    transport: &mut VhostUser<VirtioBlkConfig, VirtioBlkReqBuf>,
-    bytes: usize,
-) -> std::io::Result<*mut u8> {
+fn memory(transport: &mut Transport, bytes: usize) -> std::io::Result<*mut u8> {
     let file = File::from(memfd_create("buffers", MemfdFlags::CLOEXEC)?);
     file.set_len(bytes as u64)?;
     // SAFETY: nobody shortens a file without a name, and the bytes are only ever the back-end's.
