@@ -86,6 +86,11 @@ impl BackEnd {
         disk_file(self.folder.path())
     }
 
+    /// Stops it while `act` runs.
+    pub fn paused<R>(&self, act: impl FnOnce() -> R) -> R {
+        self.child.paused(act)
+    }
+
     /// Its process.
     pub fn id(&self) -> u32 {
         self.child.id()

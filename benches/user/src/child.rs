@@ -7,6 +7,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// As many of its last lines as a failure shows.
 const SHOWN_LINES: usize = 20;
 /// How long it may take to end once nothing more will be typed.
@@ -46,6 +48,17 @@ impl Child {
     /// Its number.
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Stops it while `act` runs.
+    pub fn paused<R>(&self, act: impl FnOnce() -> R) -> R {
+        // It is this process's own child that nobody has waited for, so the number is its own.
+        let own = i32::try_from(self.id()).ok().and_then(Pid::from_raw);
+        let send = |signal| own.map(|id| kill_process(id, signal));
+        let _ = send(Signal::STOP);
+        let result = act();
+        let _ = send(Signal::CONT);
+        result
     }
 
     /// Types a line.

@@ -8,6 +8,7 @@
 //!
 //!   line                   what is measured, and of whom
 //!   processors, noise      which two processors; what other programs used of them meanwhile
+//!   distance               how far apart they are
 //!   child, back_end        processes: back-ends, subjects
 //!   subject                what a subject does
 //!   sample, measure        one window; all of them, alternating
@@ -17,6 +18,7 @@
 
 pub mod back_end;
 pub mod child;
+pub mod distance;
 pub mod heap;
 pub mod instructions;
 pub mod line;

@@ -61,10 +61,10 @@ fn extent(quick: bool) -> Result<Extent, String> {
     let sampling = Sampling {
         processors: Processors::find()?,
         warm_up: millis(150, 100),
-        window: millis(700, 300),
+        window: millis(400, 300),
         dpdk_card: folder.join("dpdk-card"),
     };
-    Ok(Extent { sampling, samples: if quick { 1 } else { 3 }, folder })
+    Ok(Extent { sampling, samples: if quick { 1 } else { 5 }, folder })
 }
 
 /// Measures all, and writes it down; of quick figures only the JSON.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::back_end::BackEnd;
+use crate::distance::Distance;
 use crate::instructions;
 use crate::line::{BlockLine, Line, Medium, Whose};
 use crate::noise;
@@ -25,6 +26,8 @@ pub struct Extent {
 /// # Errors
 /// A process fails.
 pub fn lines(lines: &[Line], extent: &Extent) -> Result<Results, String> {
+    eprintln!("bench-user: looking how far apart the processors are");
+    let mut distance = Distance::find(extent.sampling.processors);
     let mut results = Results::new(extent);
     let mut back_end: Option<BackEnd> = None;
     for (number, line) in (1..).zip(lines) {
@@ -37,13 +40,19 @@ pub fn lines(lines: &[Line], extent: &Extent) -> Result<Results, String> {
                 BackEnd::start(*line, extent.sampling.processors)?
             }
         };
-        results.measured.extend(one(*line, &mut ready, extent)?);
+        results.measured.extend(one(*line, &mut ready, extent, &mut distance)?);
         back_end = Some(ready);
     }
+    results.distance = Some(distance);
     Ok(results)
 }
 
-fn one(line: Line, back_end: &mut BackEnd, extent: &Extent) -> Result<Vec<Measured>, String> {
+fn one(
+    line: Line,
+    back_end: &mut BackEnd,
+    extent: &Extent,
+    distance: &mut Distance,
+) -> Result<Vec<Measured>, String> {
     let mut all: Vec<Measured> =
         line.subjects().into_iter().map(|whose| Measured::new(line, whose)).collect();
     // On a machine that has much else to do there may be no clean sample at all.
@@ -56,11 +65,13 @@ fn one(line: Line, back_end: &mut BackEnd, extent: &Extent) -> Result<Vec<Measur
             if measured.samples.len() == extent.samples {
                 continue;
             }
-            let sample = extent.sampling.take(line, measured.whose, back_end)?;
-            if sample.others <= noise::LIMIT {
+            let sample = extent.sampling.take(line, measured.whose, back_end, distance)?;
+            if sample.others > noise::LIMIT {
+                measured.noisy.push(sample);
+            } else if distance.is_near(sample.round_trip_nanoseconds) {
                 measured.samples.push(sample);
             } else {
-                measured.discarded.push(sample);
+                measured.far.push(sample);
             }
         }
     }

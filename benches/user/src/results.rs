@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::back_end;
+use crate::distance::Distance;
 use crate::instructions::Instructions;
 use crate::line::{Line, Whose};
 use crate::measure::Extent;
@@ -21,7 +22,9 @@ pub struct Measured {
     /// Samples that count.
     pub samples: Vec<Sample>,
     /// Samples in which other programs were busy.
-    pub discarded: Vec<Sample>,
+    pub noisy: Vec<Sample>,
+    /// Samples during which the processors were far apart.
+    pub far: Vec<Sample>,
     /// Instructions, where they were counted.
     pub instructions: Option<Instructions>,
 }
@@ -29,16 +32,20 @@ pub struct Measured {
 impl Measured {
     /// Nothing yet.
     pub const fn new(line: Line, whose: Whose) -> Self {
-        Self { line, whose, samples: Vec::new(), discarded: Vec::new(), instructions: None }
+        Self { line, whose, samples: Vec::new(), noisy: Vec::new(), far: Vec::new(), instructions: None }
     }
 
     /// Whether no sample was clean: then those that are not are all there is.
-    pub const fn is_noisy(&self) -> bool {
+    pub const fn is_spoiled(&self) -> bool {
         self.samples.is_empty()
     }
 
     fn used(&self) -> &[Sample] {
-        if self.is_noisy() { &self.discarded } else { &self.samples }
+        match (&self.samples[..], &self.far[..], &self.noisy[..]) {
+            ([], [], noisy) => noisy,
+            ([], far, _) => far,
+            (clean, ..) => clean,
+        }
     }
 
     /// Operations per second.
@@ -76,9 +83,10 @@ impl Measured {
             "kicks": self.kicks(),
             "allocations_in_a_window": self.allocations(),
             "instructions": self.instructions,
-            "is_noisy": self.is_noisy(),
+            "is_spoiled": self.is_spoiled(),
             "samples": self.samples,
-            "discarded": self.discarded,
+            "noisy": self.noisy,
+            "far": self.far,
         })
     }
 }
@@ -90,6 +98,8 @@ pub struct Results {
     pub measured: Vec<Measured>,
     /// Where, and how.
     pub setting: Setting,
+    /// How near the processors can be. `None` before the end.
+    pub distance: Option<Distance>,
 }
 
 /// Where and how it was measured.
@@ -114,7 +124,7 @@ impl Results {
             window_millis: extent.sampling.window.as_millis(),
             samples: extent.samples,
         };
-        Self { measured: Vec::new(), setting }
+        Self { measured: Vec::new(), setting, distance: None }
     }
 
     /// What was measured of somebody's line.
@@ -122,15 +132,16 @@ impl Results {
         self.measured.iter().find(|measured| measured.line == line && measured.whose == whose)
     }
 
-    /// How many samples count, and how many were discarded.
-    pub fn sample_counts(&self) -> (usize, usize) {
-        let sum = |count: fn(&Measured) -> usize| self.measured.iter().map(count).sum();
-        (sum(|measured| measured.samples.len()), sum(|measured| measured.discarded.len()))
+    /// How many samples count; how many other programs spoiled; and during how many the processors were far apart.
+    pub fn sample_counts(&self) -> [usize; 3] {
+        let sum =
+            |samples: fn(&Measured) -> &[Sample]| self.measured.iter().map(|of| samples(of).len()).sum();
+        [sum(|of| &of.samples), sum(|of| &of.noisy), sum(|of| &of.far)]
     }
 
     /// As JSON.
     pub fn to_json(&self) -> Value {
         let lines: Vec<Value> = self.measured.iter().map(Measured::to_json).collect();
-        json!({ "setting": self.setting, "unit": "per operation", "lines": lines })
+        json!({ "setting": self.setting, "distance": self.distance, "unit": "per operation", "lines": lines })
     }
 }

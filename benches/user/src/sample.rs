@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::back_end::{BackEnd, dpdk_memory, huge_pages_are_there};
 use crate::child::Child;
+use crate::distance::Distance;
 use crate::line::{Line, NetLine, Whose};
 use crate::noise::Reading;
 use crate::processors::{Processors, pinned};
@@ -43,6 +44,8 @@ pub struct Sample {
     pub window: Window,
     /// The part of a processor that other programs used.
     pub others: f64,
+    /// How long a cache line took from one processor to the other and back, before or after: the longer one, in nanoseconds.
+    pub round_trip_nanoseconds: f64,
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts of a second")]
@@ -146,7 +149,14 @@ impl Sampling {
     ///
     /// # Errors
     /// Back-end or subject fail, or contradict each other.
-    pub fn take(&self, line: Line, whose: Whose, back_end: &mut BackEnd) -> Result<Sample, String> {
+    pub fn take(
+        &self,
+        line: Line,
+        whose: Whose,
+        back_end: &mut BackEnd,
+        distance: &mut Distance,
+    ) -> Result<Sample, String> {
+        let near = back_end.paused(|| distance.wait());
         let (program, arguments) = self.subject(line, whose, back_end, Task::Windows(self.warm_up))?;
         let mut command = pinned(self.processors.subject, &program);
         command.args(arguments);
@@ -171,6 +181,7 @@ impl Sampling {
         if window.operations == 0 {
             return Err(format!("{line}, {}: nothing was done in the window", whose.name()));
         }
-        Ok(Sample { window, others: after.others_since(&before) })
+        let round_trip_nanoseconds = near.max(back_end.paused(|| distance.look()));
+        Ok(Sample { window, others: after.others_since(&before), round_trip_nanoseconds })
     }
 }

@@ -30,13 +30,15 @@ pub fn all(results: &Results) -> String {
         }
     }
     let _ = write!(text, "\nTargets:\n\n{}", aligned(&targets(results)));
-    let (used, discarded) = results.sample_counts();
+    let [used, noisy, far] = results.sample_counts();
+    let near = results.distance.as_ref().map_or(0.0, |distance| distance.shortest_nanoseconds);
     let _ = writeln!(
         text,
-        "\n{used} samples count; {discarded} were discarded, for other programs used more than {:.0} % of a processor.",
+        "\n{used} samples count. {noisy} were discarded, for other programs used more than {:.0} % of a processor; \
+         and {far}, for the host had put the processors farther apart than usual (a cache line takes {near:.0} ns to the other one and back).",
         noise::LIMIT * 100.0
     );
-    if results.measured.iter().any(Measured::is_noisy) {
+    if results.measured.iter().any(Measured::is_spoiled) {
         text += "¹ no sample was clean: this is the median of those that were not.\n";
     }
     text
@@ -50,10 +52,10 @@ fn rows(results: &Results, measured: &[&Measured], is_net: bool) -> Vec<Vec<Stri
     let mut rows = vec![header.into_iter().map(String::from).collect()];
     for this in measured {
         let ours = results.of(this.line, Whose::Ours).filter(|_| this.whose != Whose::Ours);
-        let noisy = if this.is_noisy() { "¹" } else { "" };
+        let mark = if this.is_spoiled() { "¹" } else { "" };
         let divisor = if is_net { 1e6 } else { 1e3 };
         let mut row = vec![this.line.to_string(), this.whose.name().into()];
-        row.push(shown(this.rate(), divisor, 2) + noisy);
+        row.push(shown(this.rate(), divisor, 2) + mark);
         row.push(ratio(ours.and_then(Measured::rate), this.rate()));
         row.push(shown(this.cycles(), 1.0, 1));
         row.push(ratio(ours.and_then(Measured::cycles), this.cycles()));
