@@ -54,6 +54,24 @@ fn no_buffer_has_two_owners_and_each_comes_back() {
     hal.assert_all_returned();
 }
 
+/// With a power of two their first lines would share a few sets of each cache, and drive each other out.
+#[test]
+fn large_buffers_are_an_odd_number_of_cache_lines_apart() {
+    let hal = TestHal::default();
+    for (asked, bytes) in
+        [(1, 64), (128, 128), (448, 448), (512, 576), (1500, 1536 + 64), (2048, 2112), (2112, 2112)]
+    {
+        let pool = BufferPool::new(&hal, PoolEntries::allocate(2), asked).unwrap();
+        let mut supply = pool.supply().unwrap();
+        let mut taken: Vec<_> = iter::from_fn(|| supply.take()).collect();
+        taken.iter_mut().for_each(Buffers::fill);
+
+        let address = |index: usize| segments(&taken[index])[0].address.0;
+
+        assert_eq!((pool.buffer_bytes(), address(0).abs_diff(address(1))), (bytes, u64::from(bytes)));
+    }
+}
+
 #[test]
 fn one_at_a_time_has_the_supply() {
     let hal = TestHal::default();

@@ -34,9 +34,9 @@ fn refusal(features: NetFeatures, buffers: u32, buffer_bytes: u32) -> Option<Sta
 fn a_pair_whose_chains_are_too_long_for_ring_or_pool_is_refused() {
     let large = NetFeatures::GUEST_CSUM | NetFeatures::GUEST_TSO4;
     let too_small = |buffers| Some(StartError::BuffersTooSmall { buffers });
-    assert_eq!(refusal(large, 9, 8192), None);
-    assert_eq!(refusal(large, 8, 8192), too_small(9));
-    assert_eq!(refusal(large, 99, 4096), too_small(17));
+    assert_eq!(refusal(large, 9, 8000), None);
+    assert_eq!(refusal(large, 8, 8000), too_small(9));
+    assert_eq!(refusal(large, 99, 4000), too_small(17));
 }
 
 /// Spec: §5.1.4.2: as long a packet as the device says can be received. It may be spread over several buffers, of which ring and pool have as many.

@@ -153,6 +153,6 @@ fn buffers_that_no_frame_fits_into_are_refused() {
 
         let failed = card.install_pair(&hal, PairSlots::allocate(64), pool.supply().unwrap()).unwrap_err();
 
-        assert_eq!(failed.error, StartError::BuffersTooSmall { buffers: 33 });
+        assert_eq!(failed.error, StartError::BuffersTooSmall { buffers: 32 });
     }
 }

@@ -31,7 +31,7 @@ fn keep(bench: &mut support::card::CardBench, count: usize) -> Vec<Frame<'static
 #[test]
 fn a_task_sleeps_while_there_are_too_few_buffers_for_a_chain() {
     let features = (NetFeatures::GUEST_CSUM | NetFeatures::GUEST_TSO4).bits();
-    let make = Make { features, buffers: 12, buffer_bytes: 8192, notified: true, ..Make::default() };
+    let make = Make { features, buffers: 12, buffer_bytes: 8000, notified: true, ..Make::default() };
     for make in make.each_ring() {
         let mut bench = make.start();
         let kept = keep(&mut bench, 1);

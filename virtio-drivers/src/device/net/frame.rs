@@ -43,7 +43,7 @@ const BUFFER_BYTES_MIN: u32 = 128;
 /// What a kernel may choose about a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolSettings {
-    /// Bytes of each buffer, 64 of which are before the frame; at least 128. Frames that are longer take several buffers.
+    /// Bytes of each buffer, 64 of which are before the frame; at least 128, and rounded up as [`BufferPool::new`] says. Frames that are longer take several buffers.
     pub buffer_bytes: u32,
 }
 

@@ -42,6 +42,12 @@ use crate::sync::{AtomicU8, AtomicU32, Ordering};
 /// What a pool's buffers are aligned to, in bytes: a cache line of most processors.
 const ALIGNMENT: u32 = 64;
 
+/// Buffers from this size on, in bytes, have an odd number of cache lines.
+///
+/// With a power of two the first lines of all buffers, which drivers and devices look at, would have to share a few sets of each cache, and be driven out of it by each other: of 2048 bytes they have 2 sets of 64.
+/// Smaller buffers are less apart, and one line more would be a large part of them.
+const SPREAD_BYTES_MIN: u32 = 512;
+
 /// See the module's head.
 #[derive(Debug)]
 pub struct BufferPool<'s, H: Hal> {
@@ -65,7 +71,7 @@ pub struct BufferPool<'s, H: Hal> {
 unsafe impl<H: Hal + Sync> Sync for BufferPool<'_, H> {}
 
 impl<'s, H: Hal> BufferPool<'s, H> {
-    /// Allocates as many buffers as there is storage for, of `buffer_bytes` each (rounded up to whole cache lines of 64 bytes), in one piece of DMA memory.
+    /// Allocates as many buffers as there is storage for, of `buffer_bytes` each (rounded up to whole cache lines of 64 bytes, from 512 bytes on to an odd number of them), in one piece of DMA memory.
     ///
     /// # Errors
     /// - [`DmaError`]: the kernel has no such memory, or no buffer was asked for, or one of no byte.
@@ -74,7 +80,8 @@ impl<'s, H: Hal> BufferPool<'s, H> {
         if u32::try_from(entries.len()).map_or(true, |count| count == NOBODY) {
             return Err(DmaError); // numbers for them are used up
         }
-        let buffer_bytes = buffer_bytes.checked_next_multiple_of(ALIGNMENT).ok_or(DmaError)?;
+        let whole_lines = buffer_bytes.checked_next_multiple_of(ALIGNMENT).ok_or(DmaError)?;
+        let buffer_bytes = if whole_lines < SPREAD_BYTES_MIN { whole_lines } else { whole_lines | ALIGNMENT };
         let bytes = usize::try_from(buffer_bytes).ok().and_then(|bytes| bytes.checked_mul(entries.len()));
         let bytes = bytes.ok_or(DmaError)?;
         let memory = DmaMemory::allocate(hal, bytes, ALIGNMENT as usize)?;
