@@ -18,12 +18,12 @@ fn sample(operations: u64, others: f64) -> Sample {
         kicks: operations,
         allocations: 0,
     };
-    Sample { window, others }
+    Sample { window, others, round_trip_nanoseconds: 50.0 }
 }
 
 fn results(measured: Vec<Measured>) -> Results {
     let setting = Setting { processor: "a processor".into(), huge_pages: true, window_millis: 1, samples: 1 };
-    Results { measured, setting }
+    Results { measured, setting, distance: None }
 }
 
 fn measured(line: &str, whose: Whose, operations: u64, instructions: f64) -> Measured {
@@ -75,13 +75,18 @@ fn a_third_of_libblkios_instructions_is_what_is_aimed_at() {
 #[test]
 fn figures_of_a_busy_machine_are_marked_and_counted() {
     let mut ours = measured("receive-packed", Whose::Ours, 1000, 1.0);
-    ours.discarded.push(sample(10, 0.5));
+    ours.noisy.push(sample(10, 0.5));
+    ours.far.push(Sample { round_trip_nanoseconds: 300.0, ..sample(10, 0.0) });
     let clean = table::all(&results(vec![ours.clone()]));
     ours.samples.clear();
     let noisy = table::all(&results(vec![ours]));
 
-    assert!(clean.contains("1 samples count; 1 were discarded") && !clean.contains('¹'));
-    assert!(noisy.contains("0 samples count; 1 were discarded") && noisy.contains("¹ no sample was clean"));
+    assert!(
+        clean.contains("1 samples count. 1 were discarded")
+            && clean.contains("; and 1, for the host had")
+            && !clean.contains('¹')
+    );
+    assert!(noisy.contains("0 samples count. 1 were discarded") && noisy.contains("¹ no sample was clean"));
 }
 
 #[test]
