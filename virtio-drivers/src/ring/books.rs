@@ -157,17 +157,6 @@ impl Progress {
         Some(ManuallyDrop::into_inner(payload))
     }
 
-    /// Ends the chain whose id is `id`, which is the oldest under IN_ORDER, and says which is the oldest then.
-    #[inline(always)]
-    pub(super) fn end_oldest<T>(&mut self, slots: &mut [Slot<T>], id: u16) -> Option<(T, u16)> {
-        let slot = slots.get_mut(usize::from(id))?;
-        let payload = slot.payload.take()?;
-        let Record { last, descriptors, .. } = slot.chain;
-        let oldest = if descriptors == 1 { slot.next } else { next(slots, last) };
-        self.count_ended(descriptors);
-        Some((ManuallyDrop::into_inner(payload), oldest))
-    }
-
     #[inline(always)]
     const fn count_ended(&mut self, descriptors: u16) {
         // Never more than the queue has: the chain took them.

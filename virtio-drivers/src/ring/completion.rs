@@ -83,12 +83,10 @@ impl<H: Hal, T: Payload> Virtqueue<'_, H, T> {
             (Ring::Split(ring), None) => Taking::of(ring.used(), slots, progress).burst(limit, sink),
             (Ring::Packed(ring), None) => Taking::of(ring.used(), slots, progress).burst(limit, sink),
             (Ring::Split(ring), Some(in_order)) => {
-                let taking = Taking::of(ring.used(), slots, progress);
-                Batches::of(taking, in_order).burst(limit, |used| sink.take(used))
+                Batches::of(Taking::of(ring.used(), slots, progress), in_order).burst(limit, sink)
             }
             (Ring::Packed(ring), Some(in_order)) => {
-                let taking = Taking::of(ring.used(), slots, progress);
-                Batches::of(taking, in_order).burst(limit, |used| sink.take(used))
+                Batches::of(Taking::of(ring.used(), slots, progress), in_order).burst(limit, sink)
             }
         };
         taken.inspect_err(|why| self.out_of_service(*why))
@@ -127,7 +125,7 @@ pub(super) struct Taking<'q, T, U> {
     /// The first entry of the free list: here and not in `progress`, so that it is in a register by itself.
     first_free: u16,
     /// How many descriptors a chain has that needs no second look: one, or none, which no chain has, while there are chains that the device was not shown.
-    usual: u16,
+    pub(super) usual: u16,
     /// How many chains were taken back of which all descriptors are counted as free. Those after them had one each.
     pub(super) counted: usize,
     /// The queue's own, to which `progress` is written back.
@@ -212,12 +210,6 @@ impl<'q, T, U: UsedPlaces> Taking<'q, T, U> {
         self.used.advance(descriptors);
         Ok(used)
     }
-
-    /// The chain that a used element names, if it is one that the device holds.
-    #[inline(always)]
-    pub(super) fn known(&self, element: &UsedElement) -> Result<&Record, Broken> {
-        self.progress.known(self.slots, element)
-    }
 }
 
 impl Progress {
@@ -242,7 +234,11 @@ impl Progress {
 
     /// The chain that a used element names, if it is one that the device holds.
     #[inline(always)]
-    fn known<'b, T>(&self, slots: &'b [Slot<T>], element: &UsedElement) -> Result<&'b Record, Broken> {
+    pub(super) fn known<'b, T>(
+        &self,
+        slots: &'b [Slot<T>],
+        element: &UsedElement,
+    ) -> Result<&'b Record, Broken> {
         let chain = in_flight(slots, element.id).filter(|chain| self.is_published(chain));
         chain.ok_or(Broken::UnknownChain { id: element.id })
     }
@@ -251,7 +247,7 @@ impl Progress {
 impl<T, U> Taking<'_, T, U> {
     /// Counts the descriptors of chains of one as free.
     #[inline(always)]
-    const fn count(&mut self) {
+    pub(super) const fn count(&mut self) {
         let singles = index(self.progress.taken.wrapping_sub(self.counted));
         // Never more than the queue has: the chains took them.
         self.progress.free = self.progress.free.wrapping_add(singles);

@@ -1,152 +1,256 @@
 //! Chains that come back in the order in which they were made available, several perhaps with one used element.
 //!
 //! Spec: §2.7.9 and §2.8.8 In-order use of descriptors. The device names the last chain of a batch; all before it are used with it, and count as written completely.
+//!
+//! Mostly each chain is named by an element of its own, and is the oldest one: no more is looked at than whether that is so. Any other element is judged when it is read, and what comes of that is noted: how many chains are
+//! in the batch, and in the books, how many bytes its last one has. So those of a batch are alike from then on.
 
-use super::books::in_flight;
+use core::mem::ManuallyDrop;
+
+use super::books::{Progress, index, next, sequence};
 use super::broken::Broken;
-use super::completion::{Taking, Used, judge_length};
-use super::slots::Record;
+use super::completion::{Taking, Used, UsedSink, judge_length};
+use super::slots::{Record, Slot};
 use super::used::{UsedElement, UsedPlaces};
 
 /// What a queue knows under IN_ORDER.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct InOrder {
     /// The id of the chain that was made available first of those in flight.
-    pub(super) oldest: u16,
-    /// Chains that are used, and of which the device named the last one only.
+    oldest: u16,
+    /// Chains that are used, and that no used element is looked at for any more.
     pub(super) batch: u16,
-    /// What it said of that one.
-    pub(super) last: UsedElement,
+    /// What is wrong with the last of them: found out when its turn comes.
+    lie: Option<Broken>,
 }
 
 /// Chains on their way back to their owner, batch by batch.
 pub(super) struct Batches<'q, T, U> {
     taking: Taking<'q, T, U>,
-    in_order: InOrder,
-    /// The queue's own, to which `in_order` is written back.
+    /// As in the queue's own, to which it is written back: in a register by itself.
+    oldest: u32,
+    /// How many chains will have been taken back when the batch is over. A number from before, if there is none.
+    batch_end: usize,
+    /// The queue's own.
     kept: &'q mut InOrder,
 }
 
 impl<'q, T, U: UsedPlaces> Batches<'q, T, U> {
     #[inline(always)]
-    pub(super) const fn of(taking: Taking<'q, T, U>, kept: &'q mut InOrder) -> Self {
-        Self { taking, in_order: *kept, kept }
+    pub(super) fn of(taking: Taking<'q, T, U>, kept: &'q mut InOrder) -> Self {
+        let batch_end = taking.progress.taken.wrapping_add(kept.batch.into());
+        Self { taking, oldest: kept.oldest.into(), batch_end, kept }
     }
 
     /// Up to `limit` chains, the oldest first; says how many there were.
     #[inline(always)]
-    pub(super) fn burst(mut self, limit: usize, mut take: impl FnMut(Used<T>)) -> Result<usize, Broken> {
-        let mut left = limit;
-        while left > 0 {
-            if self.in_order.batch == 0 {
-                self.in_order.batch = self.next_batch()?;
+    pub(super) fn burst(mut self, limit: usize, sink: &mut impl UsedSink<T>) -> Result<usize, Broken> {
+        let until = self.taking.progress.taken.wrapping_add(limit);
+        loop {
+            if self.batch() > 0 {
+                self.take_batch(until, sink)?;
             }
-            let Some(unnamed) = self.in_order.batch.checked_sub(1) else { break };
-            let unnamed = usize::from(unnamed).min(left);
-            for _ in 0..unnamed {
-                self.take_unnamed(&mut take)?;
-            }
-            left -= unnamed;
-            if left > 0 {
-                self.take_named(&mut take)?;
-                left -= 1;
+            if !self.take_named(until, sink)? {
+                break;
             }
         }
-        Ok(limit - left)
+        Ok(limit - until.wrapping_sub(self.taking.progress.taken))
+    }
+
+    /// Chains that are named one by one, until there are no more; says whether that is because a batch has begun.
+    #[inline(always)]
+    fn take_named(&mut self, until: usize, sink: &mut impl UsedSink<T>) -> Result<bool, Broken> {
+        while self.taking.progress.taken != until {
+            let vouched_for = self.taking.used.vouched_for(&self.taking.progress)?;
+            if vouched_for == 0 {
+                break;
+            }
+            let left = until.wrapping_sub(self.taking.progress.taken);
+            // Said so, that there is one loop where one would do.
+            let count = if U::ONE_BY_ONE { 1 } else { left.min(vouched_for.into()) };
+            let end = self.taking.progress.taken.wrapping_add(count);
+            while self.taking.progress.taken != end {
+                let (id, written_len) = self.taking.used.id_and_length(self.taking.progress.taken);
+                let Some(payload) = self.end_named(id, written_len) else {
+                    self.begin_batch(id, written_len)?;
+                    return Ok(true);
+                };
+                sink.take(Used { payload, written_len });
+                if U::ONE_BY_ONE {
+                    break;
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// The chains of the batch, as many as are wanted.
+    #[inline(always)]
+    fn take_batch(&mut self, until: usize, sink: &mut impl UsedSink<T>) -> Result<(), Broken> {
+        let wanted = until.wrapping_sub(self.taking.progress.taken);
+        let sound = self.batch().wrapping_sub(self.kept.lie.is_some().into());
+        let end = self.taking.progress.taken.wrapping_add(wanted.min(sound.into()));
+        while self.taking.progress.taken != end {
+            match self.end_of_batch() {
+                Some(used) => sink.take(used),
+                None => sink.take_unusual(self.end_any()?),
+            }
+        }
+        match self.kept.lie {
+            Some(lie) if end != until => Err(lie),
+            _ => Ok(()),
+        }
     }
 
     /// The oldest chain, if the device is done with it.
     #[inline(always)]
     pub(super) fn one(mut self) -> Result<Option<Used<T>>, Broken> {
-        if self.in_order.batch == 0 {
-            self.in_order.batch = self.next_batch()?;
+        if self.batch() == 0 {
+            if self.taking.used.vouched_for(&self.taking.progress)? == 0 {
+                return Ok(None);
+            }
+            let (id, written_len) = self.taking.used.id_and_length(self.taking.progress.taken);
+            if let Some(payload) = self.end_named(id, written_len) {
+                return Ok(Some(Used { payload, written_len }));
+            }
+            self.begin_batch(id, written_len)?;
         }
-        let mut one = None;
-        let take = &mut |used| one = Some(used);
-        match self.in_order.batch {
-            0 => {}
-            1 => self.take_named(take)?,
-            _ => self.take_unnamed(take)?,
+        match self.kept.lie {
+            Some(lie) if self.batch() == 1 => return Err(lie),
+            _ => {}
         }
-        Ok(one)
+        match self.end_of_batch() {
+            Some(used) => Ok(Some(used)),
+            None => self.end_any().map(Some),
+        }
     }
 
-    /// How many chains the device is done with at once, if with any.
+    /// Ends the oldest chain, if it is the one that an element names as `id`, and all is as it mostly is: it has one descriptor, and the device says that it wrote no more than it may.
     #[inline(always)]
-    fn next_batch(&mut self) -> Result<u16, Broken> {
-        if self.taking.used.vouched_for(&self.taking.progress)? == 0 {
-            return Ok(0);
+    fn end_named(&mut self, id: u32, written_len: u32) -> Option<T> {
+        let Self { taking, oldest, .. } = self;
+        if id != *oldest {
+            return None;
         }
-        let last = self.taking.used.element(self.taking.progress.taken);
-        let chain = *self.taking.known(&last)?;
-        self.in_order.last = last;
-        if last.id == u32::from(self.in_order.oldest) { Ok(1) } else { self.long_batch(chain) }
-    }
-
-    /// The device must hold all of the chains up to `chain`, and have used that many.
-    #[inline(never)]
-    fn long_batch(&self, chain: Record) -> Result<u16, Broken> {
-        let Self { taking, in_order: InOrder { oldest, last, .. }, .. } = self;
-        let unknown = Broken::UnknownChain { id: last.id };
-        let first = in_flight(taking.slots, u32::from(*oldest)).ok_or(unknown)?;
-        // Both are in flight, and none between them came back: 32768 at most.
-        let chains = (chain.sequence.wrapping_sub(first.sequence).wrapping_add(1) & 0xffff) as u16;
-        let covered = taking.used.covered(&taking.progress);
-        if chains > covered {
-            return Err(Broken::BatchTooLong { id: last.id, chains, covered });
+        let slot = taking.slots.get_mut(usize::try_from(*oldest).ok()?)?;
+        if slot.chain.descriptors != taking.usual || written_len > slot.chain.writable_bytes {
+            return None;
         }
-        Ok(chains)
+        let payload = slot.payload.take()?;
+        *oldest = slot.next.into();
+        taking.progress.taken = taking.progress.taken.wrapping_add(1);
+        taking.used.advance(1);
+        Some(ManuallyDrop::into_inner(payload))
     }
 
-    /// What is known of the oldest chain.
+    /// Ends the oldest chain, which is one of the batch, if it has one descriptor.
     #[inline(always)]
-    fn oldest(&self) -> Result<&Record, Broken> {
-        let Self { taking, in_order: InOrder { oldest, last, .. }, .. } = self;
-        in_flight(taking.slots, u32::from(*oldest)).ok_or(Broken::UnknownChain { id: last.id })
+    fn end_of_batch(&mut self) -> Option<Used<T>> {
+        let Self { taking, oldest, .. } = self;
+        let slot = taking.slots.get_mut(usize::try_from(*oldest).ok()?)?;
+        if slot.chain.descriptors != 1 {
+            return None;
+        }
+        let payload = slot.payload.take()?;
+        *oldest = slot.next.into();
+        taking.progress.taken = taking.progress.taken.wrapping_add(1);
+        taking.used.advance(1);
+        Some(Used { payload: ManuallyDrop::into_inner(payload), written_len: slot.chain.writable_bytes })
     }
 
-    /// Hands the oldest chain, of so many descriptors, to `take`.
+    /// The same, whatever it has.
     #[inline(always)]
-    fn take_oldest(
-        &mut self,
-        descriptors: u16,
-        written_len: u32,
-        take: &mut impl FnMut(Used<T>),
-    ) -> Result<(), Broken> {
-        let Self { taking, in_order: InOrder { oldest, batch, last }, .. } = self;
-        taking.used.advance(descriptors);
-        let Some((payload, next)) = taking.progress.end_oldest(taking.slots, *oldest) else {
-            return Err(Broken::UnknownChain { id: last.id });
-        };
-        // Its descriptors, however many, are.
+    fn end_any(&mut self) -> Result<Used<T>, Broken> {
+        let taking = &mut self.taking;
+        taking.count();
+        // With copies, so that otherwise these are in registers.
+        let ended = end_any(taking.slots, self.oldest).ok_or(Broken::UnknownChain { id: self.oldest })?;
+        let Ended { used, descriptors, oldest } = ended;
+        self.oldest = oldest.into();
+        taking.progress.taken = taking.progress.taken.wrapping_add(1);
+        // Never more than the queue has: the chain took them.
+        taking.progress.free = taking.progress.free.wrapping_add(descriptors);
         taking.counted = taking.progress.taken;
-        *oldest = next;
-        // There is one: the caller has looked.
-        *batch = batch.wrapping_sub(1);
-        take(Used { payload, written_len });
+        taking.used.advance(descriptors);
+        Ok(used)
+    }
+
+    /// Judges an element, and notes what comes of it.
+    #[inline(always)]
+    fn begin_batch(&mut self, id: u32, written_len: u32) -> Result<(), Broken> {
+        let taking = &mut self.taking;
+        let length_is_vouched_for = taking.used.length_is_vouched_for();
+        let last = UsedElement { id, written_len, length_is_vouched_for };
+        let covered = taking.used.covered(&taking.progress);
+        let (chains, lie) = taking.progress.batch_up_to(taking.slots, last, covered)?;
+        self.batch_end = taking.progress.taken.wrapping_add(chains.into());
+        self.kept.lie = lie;
         Ok(())
     }
+}
 
-    /// The same with the chain that the device named.
+impl<T, U> Batches<'_, T, U> {
+    /// How many chains of the batch are left.
     #[inline(always)]
-    fn take_named(&mut self, take: &mut impl FnMut(Used<T>)) -> Result<(), Broken> {
-        let &Record { writable_bytes, descriptors, .. } = self.oldest()?;
-        let written_len = judge_length(&self.in_order.last, writable_bytes)?;
-        self.take_oldest(descriptors, written_len, take)
+    fn batch(&self) -> u16 {
+        // Where the end is passed it is by fewer chains than there can be.
+        u16::try_from(self.batch_end.wrapping_sub(self.taking.progress.taken)).unwrap_or(0)
     }
+}
 
-    /// The same with a chain before it.
-    #[inline(always)]
-    fn take_unnamed(&mut self, take: &mut impl FnMut(Used<T>)) -> Result<(), Broken> {
-        let &Record { writable_bytes, descriptors, .. } = self.oldest()?;
-        self.take_oldest(descriptors, writable_bytes, take)
+impl Progress {
+    /// How many chains come back with an element that names `last`, and what is wrong with its length, if anything is. The device must hold all of them, and have used as many: `covered` at most.
+    #[cold]
+    #[inline(never)]
+    fn batch_up_to<T>(
+        self,
+        slots: &mut [Slot<T>],
+        last: UsedElement,
+        covered: u16,
+    ) -> Result<(u16, Option<Broken>), Broken> {
+        let UsedElement { id, .. } = last;
+        let chain = *self.known(slots, &last)?;
+        // None after the oldest one came back: 32768 at most.
+        let chains = (chain.sequence.wrapping_sub(sequence(self.taken)).wrapping_add(1) & 0xffff) as u16;
+        if chains > covered {
+            return Err(Broken::BatchTooLong { id, chains, covered });
+        }
+        let written_len = match judge_length(&last, chain.writable_bytes) {
+            Ok(written_len) => written_len,
+            Err(lie) => return Ok((chains, Some(lie))),
+        };
+        // As many count as written.
+        let slot = usize::try_from(id).ok().and_then(|id| slots.get_mut(id));
+        slot.ok_or(Broken::UnknownChain { id })?.chain.writable_bytes = written_len;
+        Ok((chains, None))
     }
+}
+
+/// A chain that is no more.
+struct Ended<T> {
+    used: Used<T>,
+    /// How many it had.
+    descriptors: u16,
+    /// The id of the chain after it.
+    oldest: u16,
+}
+
+/// Ends the oldest chain, whose id is `id`, and which is written completely.
+#[cold]
+#[inline(never)]
+fn end_any<T>(slots: &mut [Slot<T>], id: u32) -> Option<Ended<T>> {
+    let slot = slots.get_mut(usize::try_from(id).ok()?)?;
+    let payload = ManuallyDrop::into_inner(slot.payload.take()?);
+    let Record { writable_bytes: written_len, descriptors, last, .. } = slot.chain;
+    let oldest = if descriptors == 1 { slot.next } else { next(slots, last) };
+    Some(Ended { used: Used { payload, written_len }, descriptors, oldest })
 }
 
 impl<T, U> Drop for Batches<'_, T, U> {
     /// Writes back what has changed.
     #[inline(always)]
     fn drop(&mut self) {
-        *self.kept = self.in_order;
+        self.kept.oldest = index(self.oldest as usize);
+        self.kept.batch = self.batch();
     }
 }
