@@ -125,7 +125,7 @@ pub(super) struct Taking<'q, T, U> {
     /// The first entry of the free list: here and not in `progress`, so that it is in a register by itself.
     first_free: u16,
     /// How many descriptors a chain has that needs no second look: one, or none, which no chain has, while there are chains that the device was not shown.
-    pub(super) usual: u16,
+    usual: u16,
     /// How many chains were taken back of which all descriptors are counted as free. Those after them had one each.
     pub(super) counted: usize,
     /// The queue's own, to which `progress` is written back.

@@ -27,8 +27,8 @@ pub(super) struct InOrder {
 /// Chains on their way back to their owner, batch by batch.
 pub(super) struct Batches<'q, T, U> {
     taking: Taking<'q, T, U>,
-    /// As in the queue's own, to which it is written back: in a register by itself.
-    oldest: u32,
+    /// As in the queue's own, to which it is written back: in a register by itself, and in a whole word, as it is used.
+    oldest: usize,
     /// How many chains will have been taken back when the batch is over. A number from before, if there is none.
     batch_end: usize,
     /// The queue's own.
@@ -60,12 +60,15 @@ impl<'q, T, U: UsedPlaces> Batches<'q, T, U> {
     /// Chains that are named one by one, until there are no more; says whether that is because a batch has begun.
     #[inline(always)]
     fn take_named(&mut self, until: usize, sink: &mut impl UsedSink<T>) -> Result<bool, Broken> {
-        while self.taking.progress.taken != until {
+        let Progress { published, taken, .. } = self.taking.progress;
+        // No chain is named that the device does not hold, so that this is looked at once.
+        let held_until = taken.wrapping_add(until.wrapping_sub(taken).min(published.wrapping_sub(taken)));
+        while self.taking.progress.taken != held_until {
             let vouched_for = self.taking.used.vouched_for(&self.taking.progress)?;
             if vouched_for == 0 {
-                break;
+                return Ok(false);
             }
-            let left = until.wrapping_sub(self.taking.progress.taken);
+            let left = held_until.wrapping_sub(self.taking.progress.taken);
             // Said so, that there is one loop where one would do.
             let count = if U::ONE_BY_ONE { 1 } else { left.min(vouched_for.into()) };
             let end = self.taking.progress.taken.wrapping_add(count);
@@ -80,6 +83,11 @@ impl<'q, T, U: UsedPlaces> Batches<'q, T, U> {
                     break;
                 }
             }
+        }
+        // If it names one more it is to be found out.
+        if held_until != until && self.taking.used.vouched_for(&self.taking.progress)? > 0 {
+            let (id, written_len) = self.taking.used.id_and_length(held_until);
+            self.begin_batch(id, written_len)?;
         }
         Ok(false)
     }
@@ -110,7 +118,9 @@ impl<'q, T, U: UsedPlaces> Batches<'q, T, U> {
                 return Ok(None);
             }
             let (id, written_len) = self.taking.used.id_and_length(self.taking.progress.taken);
-            if let Some(payload) = self.end_named(id, written_len) {
+            if self.taking.progress.held() > 0
+                && let Some(payload) = self.end_named(id, written_len)
+            {
                 return Ok(Some(Used { payload, written_len }));
             }
             self.begin_batch(id, written_len)?;
@@ -125,15 +135,15 @@ impl<'q, T, U: UsedPlaces> Batches<'q, T, U> {
         }
     }
 
-    /// Ends the oldest chain, if it is the one that an element names as `id`, and all is as it mostly is: it has one descriptor, and the device says that it wrote no more than it may.
+    /// Ends the oldest chain, which the device holds, if it is the one that an element names as `id`, and all is as it mostly is: it has one descriptor, and the device says that it wrote no more than it may.
     #[inline(always)]
     fn end_named(&mut self, id: u32, written_len: u32) -> Option<T> {
         let Self { taking, oldest, .. } = self;
-        if id != *oldest {
+        if usize::try_from(id).ok()? != *oldest {
             return None;
         }
-        let slot = taking.slots.get_mut(usize::try_from(*oldest).ok()?)?;
-        if slot.chain.descriptors != taking.usual || written_len > slot.chain.writable_bytes {
+        let slot = taking.slots.get_mut(*oldest)?;
+        if slot.chain.descriptors != 1 || written_len > slot.chain.writable_bytes {
             return None;
         }
         let payload = slot.payload.take()?;
@@ -147,7 +157,7 @@ impl<'q, T, U: UsedPlaces> Batches<'q, T, U> {
     #[inline(always)]
     fn end_of_batch(&mut self) -> Option<Used<T>> {
         let Self { taking, oldest, .. } = self;
-        let slot = taking.slots.get_mut(usize::try_from(*oldest).ok()?)?;
+        let slot = taking.slots.get_mut(*oldest)?;
         if slot.chain.descriptors != 1 {
             return None;
         }
@@ -164,7 +174,8 @@ impl<'q, T, U: UsedPlaces> Batches<'q, T, U> {
         let taking = &mut self.taking;
         taking.count();
         // With copies, so that otherwise these are in registers.
-        let ended = end_any(taking.slots, self.oldest).ok_or(Broken::UnknownChain { id: self.oldest })?;
+        let oldest = index(self.oldest);
+        let ended = end_any(taking.slots, oldest).ok_or(Broken::UnknownChain { id: oldest.into() })?;
         let Ended { used, descriptors, oldest } = ended;
         self.oldest = oldest.into();
         taking.progress.taken = taking.progress.taken.wrapping_add(1);
@@ -238,8 +249,8 @@ struct Ended<T> {
 /// Ends the oldest chain, whose id is `id`, and which is written completely.
 #[cold]
 #[inline(never)]
-fn end_any<T>(slots: &mut [Slot<T>], id: u32) -> Option<Ended<T>> {
-    let slot = slots.get_mut(usize::try_from(id).ok()?)?;
+fn end_any<T>(slots: &mut [Slot<T>], id: u16) -> Option<Ended<T>> {
+    let slot = slots.get_mut(usize::from(id))?;
     let payload = ManuallyDrop::into_inner(slot.payload.take()?);
     let Record { writable_bytes: written_len, descriptors, last, .. } = slot.chain;
     let oldest = if descriptors == 1 { slot.next } else { next(slots, last) };
@@ -250,7 +261,7 @@ impl<T, U> Drop for Batches<'_, T, U> {
     /// Writes back what has changed.
     #[inline(always)]
     fn drop(&mut self) {
-        self.kept.oldest = index(self.oldest as usize);
+        self.kept.oldest = index(self.oldest);
         self.kept.batch = self.batch();
     }
 }
