@@ -165,8 +165,48 @@ fn a_batch_whose_last_length_is_a_lie_breaks_the_queue_at_its_end() {
         }
 
         assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(0));
+        assert_eq!(bench.queue.rearm(), Rearmed::MoreWaiting);
         let broken = Broken::WrittenTooMuch { id: 1, written_len: 33, writable_bytes: 32 };
         assert_eq!(bench.queue.take_used(), Err(broken));
+        assert_eq!(bench.finish(), [Tag(1)]);
+    }
+}
+
+/// Spec: §2.8.22 — a packed descriptor can be marked used before the device was shown it: it is the oldest one's, but not the device's to return, one by one or in a burst.
+#[test]
+fn the_oldest_chain_cannot_come_back_before_it_was_shown() {
+    for (mut bench, in_burst) in
+        benches(8).map(|bench| (bench, true)).chain(benches(8).map(|bench| (bench, false)))
+    {
+        bench.queue.make_available(WRITABLE, Tag(0)).unwrap();
+        bench.queue.publish();
+        bench.queue.make_available(WRITABLE, Tag(1)).unwrap();
+        let unknown = Broken::UnknownChain { id: 1 };
+        let broken = match &mut bench.other_side {
+            DeviceQueue::Split(ring) => {
+                ring.put_used_element(0, 0, 32).unwrap();
+                ring.put_used_element(1, 1, 32).unwrap();
+                ring.set_used_idx(1).unwrap();
+                // What is beyond the used index is nothing.
+                None
+            }
+            DeviceQueue::Packed(ring) => {
+                let flags = Position::START.used_flags() | WRITE;
+                ring.put_used(0, 0, 32, flags).unwrap();
+                ring.put_used(1, 1, 32, flags).unwrap();
+                Some(unknown)
+            }
+        };
+
+        let mut taken = Vec::new();
+        let outcome = if in_burst {
+            bench.queue.take_used_burst(9, |used| taken.push(used.payload)).err()
+        } else {
+            taken.push(bench.queue.take_used().unwrap().unwrap().payload);
+            bench.queue.take_used().err()
+        };
+
+        assert_eq!((taken, outcome), (vec![Tag(0)], broken));
         assert_eq!(bench.finish(), [Tag(1)]);
     }
 }
