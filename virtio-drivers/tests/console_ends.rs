@@ -216,7 +216,13 @@ fn a_bring_up_without_memory_fails_and_can_be_tried_again() {
             }
             Err(failed) => {
                 assert!(matches!(failed.error, StartError::Queue(InstallError::NoMemory { .. })));
+                other.hal.assert_all_returned();
                 failures += 1;
+                other.hal.limit_allocations(usize::MAX);
+                let (hal, wants) = (other.hal.clone(), Wants::features(HANDLED));
+                let (transport, slots) = (other.open(false), failed.slots);
+                Console::start_with(transport, hal, slots, &make.settings, wants, Attempts(10)).unwrap();
+                other.hal.assert_all_returned();
             }
         }
         other.device.assert_driver_was_correct();
@@ -224,18 +230,52 @@ fn a_bring_up_without_memory_fails_and_can_be_tried_again() {
     assert!(failures >= 4, "ring and buffers of two queues");
 }
 
-/// A device whose second queue cannot be had: the first is known to it, and comes back after the reset.
+/// How a console ends after the second of two queues could not be installed: it knows of the first one then.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    GivenUp,
+    TakenDown,
+    Dropped,
+}
+
 #[test]
-fn a_port_that_cannot_be_installed_whole_gives_back_what_the_device_does_not_know() {
-    let make = Make { ports: 3, ..Make::default() };
-    let other = make.device();
-    let wants = Wants::features(HANDLED);
-    let mut starting = Starting::begin(other.open(false), &make.settings, wants, Attempts(10)).unwrap();
-    let slots = Slots { transmit: Slots::allocate(0).transmit, ..Slots::allocate(8) };
+fn a_receive_queue_whose_transmit_queue_cannot_be_installed_gives_its_memory_back_with_the_reset() {
+    for end in [End::GivenUp, End::TakenDown, End::Dropped] {
+        let make = Make { ports: 3, ..Make::default() };
+        let other = make.device();
+        let (hal, wants) = (&other.hal, Wants::features(HANDLED));
+        let mut starting = Starting::begin(other.open(false), &make.settings, wants, Attempts(10)).unwrap();
+        let port = starting.install_port(hal, Slots::allocate(8)).unwrap();
+        let regions = hal.dma_regions();
+        let slots = Slots { transmit: Slots::allocate(0).transmit, ..Slots::allocate(8) };
 
-    let failed = starting.install_port(&other.hal, slots).unwrap_err();
+        let failed = starting.install_port(hal, slots).unwrap_err();
 
-    assert!(matches!(failed.error, StartError::Queue(InstallError::NoStorage { index: 1, .. })));
+        assert!(matches!(failed.error, StartError::Queue(InstallError::NoStorage { index: 5, .. })));
+        assert_eq!(hal.dma_regions(), regions + 2, "ring and buffers, which the device may use");
+        drop(failed);
+        if let End::GivenUp = end {
+            // The control queues alike: ring and buffers of one of them, and nothing for the other one.
+            hal.limit_allocations(2);
+            let failed = starting.install_control(hal, ControlSlots::allocate(8, 3)).unwrap_err();
+            assert!(matches!(failed.error, StartError::Queue(InstallError::NoMemory { index: 3 })));
+            assert_eq!(hal.dma_regions(), regions + 4);
+            let reset = starting.give_up(Attempts(10)).unwrap();
+            port.reclaim(&reset).unwrap();
+        } else {
+            starting.install_control(hal, ControlSlots::allocate(8, 3)).unwrap();
+            let control = starting.start().unwrap();
+            let (receive, transmit) = control.activate(port);
+            if let End::TakenDown = end {
+                let down = control.take_down(Attempts(10)).unwrap();
+                drop((receive.reclaim(&down.reset).unwrap(), transmit.reclaim(&down.reset).unwrap()));
+            } else {
+                drop(Console::join(control, receive, transmit));
+            }
+        }
+        other.device.assert_driver_was_correct();
+        other.hal.assert_all_returned();
+    }
 }
 
 /// Without a power of two there is no split queue; the storage says how large one may be.

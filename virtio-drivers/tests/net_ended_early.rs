@@ -7,10 +7,11 @@ mod support;
 use support::commands::{ADDRESS, nic};
 use support::{Either, Mapper, TestHal, claim};
 use virtio_guest::device::net::{
-    ControlSlots, FramePool, HANDLED, NetFeatures, PairSlots, PoolSettings, Settings, StartError, Starting,
+    ControlSlots, FramePool, HANDLED, Net, NetFeatures, PairSlots, PoolSettings, Settings, Slots, StartError,
+    StartFailed, Starting,
 };
 use virtio_guest::hal::Attempts;
-use virtio_guest::lifecycle::Wants;
+use virtio_guest::lifecycle::{InstallError, Wants};
 use virtio_guest::raw::PoolEntries;
 use virtio_model::Nic;
 
@@ -89,4 +90,86 @@ fn a_network_driver_that_gives_up_takes_the_memory_of_all_queues_back() {
         device.assert_driver_was_correct();
         hal.assert_all_returned();
     }
+}
+
+/// How a card ends after the transmit queue of its second pair could not be installed: it knows of that pair's receive queue then.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    GivenUp,
+    TakenDown,
+    Dropped,
+}
+
+#[test]
+fn a_receive_queue_whose_transmit_queue_cannot_be_installed_gives_its_memory_back_with_the_reset() {
+    for end in [End::GivenUp, End::TakenDown, End::Dropped] {
+        let device = nic().builder().build();
+        let hal = TestHal::default();
+        let pools = [(); 2].map(|()| {
+            FramePool::new(&hal, PoolEntries::allocate(20), PoolSettings::default()).expect("there is memory")
+        });
+        let [supply, second] = pools.each_ref().map(|pool| pool.supply().expect("nobody else has it"));
+        let transport = Either::open_pci(claim(&device), &Mapper(device.clone())).unwrap();
+        let (settings, wants) = (Settings { pairs_max: 2, ..Settings::default() }, Wants::features(HANDLED));
+        let mut starting = Starting::begin(transport, &settings, wants, Attempts(10)).unwrap();
+        let pair = starting.install_pair(&hal, PairSlots::allocate(16), supply).unwrap();
+        let regions = hal.dma_regions();
+        let slots = PairSlots { transmit: PairSlots::allocate(0).transmit, ..PairSlots::allocate(16) };
+
+        let failed = starting.install_pair(&hal, slots, second).unwrap_err();
+
+        assert!(matches!(failed.error, StartError::Queue(InstallError::NoStorage { index: 3, .. })));
+        assert_eq!(hal.dma_regions(), regions + 1, "the device may use it");
+        drop(failed);
+        match end {
+            End::GivenUp => {
+                let reset = starting.give_up(Attempts(10)).unwrap();
+                drop(pair.reclaim(&reset).unwrap());
+            }
+            End::TakenDown => {
+                let control = starting.start();
+                let (receive, transmit) = control.activate(pair);
+                let down = control.take_down(Attempts(10)).unwrap();
+                drop((receive.reclaim(&down.reset).unwrap(), transmit.reclaim(&down.reset).unwrap()));
+            }
+            End::Dropped => {
+                let control = starting.start();
+                let (receive, transmit) = control.activate(pair);
+                drop(Net::join(control, receive, transmit));
+            }
+        }
+        drop(pools);
+        device.assert_driver_was_correct();
+        hal.assert_all_returned();
+    }
+}
+
+/// Memory runs out at each allocation of a bring-up in turn: storage and supply come back, and are as good as they were.
+#[test]
+fn a_card_that_finds_no_memory_gives_everything_back_for_another_try() {
+    let mut failures = 0;
+    for left in 0.. {
+        let device = nic().builder().build();
+        let hal = TestHal::default();
+        let pool = FramePool::new(&hal, PoolEntries::allocate(20), PoolSettings::default()).unwrap();
+        let open = || Either::open_pci(claim(&device), &Mapper(device.clone())).unwrap();
+        let slots = Slots { pair: PairSlots::allocate(16), control: ControlSlots::allocate(16) };
+        let supply = pool.supply().unwrap();
+        hal.limit_allocations(left);
+
+        let Err(failed) = Net::start(open(), hal.clone(), slots, supply, Attempts(10)) else { break };
+
+        let StartFailed { error, slots, supply } = failed;
+        assert!(matches!(error, StartError::Queue(InstallError::NoMemory { .. })), "{error}");
+        assert_eq!((hal.dma_regions(), device.status()), (1, 0), "the pool is left");
+        hal.limit_allocations(usize::MAX);
+        let card = Net::start(open(), hal.clone(), slots, supply.unwrap(), Attempts(10)).unwrap();
+        let paths = card.active_paths();
+        assert_eq!((paths.receive_size, paths.transmit_size), (16, 16));
+        drop(card);
+        assert_eq!((hal.dma_regions(), hal.mapped_buffers()), (1, 0), "the pool is left");
+        device.assert_driver_was_correct();
+        failures += 1;
+    }
+    assert!(failures >= 4, "rings of three queues, and memory for commands");
 }

@@ -23,6 +23,7 @@ use super::ports::Ports;
 use super::receive::ReceiveQueue;
 use super::settings::Size;
 use super::slots::ControlSlots;
+use super::start::{Unpaired, reclaim_unpaired};
 use super::transmit::TransmitQueue;
 use crate::device::half::control_half_calls;
 use crate::hal::{Hal, Patience};
@@ -35,6 +36,7 @@ use crate::wire::console::{ConsoleFeatures, config};
 #[derive(Debug)]
 pub struct Control<'s, T: Transport, H: Hal> {
     pub(super) half: ControlHalf<'s, T, ConsoleFeatures>,
+    pub(super) unpaired: Unpaired<'s, H>,
     /// Only with control queues.
     pub(super) ports: Option<Ports<'s, H>>,
     pub(super) ports_max: u32,
@@ -102,23 +104,25 @@ impl<'s, T: Transport, H: Hal> Control<'s, T, H> {
     /// - [`DownFailed`]: the device does not answer. It may still use its queues' memory, and is told nothing more; its interrupts still have their objects.
     #[allow(clippy::result_large_err, reason = "the device itself comes back, once in its life")]
     pub fn take_down(self, patience: impl Patience) -> Result<Down<'s, T>, DownFailed<'s, T, H>> {
-        let Self { half, mut ports, .. } = self;
+        let Self { half, unpaired, mut ports, .. } = self;
         match half.take_down(patience) {
             Ok(lifecycle::Down { transport, reset, handlers }) => {
+                reclaim_unpaired(unpaired, &reset);
                 let control_slots = ports.map(|ports| ports.reclaim(&reset));
                 Ok(Down { transport, reset, handlers, control_slots })
             }
             Err(lifecycle::DownFailed { error, half }) => {
                 ports.iter_mut().for_each(Ports::retire);
-                Err(DownFailed { error, control: Self { half, ports, ..self } })
+                Err(DownFailed { error, control: Self { half, unpaired, ports, ..self } })
             }
         }
     }
 
     /// The end of a driver that was dropped: as [`take_down`](Control::take_down), with the patience fixed at bring-up.
     pub(super) fn tear_down(self) -> Option<ConfirmedReset> {
-        let Self { half, ports, .. } = self;
+        let Self { half, unpaired, ports, .. } = self;
         let reset = half.reset_within_drop_bound()?;
+        reclaim_unpaired(unpaired, &reset);
         if let Some(ports) = ports {
             ports.reclaim(&reset);
         }

@@ -44,7 +44,7 @@ pub(super) struct Live<'s, T: Transport, H: Hal> {
 pub struct StartFailed<'s> {
     /// Why.
     pub error: StartError,
-    /// The storage. It has no room any more for a queue that the device knows of.
+    /// The storage. It has no room any more for a queue that the device knows of, if it does not let itself be reset.
     pub slots: Slots<'s>,
 }
 
@@ -96,7 +96,12 @@ impl<'s, T: Transport, H: Hal> Console<'s, T, H> {
                 let (receive, transmit) = control.activate(port);
                 Ok(Self::join(control, receive, transmit))
             }
-            Err(PortFailed { error, slots }) => Err(StartFailed { error, slots }),
+            Err(PortFailed { error, mut slots }) => {
+                if let Some(receive) = starting.give_up_within_drop_bound() {
+                    slots.receive = receive;
+                }
+                Err(StartFailed { error, slots })
+            }
         }
     }
 

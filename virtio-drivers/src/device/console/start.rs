@@ -47,7 +47,7 @@ use crate::lifecycle::{
     ResetError, Wants,
 };
 use crate::raw::ConfirmedReset;
-use crate::ring::{self, InstalledQueue, QueueSettings};
+use crate::ring::{self, InstalledQueue, QueueSettings, Returned};
 use crate::transport::Transport;
 use crate::wire::console::{
     CONTROL_RECEIVE_QUEUE, CONTROL_TRANSMIT_QUEUE, ConsoleFeatures, PORTS_MAX, config, receive_queue,
@@ -92,7 +92,7 @@ pub enum StartError {
 pub struct PortFailed<'s> {
     /// Why.
     pub error: StartError,
-    /// The storage. It has no room any more for a queue that the device knows of.
+    /// The storage. It has no room any more for a receive queue that the device knows of, because it was the transmit queue that could not be installed.
     pub slots: Slots<'s>,
 }
 
@@ -102,7 +102,7 @@ pub struct PortFailed<'s> {
 pub struct ControlFailed<'s> {
     /// Why.
     pub error: StartError,
-    /// The storage. It has no room any more for a queue that the device knows of.
+    /// The storage. It has no room any more for a receive queue that the device knows of, because it was the transmit queue that could not be installed.
     pub slots: ControlSlots<'s>,
 }
 
@@ -129,6 +129,8 @@ pub struct NotStarted<'s, T: Transport, H: Hal> {
 /// A console on its way up: it agreed on features, and waits for its queues.
 ///
 /// Dropping it resets the device; queues installed until then leak their memory, unless [`give_up`](Starting::give_up) is used instead.
+///
+/// If the second of two queues cannot be installed, the device knows of the first: that is kept here, and with the live console later, until a reset.
 pub struct Starting<'s, T: Transport, H: Hal> {
     device: Installing<T, ConsoleFeatures>,
     settings: Settings,
@@ -139,7 +141,20 @@ pub struct Starting<'s, T: Transport, H: Hal> {
     ports: u16,
     /// and those that are.
     installed: u16,
+    unpaired: Unpaired<'s, H>,
     control: Option<InstalledControl<'s, H>>,
+}
+
+/// Receive queues that have no transmit queue: a port's, and the control queues'. Of no use, but the device knows of them.
+pub(super) type Unpaired<'s, H> = [Option<InstalledQueue<'s, H, Buffer>>; 2];
+
+/// Takes back what they have, after a reset: the storage of the port's.
+pub(super) fn reclaim_unpaired<'s, H: Hal>(
+    unpaired: Unpaired<'s, H>,
+    reset: &ConfirmedReset,
+) -> Option<ring::Slots<'s, Buffer>> {
+    let [port, _] = unpaired.map(|queue| queue?.reclaim(reset).ok().map(Returned::into_slots));
+    port
 }
 
 /// The control queues, and where ports are kept.
@@ -186,7 +201,16 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
             device.route_vectors(ports.saturating_mul(2).saturating_add(of_control));
         }
         let settings = *settings;
-        Ok(Self { device, settings, offers_emergency_write, ports_max, ports, installed: 0, control: None })
+        Ok(Self {
+            device,
+            settings,
+            offers_emergency_write,
+            ports_max,
+            ports,
+            installed: 0,
+            unpaired: [None, None],
+            control: None,
+        })
     }
 
     /// How many ports can be installed: as many as the device can have and the settings allow.
@@ -202,7 +226,7 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
     /// Installs the queues of the next port, with storage of their own: of port 0 first, which there always is. Whether the device has others, and when, it says later; those that are not installed by then cannot be used.
     ///
     /// # Errors
-    /// - [`PortFailed`]: the storage comes back. The console can be started with the ports that it has, if there are any.
+    /// - [`PortFailed`]: the storage comes back, but for that of a receive queue that is kept until a reset, after which no port can be installed any more. The console can be started with the ports that it has, if there are any.
     #[allow(clippy::result_large_err, reason = "what was handed in comes back, once in a console's life")]
     pub fn install_port(
         &mut self,
@@ -232,7 +256,9 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
                 Ok(IdlePort { receive, transmit, receive_places, transmit_places, notified })
             }
             Err((error, transmit)) => {
-                // The device knows of the receive queue: its memory stays lent.
+                // The device knows of the receive queue: its memory stays lent until a reset.
+                let [port, _] = &mut self.unpaired;
+                *port = Some(receive);
                 Err(PortFailed { error, slots: Slots { transmit, ..Slots::none() } })
             }
         }
@@ -241,7 +267,7 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
     /// Installs the control queues, without which the device says nothing of its ports. To be done wherever `MULTIPORT` was agreed on: such a device waits for its driver's word on them.
     ///
     /// # Errors
-    /// - [`ControlFailed`]: the storage comes back.
+    /// - [`ControlFailed`]: the storage comes back, but for that of a receive queue that is kept until a reset.
     #[allow(clippy::result_large_err, reason = "what was handed in comes back, once in a console's life")]
     pub fn install_control(
         &mut self,
@@ -265,8 +291,12 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
                 self.control = Some(InstalledControl { receive, transmit, ports });
                 Ok(())
             }
-            // The device knows of the receive queue: its memory stays lent.
-            Err((error, transmit)) => failed(error, Slots::none().receive, transmit, ports),
+            Err((error, transmit)) => {
+                // As above.
+                let [_, control] = &mut self.unpaired;
+                *control = Some(receive);
+                failed(error, Slots::none().receive, transmit, ports)
+            }
         }
     }
 
@@ -307,27 +337,36 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
 
     /// The same, for a device that has all that it agreed on.
     pub(super) fn go_live(self) -> Control<'s, T, H> {
-        let Self { device, settings, offers_emergency_write, ports_max, installed, control, .. } = self;
+        let Self {
+            device, settings, offers_emergency_write, ports_max, installed, unpaired, control, ..
+        } = self;
         let device = device.start();
         let ports = control.map(|InstalledControl { receive, transmit, ports }| {
             let (receive, transmit) = (device.activate(receive), device.activate(transmit));
             let messages = Messages::new(receive, transmit, settings.notifications);
             Ports::begin(messages, Table::new(ports, ports_max, installed, settings.size_order))
         });
-        Control { half: ControlHalf::new(device), ports, ports_max, offers_emergency_write }
+        Control { half: ControlHalf::new(device), unpaired, ports, ports_max, offers_emergency_write }
     }
 
-    /// Gives up: resets the device, so that ports installed until now can give their memory back ([`IdlePort::reclaim`]). The control queues give their own back.
+    /// Gives up: resets the device, so that ports installed until now can give their memory back ([`IdlePort::reclaim`]). The control queues give their own back, and so does a first queue whose second one could not be installed.
     ///
     /// # Errors
     /// - [`ResetError`]: the device does not answer; what it learned of stays lent to it.
     pub fn give_up(self, patience: impl Patience) -> Result<ConfirmedReset, ResetError> {
-        let Self { device, control, .. } = self;
+        let Self { device, unpaired, control, .. } = self;
         let reset = device.reset(patience)?;
+        reclaim_unpaired(unpaired, &reset);
         if let Some(control) = control {
             control.reclaim(&reset);
         }
         Ok(reset)
+    }
+
+    /// Gives up as a drop would, without control queues; the storage of a receive queue whose port has no transmit queue, if the reset was confirmed.
+    pub(super) fn give_up_within_drop_bound(self) -> Option<ring::Slots<'s, Buffer>> {
+        let Self { device, unpaired, .. } = self;
+        reclaim_unpaired(unpaired, &device.give_up_within_drop_bound()?)
     }
 }
 

@@ -33,8 +33,8 @@ use super::description::{self, Description, Duplex, HashLimits, Link, MacAddress
 use crate::device::half::control_half_calls;
 use crate::hal::{Hal, Patience};
 use crate::lifecycle::{self, ConfigError, ControlHalf, HandlerStillRunning, ResetError};
-use crate::raw::ConfirmedReset;
-use crate::ring::QueueStatistics;
+use crate::raw::{Buffers, ConfirmedReset};
+use crate::ring::{InstalledQueue, QueueStatistics};
 use crate::transport::Transport;
 use crate::wire::net::control::{announce, class};
 use crate::wire::net::statistics::StatisticsTypes;
@@ -50,6 +50,8 @@ pub struct Control<'s, T: Transport, H: Hal> {
     /// Pairs of queues that were installed.
     pub(super) pairs: u16,
     pub(super) offers_standby: bool,
+    /// A receive queue whose pair has no transmit queue: of no use, but the device knows of it.
+    pub(super) unpaired: Option<InstalledQueue<'s, H, Buffers<'s, H>>>,
     pub(super) commands: Option<Commands<'s, H>>,
     pub(super) learned: Learned,
 }
@@ -165,15 +167,16 @@ impl<'s, T: Transport, H: Hal> Control<'s, T, H> {
     /// - [`DownFailed`]: the device does not answer. It may still use its queues' memory, and is told nothing more; its interrupts still have their objects.
     #[allow(clippy::result_large_err, reason = "the device itself comes back, once in its life")]
     pub fn take_down(self, patience: impl Patience) -> Result<Down<'s, T>, DownFailed<'s, T, H>> {
-        let Self { half, mut commands, .. } = self;
+        let Self { half, unpaired, mut commands, .. } = self;
         match half.take_down(patience) {
             Ok(lifecycle::Down { transport, reset, handlers }) => {
+                drop(unpaired.map(|queue| queue.reclaim(&reset).ok()));
                 let control_slots = commands.and_then(|commands| commands.reclaim(&reset));
                 Ok(Down { transport, reset, handlers, control_slots })
             }
             Err(lifecycle::DownFailed { error, half }) => {
                 commands.iter_mut().for_each(Commands::retire);
-                Err(DownFailed { error, control: Self { half, commands, ..self } })
+                Err(DownFailed { error, control: Self { half, unpaired, commands, ..self } })
             }
         }
     }
@@ -181,6 +184,7 @@ impl<'s, T: Transport, H: Hal> Control<'s, T, H> {
     /// The end of a driver that was dropped: as [`take_down`](Control::take_down), with the patience fixed at bring-up.
     pub(super) fn tear_down(self) -> Option<ConfirmedReset> {
         let reset = self.half.reset_within_drop_bound()?;
+        drop(self.unpaired.map(|queue| queue.reclaim(&reset).ok()));
         if let Some(commands) = self.commands {
             commands.reclaim(&reset);
         }

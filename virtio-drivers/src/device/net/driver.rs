@@ -12,7 +12,8 @@ use super::description::MacAddress;
 use super::frame::{Frame, FrameSupply};
 use super::pair::{PairSlots, PairStorage, ReclaimedPair};
 use super::receive::ReceiveQueue;
-use super::start::{ControlFailed, PLAIN, PairFailed, Settings, StartError, Starting};
+use super::start::{PLAIN, Settings, Starting};
+use super::start_error::{ControlFailed, PairFailed, StartError};
 use super::transmit::{NotTransmitted, TransmitQueue};
 use crate::hal::{Hal, Patience};
 use crate::lifecycle::{Interrupts, SignalsInUse, SignalsRef, VectorRouting, Wants};
@@ -157,8 +158,10 @@ impl<'s, T: Transport, H: Hal> Net<'s, T, H> {
         };
         let pair = match starting.install_pair(&hal, pair, supply) {
             Ok(pair) => pair,
-            Err(PairFailed { error, slots: pair, supply }) => {
-                drop(starting);
+            Err(PairFailed { error, slots: mut pair, supply }) => {
+                if let Some((_, Some(receive))) = starting.give_up_within_drop_bound() {
+                    pair.receive = receive;
+                }
                 return Err(StartFailed { error, slots: Slots { pair, control }, supply: Some(supply) });
             }
         };
@@ -166,7 +169,7 @@ impl<'s, T: Transport, H: Hal> Net<'s, T, H> {
             && let Err(ControlFailed { error, slots: control }) = starting.install_control(&hal, control)
         {
             let reset = starting.give_up_within_drop_bound();
-            let (pair, supply) = match reset.and_then(|reset| pair.reclaim(&reset).ok()) {
+            let (pair, supply) = match reset.and_then(|(reset, _)| pair.reclaim(&reset).ok()) {
                 Some(ReclaimedPair { slots, supply }) => (slots, Some(supply)),
                 None => (PairSlots::none(), None),
             };

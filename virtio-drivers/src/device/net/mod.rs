@@ -52,6 +52,7 @@ mod offload;
 mod pair;
 mod receive;
 mod start;
+mod start_error;
 mod statistics;
 mod steering;
 mod transmit;
@@ -69,7 +70,8 @@ pub use offload::{
 };
 pub use pair::{IdlePair, PairSlots, PairStorage, ReclaimedPair};
 pub use receive::{ReceiveCounts, ReceiveQueue, ReclaimedReceive};
-pub use start::{ControlFailed, HANDLED, PLAIN, PairFailed, Settings, StartError, Starting};
+pub use start::{HANDLED, PLAIN, Settings, Starting};
+pub use start_error::{ControlFailed, PairFailed, StartError};
 pub use statistics::{
     CommandCounters, DeviceStatistics, ReceiveChecksumCounters, ReceiveCounters, ReceiveSegmentationCounters,
     ReceiveSpeedCounters, TransmitChecksumCounters, TransmitCounters, TransmitSegmentationCounters,

@@ -41,13 +41,11 @@ use super::description::{Description, senseless};
 use super::format::Format;
 use super::frame::FrameSupply;
 use super::pair::{IdlePair, PairSlots, frame_buffers};
+use super::start_error::{ControlFailed, PairFailed, StartError};
 use crate::hal::{Attempts, Hal, Patience};
-use crate::lifecycle::{
-    ConfigError, ControlHalf, InstallError, InstallFailed, Installing, NegotiateError, Negotiating,
-    ResetError, Wants,
-};
+use crate::lifecycle::{ControlHalf, InstallFailed, Installing, Negotiating, ResetError, Wants};
 use crate::raw::{Buffers, ConfirmedReset, Tag};
-use crate::ring::{self, InstalledQueue, QueueSettings};
+use crate::ring::{self, InstalledQueue, QueueSettings, Returned};
 use crate::transport::Transport;
 use crate::wire::device_type::DeviceType;
 use crate::wire::net::NetFeatures;
@@ -101,81 +99,11 @@ impl Default for Settings {
     }
 }
 
-/// Why a card could not be brought up. The device was reset, if it is one that this driver may touch, and lets itself be reset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StartError {
-    /// The device is of another type.
-    #[error("device type {0:?} is no network device")]
-    NotANetworkDevice(DeviceType),
-    /// It does not answer a reset.
-    #[error(transparent)]
-    Reset(#[from] ResetError),
-    /// No agreement on features.
-    #[error(transparent)]
-    Negotiate(#[from] NegotiateError),
-    /// Its configuration cannot be read.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A queue cannot be installed.
-    #[error(transparent)]
-    Queue(#[from] InstallError),
-    /// A frame takes more buffers of the pool than the receive queue has descriptors, or than the pool has: buffers have to be longer, or queue and pool larger, or frames shorter (without segmentation offloads, or with `MRG_RXBUF`).
-    #[error("a frame takes {buffers} buffers, which are more than there can be")]
-    BuffersTooSmall {
-        /// How many.
-        buffers: u16,
-    },
-    /// The device does not reach the buffers of the pool: they are of another DMA domain.
-    #[error("the pool's buffers are of another DMA domain")]
-    OtherDomain,
-    /// All pairs are installed that the device and the settings allow.
-    #[error("there are {pairs} pairs of queues, and all are installed")]
-    NoMorePairs {
-        /// How many.
-        pairs: u16,
-    },
-    /// The card has no control queue, or it is installed.
-    #[error("there is no control queue, or it is installed")]
-    NoControlQueue,
-}
-
-/// A pair that was not installed: why, and what was handed in.
-#[derive(thiserror::Error)]
-#[error("{error}")]
-pub struct PairFailed<'s, H: Hal> {
-    /// Why.
-    pub error: StartError,
-    /// The storage. It has no room any more for a queue that the device knows of.
-    pub slots: PairSlots<'s, H>,
-    /// The supply.
-    pub supply: FrameSupply<'s, H>,
-}
-
-impl<H: Hal> fmt::Debug for PairFailed<'_, H> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PairFailed").field("error", &self.error).finish_non_exhaustive()
-    }
-}
-
-impl<H: Hal> From<PairFailed<'_, H>> for StartError {
-    fn from(failed: PairFailed<'_, H>) -> Self {
-        failed.error
-    }
-}
-
-/// A control queue that was not installed: why, and the storage that was lent.
-#[derive(Debug, thiserror::Error)]
-#[error("{error}")]
-pub struct ControlFailed<'s> {
-    /// Why.
-    pub error: StartError,
-    /// The storage.
-    pub slots: ControlSlots<'s>,
-}
-
 /// A card on its way up: it agreed on features and said what it is, and waits for its queues.
 ///
 /// Dropping it resets the card; queues installed until then leak their memory, unless [`give_up`](Starting::give_up) is used instead.
+///
+/// If a pair's second queue cannot be installed, the card knows of its first one: that is kept here, and with the live card later, until a reset.
 pub struct Starting<'s, T: Transport, H: Hal> {
     device: Installing<T, NetFeatures>,
     settings: Settings,
@@ -183,6 +111,8 @@ pub struct Starting<'s, T: Transport, H: Hal> {
     offers_standby: bool,
     pairs: u16,
     installed: u16,
+    /// A receive queue whose pair has no transmit queue.
+    unpaired: Option<InstalledQueue<'s, H, Buffers<'s, H>>>,
     commands: Option<InstalledQueue<'s, H, Tag<()>>>,
 }
 
@@ -223,6 +153,7 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
             offers_standby: offered.contains(NetFeatures::STANDBY),
             pairs,
             installed: 0,
+            unpaired: None,
             commands: None,
         })
     }
@@ -240,7 +171,8 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
     /// Installs the next pair, with storage of its own, and whoever gives it empty buffers.
     ///
     /// # Errors
-    /// - [`PairFailed`]: storage and supply come back. The card can be started with the pairs that it has, if there are any.
+    /// - [`PairFailed`]: storage and supply come back, but for the storage of a receive queue that is kept until a reset, after which no pair can be installed any more. The card can be started with the pairs that it has, if there are
+    ///   any.
     #[allow(clippy::result_large_err, reason = "what was handed in comes back, once in a card's life")]
     pub fn install_pair(
         &mut self,
@@ -288,7 +220,8 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
                 Ok(IdlePair { receive, transmit, supply, format, chain_buffers, frame_chains, notified })
             }
             Err(InstallFailed { error, storage }) => {
-                // The device knows of the receive queue: its memory stays lent.
+                // The device knows of the receive queue: its memory stays lent until a reset.
+                self.unpaired = Some(receive);
                 let slots = PairSlots { transmit: storage, ..PairSlots::none() };
                 Err(PairFailed { error: error.into(), slots, supply })
             }
@@ -346,7 +279,7 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
 
     /// Tells the card that its driver is ready. Queues may be used from here on: [`Control::activate`] each pair.
     pub fn start(self) -> Control<'s, T, H> {
-        let Self { device, settings, description, offers_standby, installed, commands, .. } = self;
+        let Self { device, settings, description, offers_standby, installed, unpaired, commands, .. } = self;
         let device = device.start();
         let Settings { control_bytes, notifications, .. } = settings;
         let commands =
@@ -356,32 +289,35 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
             description,
             pairs: installed,
             offers_standby,
+            unpaired,
             commands,
             learned: Learned::default(),
         }
     }
 
-    /// Gives up: resets the card, so that pairs installed until now can give their memory back ([`IdlePair::reclaim`]). The control queue gives its own back.
+    /// Gives up: resets the card, so that pairs installed until now can give their memory back ([`IdlePair::reclaim`]). The control queue gives its own back, and so does a pair's first queue whose second one could not be installed.
     ///
     /// # Errors
     /// - [`ResetError`]: the card does not answer; what it learned of stays lent to it.
     pub fn give_up(self, patience: impl Patience) -> Result<ConfirmedReset, ResetError> {
-        let Self { device, commands, .. } = self;
+        let Self { device, unpaired, commands, .. } = self;
         let reset = device.reset(patience)?;
-        if let Some(queue) = commands {
-            drop(queue.reclaim(&reset));
-        }
+        drop((
+            unpaired.map(|queue| queue.reclaim(&reset).ok()),
+            commands.map(|queue| queue.reclaim(&reset).ok()),
+        ));
         Ok(reset)
     }
 
-    /// Gives up as a drop would, and says whether the reset was confirmed.
-    pub(super) fn give_up_within_drop_bound(self) -> Option<ConfirmedReset> {
-        let Self { device, commands, .. } = self;
+    /// Gives up as a drop would. If the reset was confirmed: that, and the storage of a receive queue whose pair has no transmit queue.
+    pub(super) fn give_up_within_drop_bound(
+        self,
+    ) -> Option<(ConfirmedReset, Option<ring::Slots<'s, Buffers<'s, H>>>)> {
+        let Self { device, unpaired, commands, .. } = self;
         let reset = device.give_up_within_drop_bound()?;
-        if let Some(queue) = commands {
-            drop(queue.reclaim(&reset));
-        }
-        Some(reset)
+        drop(commands.map(|queue| queue.reclaim(&reset).ok()));
+        let receive = unpaired.and_then(|queue| queue.reclaim(&reset).ok()).map(Returned::into_slots);
+        Some((reset, receive))
     }
 }
 
