@@ -4,7 +4,7 @@
 mod script;
 mod support;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc;
 use std::thread;
@@ -185,6 +185,23 @@ fn a_listener_takes_the_place_of_a_socket_that_was_left_behind_and_of_no_other_f
     assert!(!path.exists(), "the file goes with the listener");
     File::create(&path).expect("a file");
     assert_eq!(Listener::bind(&path).expect_err("a file"), ConnectError::InUse(path));
+}
+
+#[test]
+fn a_listener_that_goes_leaves_what_others_put_in_its_place() {
+    let folder = tempfile::tempdir_in("/tmp").expect("a folder");
+    let path = folder.path().join("ours");
+    let listener = Listener::bind(&path).expect("a socket");
+    fs::remove_file(&path).expect("it is there");
+    let theirs = Listener::bind(&path).expect("nothing is there any more");
+
+    drop(listener);
+
+    UnixStream::connect(&path).expect("the other one is still there");
+    fs::remove_file(&path).expect("it is there");
+    File::create(&path).expect("a file");
+    drop(theirs);
+    assert!(path.exists(), "a file that is no socket");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ use crate::patience::deadline;
 const WAITING_MAX: i32 = 16;
 
 /// A socket that back-ends connect to, where they are the socket's client (as Open vSwitch's `dpdkvhostuserclient`). Clones are the same socket; its file goes with the last of them, and of the
-/// devices that came through it.
+/// devices that came through it, unless another file is in its place by then.
 #[derive(Clone, Debug)]
 pub struct Listener(Arc<Listening>);
 
@@ -30,7 +31,11 @@ pub struct Listener(Arc<Listening>);
 struct Listening {
     socket: OwnedFd,
     path: PathBuf,
+    file: Option<FileId>,
 }
+
+/// Which file it is, whatever its name: device and inode number.
+type FileId = (u64, u64);
 
 impl Listener {
     /// Makes a socket at `path`. One that a process left behind which is no more is replaced.
@@ -57,7 +62,7 @@ impl Listener {
             Err(error) => return Err(system(error)),
         }
         rustix::net::listen(&socket, WAITING_MAX).map_err(system)?;
-        Ok(Self(Arc::new(Listening { socket, path: path.into() })))
+        Ok(Self(Arc::new(Listening { socket, path: path.into(), file: file_at(path) })))
     }
 
     /// Waits until a back-end connects, at most for [`Settings::accept_limit`], and asks it what it can.
@@ -80,7 +85,7 @@ impl Listener {
 
     /// The next connection.
     pub(super) fn next(&self, limit: Duration) -> Result<OwnedFd, ConnectError> {
-        let Listening { socket, path } = &*self.0;
+        let Listening { socket, path, .. } = &*self.0;
         let deadline = deadline(limit);
         loop {
             let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now())).ok();
@@ -101,6 +106,12 @@ impl Listener {
     }
 }
 
+/// Which file has this path now.
+fn file_at(path: &Path) -> Option<FileId> {
+    let file = fs::symlink_metadata(path).ok()?;
+    Some((file.dev(), file.ino()))
+}
+
 /// A socket on which no call waits.
 fn never_waiting(path: &Path) -> Result<OwnedFd, ConnectError> {
     let socket = stream(path)?;
@@ -115,7 +126,9 @@ fn error_number(error: &std::io::Error) -> Errno {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        // Somebody else may have removed it.
-        let _ = fs::remove_file(&self.path);
+        // Somebody else may have removed it, and put another one there: no other file has its number as long as the socket is open.
+        if self.file.is_some() && self.file == file_at(&self.path) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
