@@ -5,9 +5,12 @@ mod script;
 mod support;
 
 use std::io::{Read, Write};
+use std::mem::MaybeUninit;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use script::{DISK, Deed, Script, Scripted, message, request, send_with_file};
 use support::{LIMIT, small_memory};
 use virtio_guest::hal::AccessWidth;
@@ -190,6 +193,36 @@ fn a_back_end_that_says_much_at_once_is_served_until_all_is_told() {
     }
     assert!(rounds <= 1000, "{rounds} rounds");
     assert!(disk.transport.link().is_up());
+}
+
+/// As tokio waits: woken whenever the file becomes readable, and not because it is.
+#[test]
+fn who_waits_for_the_edge_is_told_of_each_part_of_what_a_back_end_says_at_once() {
+    for (request, count) in [(CONFIG_CHANGE, 1000), (IOTLB, 1000), (CONFIG_CHANGE, 64), (IOTLB, 1)] {
+        let mut disk = Disk::honest();
+        let edges = epoll::create(CreateFlags::CLOEXEC).expect("an epoll");
+        let flags = EventFlags::IN | EventFlags::ET;
+        epoll::add(&edges, &disk.vector, EventData::new_u64(0), flags).expect("a file");
+        let is_told = |limit| {
+            let mut event = [MaybeUninit::uninit()];
+            let limit = Timespec::try_from(limit).expect("a short time");
+            let (events, _) = epoll::wait(&edges, &mut event, Some(&limit)).expect("it polls");
+            !events.is_empty()
+        };
+
+        disk.say(&message(request, PLAIN, &[]).repeat(count));
+
+        let mut limit = LIMIT;
+        let mut rounds = 0;
+        while is_told(limit) {
+            disk.vector.acknowledge();
+            rounds += 1;
+            limit = Duration::ZERO;
+        }
+        assert!(!disk.vector.wait(Duration::ZERO).expect("it polls"), "{count}: all is read");
+        assert!(rounds <= count / 64 + 2, "{count}: {rounds} rounds");
+        assert!(disk.transport.link().is_up());
+    }
 }
 
 #[test]

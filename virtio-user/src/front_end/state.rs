@@ -133,6 +133,11 @@ impl State {
         self.connection.as_ref().is_some_and(Connection::config_change_is_pending)
     }
 
+    /// Whether the back-end said so much at once that some of it was not read yet.
+    pub(super) fn has_more_requests(&self) -> bool {
+        self.connection.as_ref().is_some_and(Connection::has_more_requests)
+    }
+
     /// Looks whether the back-end is there, and whether it said that its configuration changed; then that is read anew.
     pub(super) fn refresh(&mut self) {
         self.look();

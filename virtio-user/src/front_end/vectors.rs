@@ -151,7 +151,10 @@ impl Vector {
                 let mut state = shared.lock();
                 let before = state.generation;
                 state.refresh();
-                if !state.config_change_is_pending() {
+                if state.has_more_requests() {
+                    // Who waits for the file to become readable, as tokio does, is told of that anew.
+                    signal.raise();
+                } else if !state.config_change_is_pending() {
                     // What was found just now, a hang-up for one, was told here.
                     signal.lower();
                 }

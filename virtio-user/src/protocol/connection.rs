@@ -204,6 +204,11 @@ impl Connection {
         self.requests.as_ref().is_some_and(BackEndRequests::config_change_is_pending)
     }
 
+    /// Whether there may be more that the back-end said by itself, and that was not read yet, though somebody was told of it.
+    pub(crate) fn has_more_requests(&self) -> bool {
+        self.requests.as_ref().is_some_and(BackEndRequests::has_more)
+    }
+
     /// Reads what the back-end said by itself, and says whether its configuration changed since this was last asked.
     pub(crate) fn config_changed(&mut self) -> Result<bool, Fault> {
         self.listen(deadline(self.answer_limit))?;

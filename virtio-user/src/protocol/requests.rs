@@ -28,13 +28,15 @@ const REFUSED: u64 = 1;
 pub(super) struct BackEndRequests {
     socket: Socket,
     config_changed: bool,
+    /// Whether there may be more that was not served yet.
+    has_more: bool,
 }
 
 impl BackEndRequests {
     /// Both ends of a new channel: ours, and the back-end's.
     pub(super) fn open() -> Result<(Self, OwnedFd), Errno> {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        Ok((Self { socket: Socket::new(ours), config_changed: false }, theirs))
+        Ok((Self { socket: Socket::new(ours), config_changed: false, has_more: false }, theirs))
     }
 
     /// Whether the configuration changed since this was last asked.
@@ -47,10 +49,16 @@ impl BackEndRequests {
         self.config_changed
     }
 
+    /// Whether it was left off in the middle when it was last served: nothing tells anew of what came before that.
+    pub(super) const fn has_more(&self) -> bool {
+        self.has_more
+    }
+
     /// Serves what has come; `false` if the channel was closed.
     ///
     /// Work: waits only for the rest of a message that has begun, or until its answer is read, within the deadline.
     pub(super) fn serve(&mut self, deadline: Instant, limit: Duration) -> Result<bool, Fault> {
+        self.has_more = false;
         for _ in 0..AT_ONCE_MAX {
             let mut header = Header { request: 0, flags: 0, bytes: 0 };
             match self.receive(header.as_mut_bytes(), deadline, limit)? {
@@ -76,6 +84,7 @@ impl BackEndRequests {
                 self.answer(header.request, verdict, deadline, limit)?;
             }
         }
+        self.has_more = true;
         Ok(true)
     }
 
