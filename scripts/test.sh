@@ -20,7 +20,7 @@ stage_races() {
   # Built apart, with the hook under shared memory: a model checker stands in there, or a device that lies at every load.
   local -x RUSTFLAGS="--cfg virtio_guest_stand_in" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/stand-in"
   cargo clippy -q --release -p virtio-guest -p virtio-model --all-targets -- -D warnings \
-    && cargo test --no-fail-fast --release -p virtio-guest --test races --test interleavings --test lying_memory --test balloon_lying_memory --test block_lying_memory --test order_platform --test block_wakeups --test task_wakeups
+    && cargo test --no-fail-fast --release -p virtio-guest --test races --test interleavings --test lying_memory --test balloon_lying_memory --test block_lying_memory --test order_platform --test block_wakeups --test task_wakeups --test net_header_kept
 }
 stage_fuzz() {
   # A short round, from the committed seeds on; each target counts as a test.

@@ -132,6 +132,33 @@ fn a_frame_that_was_received_leaves_behind_a_header_of_zeros() {
     }
 }
 
+/// Headers are not written where they are already: of another one, each byte counts.
+#[test]
+fn a_device_that_changes_a_byte_of_a_header_finds_zeros_in_the_next_one() {
+    for make in MIXED.each_ring() {
+        let mut bench = make.start();
+        let bytes = u64::from(make.buffer_bytes);
+        let [pool] = bench.hal.dma_addresses((make.buffers * make.buffer_bytes) as usize)[..] else {
+            panic!("one region is a pool");
+        };
+        for byte in 0..12 {
+            let mut header = [0; 12];
+            header[byte] = 0xa5;
+            for buffer in 0..u64::from(make.buffers) {
+                bench.hal.space.write(pool + buffer * bytes + 52, &header).unwrap();
+            }
+
+            bench.transmit(&incoming(100, 1));
+
+            bench.serve();
+            let packet = bench.nic.take_transmitted().pop().unwrap();
+            assert_eq!((packet.complaint, packet.frame), (None, incoming(100, 1)));
+            assert_eq!(packet.header, Packet::default().header, "all zeros");
+        }
+        bench.end();
+    }
+}
+
 #[test]
 fn a_frame_of_another_domain_comes_back_as_it_was() {
     for make in MIXED.each_ring() {
