@@ -9,20 +9,16 @@ use virtio_guest::device::net::{
     BurstNotTransmitted, Control, Frame, FrameSupply, MacAddress, PLAIN, ReceiveQueue, TransmitQueue,
 };
 use virtio_guest::lifecycle::Wants;
-use virtio_guest::ring::Rearmed;
 use virtio_guest::wire::net::NetFeatures;
 
-use super::back_end::{BackEnd, Wait, keep_trying};
-use super::card_device::Device;
+use super::alive::Alive;
+use super::back_end::{BackEnd, Wait};
+use super::card_device::bring_up;
 use super::card_pair::Pair;
-use super::trouble::{Away, Trouble};
-use super::watch::wait_for_any;
+use super::trouble::Away;
 use crate::memory::SharedHal;
-use crate::patience::{Until, deadline};
+use crate::patience::deadline;
 use crate::{Link, Settings, SharedMemory, VhostUser};
-
-/// How long a card that is dropped waits for its back-end to stop.
-const DROP_LIMIT: Duration = Duration::from_secs(1);
 
 /// What may be chosen about a card.
 #[derive(Clone, Debug)]
@@ -54,13 +50,8 @@ impl Default for CardSettings {
 /// One thread's. Dropping it resets the device.
 #[derive(Debug)]
 pub struct Card<'p> {
-    back_end: BackEnd,
-    memory: SharedMemory,
+    alive: Alive<Control<'p, VhostUser, SharedHal>, Pair<'p>>,
     settings: CardSettings,
-    pairs: Vec<Pair<'p>>,
-    /// `None` while there is no back-end.
-    device: Option<Device<'p>>,
-    restarts: u64,
 }
 
 /// A card that was closed.
@@ -83,45 +74,43 @@ impl<'p> Card<'p> {
         supplies: impl IntoIterator<Item = FrameSupply<'p, SharedHal>>,
         settings: CardSettings,
     ) -> Result<Self, Away> {
-        let (back_end, memory) = (back_end.into(), memory.clone());
         let pairs = supplies.into_iter().map(Pair::new).collect();
-        let mut card = Self { back_end, memory, settings, pairs, device: None, restarts: 0 };
+        let mut card = Self { alive: Alive::new(back_end.into(), memory.clone(), pairs), settings };
         card.keep_trying(card.settings.wait.connect_within)?;
         Ok(card)
     }
 
     fn keep_trying(&mut self, limit: Duration) -> Result<(), Away> {
-        keep_trying(limit, |end| {
-            self.take_down(end)?;
-            let Self { back_end, memory, settings, pairs, .. } = self;
-            self.device = Some(Device::bring_up(back_end, memory, settings, pairs, end)?);
-            Ok(())
-        })
+        let Self { alive, settings } = self;
+        alive.keep_trying(limit, |back_end, memory, pairs, end| {
+            bring_up(back_end, memory, settings, pairs, end)
+        })?;
+        Ok(())
     }
 
     /// How many pairs of queues there are.
     pub fn pairs(&self) -> usize {
-        self.pairs.len()
+        self.alive.lanes.len()
     }
 
     /// The card's address. `None` while there is no back-end.
     pub fn mac(&self) -> Option<MacAddress> {
-        self.device.as_ref().map(|device| device.control.mac())
+        self.alive.device.as_ref().map(|device| device.control.mac())
     }
 
     /// How often another back-end took over.
     pub const fn restarts(&self) -> u64 {
-        self.restarts
+        self.alive.restarts
     }
 
     /// How many frames were lost because a back-end went: those that it had not taken from a transmit ring, as far as it said. Some of them it may have forwarded all the same.
     pub fn lost(&self) -> u64 {
-        self.pairs.iter().map(Pair::lost).sum()
+        self.alive.lanes.iter().map(Pair::lost).sum()
     }
 
     /// Frames that a pair was given for transmission, and that the back-end has not said to have taken.
     pub fn in_flight(&mut self, pair: usize) -> u16 {
-        self.pairs.get_mut(pair).map_or(0, Pair::in_flight)
+        self.alive.lanes.get_mut(pair).map_or(0, Pair::in_flight)
     }
 
     /// Takes back the frames that the back-end has taken from a pair's transmit ring: they go back to their pools. Done anyway, whenever the ring is half full.
@@ -131,12 +120,12 @@ impl<'p> Card<'p> {
 
     /// What to ask for the reason, when the back-end looks gone. `None` while there is none.
     pub fn link(&self) -> Option<&Link> {
-        self.device.as_ref().map(|device| device.watch.link())
+        self.alive.link()
     }
 
     /// The driver's control half. `None` while there is no back-end.
     pub fn control(&mut self) -> Option<&mut Control<'p, VhostUser, SharedHal>> {
-        self.device.as_mut().map(|device| &mut device.control)
+        self.alive.control()
     }
 
     /// The driver's queues of a pair. `None` while there is no back-end.
@@ -144,13 +133,13 @@ impl<'p> Card<'p> {
         &mut self,
         pair: usize,
     ) -> Option<(&mut ReceiveQueue<'p, SharedHal>, &mut TransmitQueue<'p, SharedHal>)> {
-        self.pairs.get_mut(pair)?.queues()
+        self.alive.lanes.get_mut(pair)?.queues()
     }
 
     /// An empty frame from a pair's supply. `None` if all are out.
     #[inline]
     pub fn frame(&mut self, pair: usize) -> Option<Frame<'p, SharedHal>> {
-        self.pairs.get_mut(pair)?.frame()
+        self.alive.lanes.get_mut(pair)?.frame()
     }
 
     /// Takes frames that a pair has received, from up to `limit` buffers, and says from how many.
@@ -166,7 +155,7 @@ impl<'p> Card<'p> {
         limit: usize,
         mut deliver: impl FnMut(Frame<'p, SharedHal>),
     ) -> Result<usize, Away> {
-        let Some(queues) = self.pairs.get_mut(pair) else { return Ok(0) };
+        let Some(queues) = self.alive.lanes.get_mut(pair) else { return Ok(0) };
         match queues.receive(limit, &mut deliver) {
             Ok(0) => self.tend().map(|()| 0),
             Ok(came) => Ok(came),
@@ -186,7 +175,7 @@ impl<'p> Card<'p> {
         pair: usize,
         frames: impl IntoIterator<Item = Frame<'p, SharedHal>>,
     ) -> Result<usize, BurstNotTransmitted<'p, SharedHal>> {
-        let Some(queues) = self.pairs.get_mut(pair) else { return Ok(0) };
+        let Some(queues) = self.alive.lanes.get_mut(pair) else { return Ok(0) };
         queues.transmit(frames)
     }
 
@@ -196,7 +185,7 @@ impl<'p> Card<'p> {
     /// - [`Away`]: none came in time. The next call tries again.
     #[inline]
     pub fn tend(&mut self) -> Result<(), Away> {
-        if self.device.as_mut().is_none_or(|device| device.watch.is_down_after_all()) {
+        if self.alive.is_down_after_all() {
             return self.restart();
         }
         Ok(())
@@ -204,13 +193,7 @@ impl<'p> Card<'p> {
 
     /// Sleeps until frames come, the back-end goes, or the time is over. Without [`Settings::interrupts`] it does not sleep.
     pub fn wait(&mut self, limit: Duration) {
-        let Some(device) = &mut self.device else { return };
-        let is_quiet = self.pairs.iter_mut().all(|pair| pair.rearm() == Rearmed::Quiet);
-        // Nobody is woken twice because the back-end went.
-        if is_quiet && device.watch.link().is_up() {
-            wait_for_any(&device.vectors, limit);
-        }
-        device.watch.look_at_once();
+        self.alive.wait(limit);
     }
 
     /// Resets the device, and goes on with the back-end that is there then: with the next one, if this one went.
@@ -219,24 +202,8 @@ impl<'p> Card<'p> {
     /// - [`Away`]: none came in time. The next call tries again.
     pub fn restart(&mut self) -> Result<(), Away> {
         self.keep_trying(self.settings.wait.return_within)?;
-        self.restarts += 1;
+        self.alive.restarts += 1;
         Ok(())
-    }
-
-    /// Resets the device, if there is one, and takes everything back.
-    fn take_down(&mut self, end: Instant) -> Result<(), Trouble> {
-        let Some(Device { control, watch, vectors }) = self.device.take() else { return Ok(()) };
-        self.pairs.iter_mut().for_each(Pair::drain);
-        match control.take_down(Until::time(end)) {
-            Ok(down) => {
-                self.pairs.iter_mut().for_each(|pair| pair.take_down(&down.reset));
-                Ok(())
-            }
-            Err(failed) => {
-                self.device = Some(Device { control: failed.control, watch, vectors });
-                Err(failed.error.into())
-            }
-        }
     }
 
     /// Waits until everything that was handed in was taken, or the time is over; then resets the device, and gives back what it was made of.
@@ -245,26 +212,16 @@ impl<'p> Card<'p> {
     /// - [`Away`]: the back-end does not stop within the limit, and has not gone. What it was made of is lost to it.
     pub fn close(mut self, limit: Duration) -> Result<ClosedCard<'p>, Away> {
         let end = deadline(limit);
-        while self.pairs.iter_mut().any(|pair| pair.in_flight() > 0)
+        while self.alive.lanes.iter_mut().any(|pair| pair.in_flight() > 0)
             && self.link().is_some_and(Link::is_up)
             && Instant::now() < end
         {
             std::thread::yield_now();
         }
         let failed = |trouble| Away { waited: limit, trouble };
-        self.take_down(deadline(self.settings.front_end.answer_limit)).map_err(failed)?;
+        self.alive.take_down(deadline(self.settings.front_end.answer_limit)).map_err(failed)?;
         let lost = self.lost();
-        let supplies = mem::take(&mut self.pairs).into_iter().map(Pair::into_supply).collect();
+        let supplies = mem::take(&mut self.alive.lanes).into_iter().map(Pair::into_supply).collect();
         Ok(ClosedCard { supplies, lost })
-    }
-}
-
-impl Drop for Card<'_> {
-    fn drop(&mut self) {
-        if let Err(trouble) = self.take_down(Instant::now() + DROP_LIMIT) {
-            log::error!(
-                "a card was dropped, and {trouble}; memory that its back-end may still use is leaked"
-            );
-        }
     }
 }

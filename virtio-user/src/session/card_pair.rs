@@ -11,6 +11,7 @@ use virtio_guest::device::net::{
 use virtio_guest::raw::ConfirmedReset;
 use virtio_guest::ring::{Broken, Rearmed};
 
+use super::alive::Lane;
 use crate::memory::SharedHal;
 
 /// See the module's head.
@@ -118,39 +119,6 @@ impl<'p> Pair<'p> {
         self.lost
     }
 
-    /// Takes what a back-end has delivered that is to be reset: a ringful at most, for it may be there and go on.
-    pub(super) fn drain(&mut self) {
-        let Self { state, kept, .. } = self;
-        if let State::Up(receive, _) = state {
-            let limit = receive.size().into();
-            // If it broke the protocol, the rest is lost.
-            let _ = receive.receive_burst(limit, |frame| kept.push_back(frame));
-        }
-    }
-
-    /// Takes everything back after a reset. What was on its way out is lost.
-    pub(super) fn take_down(&mut self, reset: &ConfirmedReset) {
-        self.lost += u64::from(self.in_flight());
-        match mem::replace(&mut self.state, State::Gone) {
-            State::Up(receive, transmit) => {
-                // Queues of another bring-up, which there are not, would be leaked.
-                drop(transmit.reclaim(reset));
-                if let Ok(reclaimed) = receive.reclaim(reset) {
-                    self.state = State::Down(reclaimed.supply);
-                }
-            }
-            other => self.state = other,
-        }
-    }
-
-    /// Asks for an interrupt when frames come, and looks once more.
-    pub(super) fn rearm(&mut self) -> Rearmed {
-        match &mut self.state {
-            State::Up(receive, _) if self.kept.is_empty() => receive.rearm(),
-            _ => Rearmed::MoreWaiting,
-        }
-    }
-
     /// The queues. `None` while there is no back-end.
     pub(super) const fn queues(
         &mut self,
@@ -166,6 +134,40 @@ impl<'p> Pair<'p> {
         match self.state {
             State::Down(supply) => Some(supply),
             _ => None,
+        }
+    }
+}
+
+impl Lane for Pair<'_> {
+    fn drain(&mut self) {
+        let Self { state, kept, .. } = self;
+        if let State::Up(receive, _) = state {
+            // A ringful at most, for it may be there and go on.
+            let limit = receive.size().into();
+            // If it broke the protocol, the rest is lost.
+            let _ = receive.receive_burst(limit, |frame| kept.push_back(frame));
+        }
+    }
+
+    fn take_down(&mut self, reset: &ConfirmedReset) {
+        // What was on its way out is lost.
+        self.lost += u64::from(self.in_flight());
+        match mem::replace(&mut self.state, State::Gone) {
+            State::Up(receive, transmit) => {
+                // Queues of another bring-up, which there are not, would be leaked.
+                drop(transmit.reclaim(reset));
+                if let Ok(reclaimed) = receive.reclaim(reset) {
+                    self.state = State::Down(reclaimed.supply);
+                }
+            }
+            other => self.state = other,
+        }
+    }
+
+    fn rearm(&mut self) -> Rearmed {
+        match &mut self.state {
+            State::Up(receive, _) if self.kept.is_empty() => receive.rearm(),
+            _ => Rearmed::MoreWaiting,
         }
     }
 }

@@ -4,27 +4,24 @@
 //! can be asked for again.
 
 use std::mem;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use virtio_guest::device::block::{Control, Failed, HANDLED, RequestError, Sector, Shape};
 use virtio_guest::hal::{Direction, DmaBuffer};
 use virtio_guest::lifecycle::Wants;
 use virtio_guest::raw::MappedBuffer;
-use virtio_guest::ring::{ActivePath, QueueStatistics, Rearmed};
+use virtio_guest::ring::{ActivePath, QueueStatistics};
 use virtio_guest::wire::block::BlockFeatures;
 
-use super::back_end::{BackEnd, Wait, keep_trying};
+use super::alive::Alive;
+use super::back_end::{BackEnd, Wait};
 use super::books::{Asked, Done, Entry, RequestId};
-use super::disk_device::Device;
-use super::disk_lane::Lane;
-use super::trouble::{Away, Trouble};
-use super::watch::wait_for_any;
+use super::disk_device::bring_up;
+use super::disk_lane::RequestLane;
+use super::trouble::Away;
 use crate::memory::{SharedBuffer, SharedHal};
-use crate::patience::{Until, deadline};
+use crate::patience::deadline;
 use crate::{Link, Settings, SharedMemory, VhostUser};
-
-/// How long a disk that is dropped waits for its back-end to stop.
-const DROP_LIMIT: Duration = Duration::from_secs(1);
 
 /// What may be chosen about a disk.
 #[derive(Clone, Debug)]
@@ -59,17 +56,12 @@ impl Default for DiskSettings {
 /// One thread's. Dropping it resets the device; what was in flight is dropped with it.
 #[derive(Debug)]
 pub struct Disk<B: DmaBuffer = SharedBuffer> {
-    back_end: BackEnd,
-    memory: SharedMemory,
+    alive: Alive<Control<'static, VhostUser>, RequestLane<B>>,
     hal: SharedHal,
     settings: DiskSettings,
-    lanes: Vec<Lane<B>>,
-    /// `None` while there is no back-end.
-    device: Option<Device>,
     shape: Shape,
     features: BlockFeatures,
     last_id: RequestId,
-    restarts: u64,
 }
 
 impl<B: DmaBuffer> Disk<B> {
@@ -82,37 +74,24 @@ impl<B: DmaBuffer> Disk<B> {
         memory: &SharedMemory,
         settings: DiskSettings,
     ) -> Result<Self, Away> {
-        let (back_end, memory) = (back_end.into(), memory.clone());
-        let hal = memory.hal();
-        let (device, lanes) = keep_trying(settings.wait.connect_within, |end| {
-            let mut lanes = Vec::new();
-            let device = Device::bring_up(&back_end, &memory, &settings, &mut lanes, end)?;
-            Ok((device, lanes))
+        let (hal, mut alive) = (memory.hal(), Alive::new(back_end.into(), memory.clone(), Vec::new()));
+        let device = alive.keep_trying(settings.wait.connect_within, |back_end, memory, lanes, end| {
+            // One that did not come up has not said how many there are.
+            lanes.clear();
+            bring_up(back_end, memory, &settings, lanes, end)
         })?;
         let (shape, features) = (device.control.shape(), device.control.features());
-        let device = Some(device);
-        Ok(Self {
-            back_end,
-            memory,
-            hal,
-            settings,
-            lanes,
-            device,
-            shape,
-            features,
-            last_id: RequestId(0),
-            restarts: 0,
-        })
+        Ok(Self { alive, hal, settings, shape, features, last_id: RequestId(0) })
     }
 
     /// How many queues there are.
     pub fn queues(&self) -> usize {
-        self.lanes.len()
+        self.alive.lanes.len()
     }
 
     /// How many requests can be in flight together on each queue; none while there is no back-end.
     pub fn requests(&self) -> usize {
-        self.lanes.first().map_or(0, Lane::places)
+        self.alive.lanes.first().map_or(0, RequestLane::places)
     }
 
     /// The disk's size in sectors of 512 bytes, as last read.
@@ -127,41 +106,41 @@ impl<B: DmaBuffer> Disk<B> {
 
     /// Which of the rings' features are in use. `None` while there is no back-end.
     pub fn active_path(&self) -> Option<ActivePath> {
-        self.lanes.first()?.active_path()
+        self.alive.lanes.first()?.active_path()
     }
 
     /// What a queue has done with this back-end.
     pub fn statistics(&self, queue: usize) -> QueueStatistics {
-        self.lanes.get(queue).map(Lane::statistics).unwrap_or_default()
+        self.alive.lanes.get(queue).map(RequestLane::statistics).unwrap_or_default()
     }
 
     /// How often another back-end took over.
     pub const fn restarts(&self) -> u64 {
-        self.restarts
+        self.alive.restarts
     }
 
     /// Requests that were handed in, and did not come back yet.
     pub fn in_flight(&self) -> usize {
-        self.lanes.iter().map(Lane::count).sum()
+        self.alive.lanes.iter().map(RequestLane::count).sum()
     }
 
     /// What to ask for the reason, when the back-end looks gone. `None` while there is none.
     pub fn link(&self) -> Option<&Link> {
-        self.device.as_ref().map(|device| device.watch.link())
+        self.alive.link()
     }
 
     /// The driver's control half. `None` while there is no back-end.
     pub fn control(&mut self) -> Option<&mut Control<'static, VhostUser>> {
-        self.device.as_mut().map(|device| &mut device.control)
+        self.alive.control()
     }
 
     /// Reads the disk's size again, in sectors of 512 bytes: disks can be resized while they run.
     pub fn refresh_capacity_sectors(&mut self) -> u64 {
-        if let Some(Device { control, .. }) = &mut self.device
+        if let Some(control) = self.alive.control()
             && let Ok(shape) = control.refresh_shape()
         {
             self.shape = shape;
-            self.lanes.iter_mut().for_each(|lane| lane.set_shape(shape));
+            self.alive.lanes.iter_mut().for_each(|lane| lane.set_shape(shape));
         }
         self.shape.capacity_sectors
     }
@@ -195,7 +174,7 @@ impl<B: DmaBuffer> Disk<B> {
     /// As for [`submit_read`](Disk::submit_read).
     pub fn submit_flush(&mut self, queue: usize) -> Result<RequestId, RequestError> {
         let entry = self.entry(Asked::Flush);
-        let lane = self.lanes.get_mut(queue).ok_or(RequestError::Unsupported)?;
+        let lane = self.alive.lanes.get_mut(queue).ok_or(RequestError::Unsupported)?;
         lane.submit(entry, None)?;
         self.last_id = entry.id;
         Ok(entry.id)
@@ -210,7 +189,7 @@ impl<B: DmaBuffer> Disk<B> {
         direction: Direction,
     ) -> Result<RequestId, Failed<B>> {
         let entry = self.entry(asked);
-        let Some(lane) = self.lanes.get_mut(queue) else {
+        let Some(lane) = self.alive.lanes.get_mut(queue) else {
             return Err(Failed { error: RequestError::Unsupported, payload: Some(buffer) });
         };
         let mapped = MappedBuffer::map(&self.hal, buffer, direction)
@@ -230,7 +209,7 @@ impl<B: DmaBuffer> Disk<B> {
     /// Shows the device what was handed in to a queue, and notifies it if it wants that.
     #[inline]
     pub fn publish(&mut self, queue: usize) {
-        if let Some(lane) = self.lanes.get_mut(queue) {
+        if let Some(lane) = self.alive.lanes.get_mut(queue) {
             lane.publish();
         }
     }
@@ -248,32 +227,25 @@ impl<B: DmaBuffer> Disk<B> {
         limit: usize,
         mut done: impl FnMut(Done<B>),
     ) -> Result<usize, Away> {
-        let Some(lane) = self.lanes.get_mut(queue) else { return Ok(0) };
+        let Some(lane) = self.alive.lanes.get_mut(queue) else { return Ok(0) };
         match lane.complete(limit, &mut done) {
             Ok(0) => {}
             Ok(came) => return Ok(came),
             Err(broken) => return Err(Away { waited: Duration::ZERO, trouble: broken.into() }),
         }
-        let is_down = self.device.as_mut().is_none_or(|device| device.watch.is_down_after_all());
-        if !is_down {
+        if !self.alive.is_down_after_all() {
             return Ok(0);
         }
         self.restart()?;
         // What the back-end had done before it went.
-        let Some(lane) = self.lanes.get_mut(queue) else { return Ok(0) };
+        let Some(lane) = self.alive.lanes.get_mut(queue) else { return Ok(0) };
         lane.complete(limit, &mut done)
             .map_err(|broken| Away { waited: Duration::ZERO, trouble: broken.into() })
     }
 
     /// Sleeps until something is done on any queue, the back-end goes, or the time is over. Without [`Settings::interrupts`] it looks at once for others to run, and that is all.
     pub fn wait(&mut self, limit: Duration) {
-        let Some(device) = &mut self.device else { return };
-        let is_quiet = self.lanes.iter_mut().all(|lane| lane.rearm() == Rearmed::Quiet);
-        // Nobody is woken twice because the back-end went.
-        if is_quiet && device.watch.link().is_up() {
-            wait_for_any(&device.vectors, limit);
-        }
-        device.watch.look_at_once();
+        self.alive.wait(limit);
     }
 
     /// Resets the device, and goes on with the back-end that is there then: with the next one, if this one went. All that is in flight is sent again.
@@ -281,32 +253,14 @@ impl<B: DmaBuffer> Disk<B> {
     /// # Errors
     /// - [`Away`]: none came in time. Everything is kept.
     pub fn restart(&mut self) -> Result<(), Away> {
-        keep_trying(self.settings.wait.return_within, |end| {
-            self.take_down(end)?;
-            let Self { back_end, memory, settings, lanes, .. } = self;
-            let device = Device::bring_up(back_end, memory, settings, lanes, end)?;
-            self.shape = device.control.shape();
-            self.features = device.control.features();
-            self.device = Some(device);
-            self.restarts += 1;
-            Ok(())
-        })
-    }
-
-    /// Resets the device, if there is one, and takes everything back.
-    fn take_down(&mut self, end: Instant) -> Result<(), Trouble> {
-        let Some(Device { control, watch, vectors }) = self.device.take() else { return Ok(()) };
-        self.lanes.iter_mut().for_each(Lane::drain);
-        match control.take_down(Until::time(end)) {
-            Ok(down) => {
-                self.lanes.iter_mut().for_each(|lane| lane.take_down(&down.reset));
-                Ok(())
-            }
-            Err(failed) => {
-                self.device = Some(Device { control: failed.control, watch, vectors });
-                Err(failed.error.into())
-            }
-        }
+        let Self { alive, settings, shape, features, .. } = self;
+        let device = alive.keep_trying(settings.wait.return_within, |back_end, memory, lanes, end| {
+            bring_up(back_end, memory, settings, lanes, end)
+        })?;
+        (*shape, *features) = (device.control.shape(), device.control.features());
+        alive.restarts += 1;
+        alive.lanes.iter_mut().for_each(RequestLane::send_waiting);
+        Ok(())
     }
 
     /// Resets the device, and hands out what was not done yet, with [`RequestError::Reset`].
@@ -314,21 +268,11 @@ impl<B: DmaBuffer> Disk<B> {
     /// # Errors
     /// - [`Away`]: the back-end does not stop within the limit, and has not gone. What is in flight is lost to it.
     pub fn close(mut self, limit: Duration) -> Result<Vec<Done<B>>, Away> {
-        self.take_down(deadline(limit)).map_err(|trouble| Away { waited: limit, trouble })?;
+        self.alive.take_down(deadline(limit)).map_err(|trouble| Away { waited: limit, trouble })?;
         let mut unfinished = Vec::new();
-        for lane in mem::take(&mut self.lanes) {
+        for lane in mem::take(&mut self.alive.lanes) {
             lane.end(&mut unfinished);
         }
         Ok(unfinished)
-    }
-}
-
-impl<B: DmaBuffer> Drop for Disk<B> {
-    fn drop(&mut self) {
-        if let Err(trouble) = self.take_down(Instant::now() + DROP_LIMIT) {
-            log::error!(
-                "a disk was dropped, and {trouble}; memory that its back-end may still use is leaked"
-            );
-        }
     }
 }

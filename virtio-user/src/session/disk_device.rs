@@ -4,80 +4,74 @@ use std::time::Instant;
 
 use virtio_guest::device::block::{self, Control, Slots, Starting};
 use virtio_guest::hal::DmaBuffer;
+use virtio_guest::lifecycle::ResetError;
+use virtio_guest::raw::ConfirmedReset;
 use virtio_guest::wire::device_type::DeviceType;
 
+use super::alive::{Device, Driver};
 use super::back_end::BackEnd;
 use super::disk::DiskSettings;
-use super::disk_lane::Lane;
+use super::disk_lane::RequestLane;
 use super::trouble::Trouble;
 use super::watch::Watch;
-use crate::patience::within;
+use crate::patience::{Until, within};
 use crate::{SharedMemory, Vector, VhostUser};
 
-/// What belongs to one back-end.
-#[derive(Debug)]
-pub(super) struct Device {
-    pub(super) control: Control<'static, VhostUser>,
-    pub(super) watch: Watch,
-    pub(super) vectors: Vec<Vector>,
+impl Driver for Control<'static, VhostUser> {
+    const NAME: &'static str = "disk";
+
+    fn take_down(self, patience: Until) -> Result<ConfirmedReset, (ResetError, Self)> {
+        let down = self.take_down(patience).map_err(|failed| (failed.error, failed.control))?;
+        Ok(down.reset)
+    }
 }
 
-impl Device {
-    /// Connects, and brings a disk up with a queue for each lane; or, if there is none yet, with as many as there are.
-    pub(super) fn bring_up<B: DmaBuffer>(
-        back_end: &BackEnd,
-        memory: &SharedMemory,
-        settings: &DiskSettings,
-        lanes: &mut Vec<Lane<B>>,
-        end: Instant,
-    ) -> Result<Self, Trouble> {
-        let transport = back_end.connect(DeviceType::BLOCK, memory, &settings.front_end, end)?;
-        let watch = Watch::new(transport.link());
-        let limit = settings.front_end.answer_limit;
-        let wanted = if lanes.is_empty() { settings.queues.max(1) } else { count(lanes.len()) };
-        let vectors: Vec<Vector> = (0..=wanted).filter_map(|vector| transport.vector(vector)).collect();
-        let of_driver = block::Settings {
-            queues_max: wanted,
-            // Nobody's bytes are copied here.
-            request_bytes: 512,
-            notifications: settings.front_end.interrupts,
-            ..block::Settings::default()
-        };
-        let mut starting = Starting::begin(transport, &of_driver, settings.wants, within(limit))?;
-        if lanes.is_empty() {
-            lanes.resize_with(starting.queues().into(), Lane::new);
-        } else if starting.queues() < wanted {
-            return Err(Trouble::Queues { there: starting.queues(), wanted });
-        }
-        let mut installed = Vec::new();
-        for _ in lanes.iter() {
-            match starting.install_queue(&memory.hal(), Slots::allocate(settings.descriptors)) {
-                Ok(queue) => installed.push(queue),
-                Err(failed) => {
-                    // If it does not let itself be reset, memory of these queues is leaked.
-                    if let Ok(reset) = starting.give_up(within(limit)) {
-                        for queue in installed {
-                            drop(queue.reclaim(&reset));
-                        }
-                    }
-                    return Err(failed.error.into());
-                }
-            }
-        }
-        let control = starting.start();
-        if let Some(trouble) = back_end.trouble(watch.link()) {
-            if let Ok(down) = control.take_down(within(limit)) {
-                for queue in installed {
-                    drop(queue.reclaim(&down.reset));
-                }
-            }
-            return Err(trouble);
-        }
-        for (lane, queue) in lanes.iter_mut().zip(installed) {
-            lane.put_up(control.activate(queue));
-        }
-        Ok(Self { control, watch, vectors })
+/// Connects, and brings a disk up with a queue for each lane; or, if there is none yet, with as many as there are. Nothing is sent yet.
+pub(super) fn bring_up<B: DmaBuffer>(
+    back_end: &BackEnd,
+    memory: &SharedMemory,
+    settings: &DiskSettings,
+    lanes: &mut Vec<RequestLane<B>>,
+    end: Instant,
+) -> Result<Device<Control<'static, VhostUser>>, Trouble> {
+    let transport = back_end.connect(DeviceType::BLOCK, memory, &settings.front_end, end)?;
+    let watch = Watch::new(transport.link());
+    let limit = settings.front_end.answer_limit;
+    let wanted = if lanes.is_empty() { settings.queues.max(1) } else { count(lanes.len()) };
+    let vectors: Vec<Vector> = (0..=wanted).filter_map(|vector| transport.vector(vector)).collect();
+    let of_driver = block::Settings {
+        queues_max: wanted,
+        // Nobody's bytes are copied here.
+        request_bytes: 512,
+        notifications: settings.front_end.interrupts,
+        ..block::Settings::default()
+    };
+    let mut starting = Starting::begin(transport, &of_driver, settings.wants, within(limit))?;
+    if lanes.is_empty() {
+        lanes.resize_with(starting.queues().into(), RequestLane::new);
+    } else if starting.queues() < wanted {
+        return Err(Trouble::Queues { there: starting.queues(), wanted });
     }
+    let mut installed = Vec::new();
+    for _ in lanes.iter() {
+        match starting.install_queue(&memory.hal(), Slots::allocate(settings.descriptors)) {
+            Ok(queue) => installed.push(queue),
+            Err(failed) => {
+                // If it does not let itself be reset, memory of these queues is leaked.
+                if let Ok(reset) = starting.give_up(within(limit)) {
+                    for queue in installed {
+                        drop(queue.reclaim(&reset));
+                    }
+                }
+                return Err(failed.error.into());
+            }
+        }
+    }
+    let control = starting.start();
+    for (lane, queue) in lanes.iter_mut().zip(installed) {
+        lane.put_up(control.activate(queue));
+    }
+    Ok(Device { control, watch, vectors })
 }
 
 fn count(lanes: usize) -> u16 {

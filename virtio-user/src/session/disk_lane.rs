@@ -7,6 +7,7 @@ use virtio_guest::hal::DmaBuffer;
 use virtio_guest::raw::{ConfirmedReset, MappedBuffer};
 use virtio_guest::ring::{ActivePath, Broken, QueueStatistics, Rearmed};
 
+use super::alive::Lane;
 use super::books::{Asked, Books, Done, Entry};
 use crate::memory::SharedHal;
 
@@ -17,13 +18,13 @@ pub(super) type Queue<B> = RequestQueue<'static, SharedHal, Carried<B>>;
 
 /// See the module's head.
 #[derive(Debug)]
-pub(super) struct Lane<B: DmaBuffer> {
+pub(super) struct RequestLane<B: DmaBuffer> {
     /// `None` while there is no back-end.
     queue: Option<Queue<B>>,
     books: Books<Carried<B>>,
 }
 
-impl<B: DmaBuffer> Lane<B> {
+impl<B: DmaBuffer> RequestLane<B> {
     pub(super) const fn new() -> Self {
         Self { queue: None, books: Books::new() }
     }
@@ -99,7 +100,7 @@ impl<B: DmaBuffer> Lane<B> {
     }
 
     /// Sends again what came back, as far as there is room.
-    fn send_waiting(&mut self) {
+    pub(super) fn send_waiting(&mut self) {
         while let Some((entry, payload)) = self.books.next() {
             match self.send(entry, payload) {
                 Ok(()) => {}
@@ -114,53 +115,15 @@ impl<B: DmaBuffer> Lane<B> {
         self.publish();
     }
 
-    /// Goes on with the queue of a new bring-up.
+    /// Has the queue of a new bring-up. What waits is not sent yet.
     pub(super) fn put_up(&mut self, queue: Queue<B>) {
         self.books.set_places(queue.requests());
         self.queue = Some(queue);
-        self.send_waiting();
-    }
-
-    /// Takes what a device has finished that is to be reset.
-    pub(super) fn drain(&mut self) {
-        let Self { queue, books } = self;
-        if let Some(queue) = queue {
-            // If it broke the protocol, the rest comes back with the reset.
-            let _ = queue.complete_burst(usize::MAX, |Completion { ticket, payload, result, .. }| {
-                if let Some(entry) = books.land(ticket.index()) {
-                    books.finish(entry.done(payload, result));
-                }
-            });
-        }
-    }
-
-    /// Takes everything back after a reset.
-    pub(super) fn take_down(&mut self, reset: &ConfirmedReset) {
-        let Self { queue, books } = self;
-        // A queue of another bring-up, which there is not, would be leaked.
-        let Some(queue) = queue.take() else { return };
-        let Ok(reclaimed) = queue.reclaim(reset) else { return };
-        for Completion { ticket, payload, result, .. } in reclaimed {
-            match books.land(ticket.index()) {
-                Some(entry) if result == Err(RequestError::Reset) => books.wait(entry, payload),
-                Some(entry) => books.finish(entry.done(payload, result)),
-                None => {}
-            }
-        }
-        books.put_in_order();
     }
 
     /// Takes note of what the disk says of itself now.
     pub(super) fn set_shape(&mut self, shape: Shape) {
         self.queue.iter_mut().for_each(|queue| queue.set_shape(shape));
-    }
-
-    /// Asks for an interrupt, and looks once more. What is done already needs none.
-    pub(super) fn rearm(&mut self) -> Rearmed {
-        match &mut self.queue {
-            Some(queue) if !self.books.has_done() => queue.rearm(),
-            _ => Rearmed::MoreWaiting,
-        }
     }
 
     /// Which of the ring's features are in use; `None` while there is no back-end.
@@ -190,6 +153,43 @@ impl<B: DmaBuffer> Lane<B> {
         }
         while let Some((entry, payload)) = self.books.next() {
             unfinished.push(entry.done(payload.map(MappedBuffer::unmap), Err(RequestError::Reset)));
+        }
+    }
+}
+
+impl<B: DmaBuffer> Lane for RequestLane<B> {
+    fn drain(&mut self) {
+        let Self { queue, books } = self;
+        if let Some(queue) = queue {
+            // If it broke the protocol, the rest comes back with the reset.
+            let _ = queue.complete_burst(usize::MAX, |Completion { ticket, payload, result, .. }| {
+                if let Some(entry) = books.land(ticket.index()) {
+                    books.finish(entry.done(payload, result));
+                }
+            });
+        }
+    }
+
+    fn take_down(&mut self, reset: &ConfirmedReset) {
+        let Self { queue, books } = self;
+        // A queue of another bring-up, which there is not, would be leaked.
+        let Some(queue) = queue.take() else { return };
+        let Ok(reclaimed) = queue.reclaim(reset) else { return };
+        for Completion { ticket, payload, result, .. } in reclaimed {
+            match books.land(ticket.index()) {
+                Some(entry) if result == Err(RequestError::Reset) => books.wait(entry, payload),
+                Some(entry) => books.finish(entry.done(payload, result)),
+                None => {}
+            }
+        }
+        books.put_in_order();
+    }
+
+    fn rearm(&mut self) -> Rearmed {
+        match &mut self.queue {
+            // What is done already needs no interrupt.
+            Some(queue) if !self.books.has_done() => queue.rearm(),
+            _ => Rearmed::MoreWaiting,
         }
     }
 }

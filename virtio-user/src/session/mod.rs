@@ -18,6 +18,7 @@
 //!
 //! What a session cannot give back is what a back-end kept for itself: of writes that were done and not flushed, a back-end that was killed may have lost some. It is [said](Disk::restarts) how often it went.
 
+mod alive;
 mod back_end;
 mod books;
 mod card;

@@ -127,7 +127,7 @@ pub struct Scripted {
     folder: tempfile::TempDir,
     came: Arc<Mutex<Vec<Message>>>,
     channel: Arc<Mutex<Option<UnixStream>>>,
-    now: Arc<Mutex<(u32, Deed)>>,
+    now: Arc<Mutex<Plan>>,
     connection: Arc<Mutex<Option<UnixStream>>>,
     _thread: JoinHandle<()>,
 }
@@ -138,7 +138,7 @@ impl Scripted {
         let listener = UnixListener::bind(folder.path().join("socket")).expect("a socket");
         let (came, channel, connection) = <(Arc<Mutex<Vec<_>>>, Arc<Mutex<_>>, Arc<Mutex<_>>)>::default();
         let (log, theirs, current) = (came.clone(), channel.clone(), connection.clone());
-        let now = Arc::new(Mutex::new((script.at, script.deed)));
+        let now = Arc::new(Mutex::new(Plan { at: script.at, deed: script.deed, once_after: None }));
         let deeds = now.clone();
         let thread = thread::spawn(move || {
             for stream in listener.incoming() {
@@ -180,7 +180,12 @@ impl Scripted {
 
     /// Has it do something else at another message from now on.
     pub fn change(&self, at: u32, deed: Deed) {
-        *self.now.lock().unwrap() = (at, deed);
+        *self.now.lock().unwrap() = Plan { at, deed, once_after: None };
+    }
+
+    /// Has it do something once, at another message, when so many of them have come from now on.
+    pub fn change_once(&self, at: u32, deed: Deed, after: u32) {
+        *self.now.lock().unwrap() = Plan { at, deed, once_after: Some(after) };
     }
 
     /// Hangs up.
@@ -207,12 +212,36 @@ pub fn send_with_file(stream: &UnixStream, bytes: &[u8], file: &impl AsFd) {
     rustix::net::sendmsg(stream, &[IoSlice::new(bytes)], &mut beside, SendFlags::empty()).expect("sent");
 }
 
+/// What it does wrong, and when.
+struct Plan {
+    at: u32,
+    deed: Deed,
+    /// Once, when so many of these messages have come; or at each.
+    once_after: Option<u32>,
+}
+
+impl Plan {
+    fn next(&mut self, request: u32) -> Deed {
+        if request != self.at {
+            return Deed::Honest;
+        }
+        match &mut self.once_after {
+            None => self.deed,
+            Some(0) => std::mem::replace(&mut self.deed, Deed::Honest),
+            Some(left) => {
+                *left -= 1;
+                Deed::Honest
+            }
+        }
+    }
+}
+
 struct Actor {
     script: Script,
     stream: UnixStream,
     log: Arc<Mutex<Vec<Message>>>,
     channel: Arc<Mutex<Option<UnixStream>>>,
-    deeds: Arc<Mutex<(u32, Deed)>>,
+    deeds: Arc<Mutex<Plan>>,
 }
 
 impl Actor {
@@ -252,8 +281,7 @@ impl Actor {
         if request == SET_BACKEND_REQ_FD {
             *self.channel.lock().unwrap() = files.pop().map(UnixStream::from);
         }
-        let (at, deed) = *self.deeds.lock().unwrap();
-        let deed = if request == at { deed } else { Deed::Honest };
+        let deed = self.deeds.lock().unwrap().next(request);
         let mut answer = match request {
             GET_FEATURES => Some(self.script.features.to_ne_bytes().to_vec()),
             GET_PROTOCOL_FEATURES => Some(self.script.protocol.to_ne_bytes().to_vec()),
