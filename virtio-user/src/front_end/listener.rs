@@ -75,7 +75,7 @@ impl Listener {
         memory: &SharedMemory,
         settings: &Settings,
     ) -> Result<VhostUser, ConnectError> {
-        VhostUser::begin(Place::Listener(self.clone()), device_type, memory, settings)
+        VhostUser::begin(Place::Listener(self.clone()), device_type, memory, settings, None)
     }
 
     /// Where it is.

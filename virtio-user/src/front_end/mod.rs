@@ -31,6 +31,7 @@ mod vhost_user;
 pub use connect_error::ConnectError;
 pub use link::Link;
 pub use listener::Listener;
+pub(crate) use place::Place;
 pub use settings::Settings;
 pub use vectors::Vector;
 pub use vhost_user::VhostUser;

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -15,7 +16,7 @@ use super::settings::Settings;
 
 /// Where a back-end is found, now and after it was started again.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// It listens there.
     Path(PathBuf),
     /// It connects to this one.
@@ -31,11 +32,14 @@ impl Place {
         }
     }
 
-    /// A connection to whoever is there.
-    pub(super) fn open(&self, settings: &Settings) -> Result<OwnedFd, ConnectError> {
+    /// A connection to whoever is there. This does not wait longer than until `end`, if there is such a time.
+    pub(super) fn open(&self, settings: &Settings, end: Option<Instant>) -> Result<OwnedFd, ConnectError> {
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        let shorter = |limit: Duration| left.map_or(limit, |left| left.min(limit));
         match self {
-            Self::Path(path) => connect(path, settings),
-            Self::Listener(listener) => listener.next(settings.accept_limit),
+            // No time at all would be for ever.
+            Self::Path(path) => connect(path, shorter(settings.answer_limit).max(Duration::from_millis(1))),
+            Self::Listener(listener) => listener.next(shorter(settings.accept_limit)),
         }
     }
 }
@@ -54,20 +58,18 @@ pub(super) fn stream(path: &Path) -> Result<OwnedFd, ConnectError> {
         .map_err(|error| ConnectError::Socket { path: path.into(), error })
 }
 
-fn connect(path: &Path, settings: &Settings) -> Result<OwnedFd, ConnectError> {
+fn connect(path: &Path, limit: Duration) -> Result<OwnedFd, ConnectError> {
     let address = address(path)?;
     let socket = stream(path)?;
     let system = |error| ConnectError::Socket { path: path.into(), error };
     // Who listens and never accepts has a queue that is full some time.
-    set_socket_timeout(&socket, Timeout::Send, Some(settings.answer_limit)).map_err(system)?;
+    set_socket_timeout(&socket, Timeout::Send, Some(limit)).map_err(system)?;
     match rustix::net::connect(&socket, &address) {
         Ok(()) => Ok(socket),
         Err(Errno::NOENT) => Err(ConnectError::NoSocket(path.into())),
         Err(Errno::CONNREFUSED) if is_socket(path) => Err(ConnectError::NobodyListens(path.into())),
         Err(Errno::CONNREFUSED) => Err(ConnectError::NotASocket(path.into())),
-        Err(Errno::AGAIN) => {
-            Err(ConnectError::NotAccepted { path: path.into(), limit: settings.answer_limit })
-        }
+        Err(Errno::AGAIN) => Err(ConnectError::NotAccepted { path: path.into(), limit }),
         Err(error) => Err(system(error)),
     }
 }

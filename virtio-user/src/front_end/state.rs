@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use rustix::io::Errno;
 use virtio_guest::wire::device_type::DeviceType;
@@ -65,6 +66,13 @@ impl State {
     /// Nobody is listened to any more, though somebody may still be there.
     pub(super) fn close(&mut self) {
         self.connection = None;
+    }
+
+    /// No wait for the back-end goes beyond this time from now on, if there is one.
+    pub(super) const fn end_by(&mut self, end: Option<Instant>) {
+        if let Some(connection) = &mut self.connection {
+            connection.end_by(end);
+        }
     }
 
     /// What went wrong first.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustix::io::Errno;
 use virtio_guest::wire::device_type::DeviceType;
@@ -94,18 +95,20 @@ impl VhostUser {
         memory: &SharedMemory,
         settings: &Settings,
     ) -> Result<Self, ConnectError> {
-        Self::begin(Place::Path(path.as_ref().into()), device_type, memory, settings)
+        Self::begin(Place::Path(path.as_ref().into()), device_type, memory, settings, None)
     }
 
-    pub(super) fn begin(
+    /// Connects to the back-end that is at this place. No wait goes beyond `end`, if there is one, until the link is told otherwise.
+    pub(crate) fn begin(
         place: Place,
         device_type: DeviceType,
         memory: &SharedMemory,
         settings: &Settings,
+        end: Option<Instant>,
     ) -> Result<Self, ConnectError> {
         let system = |error| ConnectError::Socket { path: place.path().into(), error };
         let shared = Shared::new(device_type).map_err(system)?;
-        let offer = meet(&shared, &place, device_type, settings)?;
+        let offer = meet(&shared, &place, device_type, settings, end)?;
         Ok(Self {
             shared,
             place,
@@ -142,7 +145,7 @@ impl VhostUser {
         }
         self.shared.lock().close();
         self.forget_queues();
-        self.offer = meet(&self.shared, &self.place, self.device_type, &self.settings)?;
+        self.offer = meet(&self.shared, &self.place, self.device_type, &self.settings, None)?;
         self.reset = Reset::Done;
         Ok(())
     }
@@ -207,9 +210,11 @@ fn meet(
     place: &Place,
     device_type: DeviceType,
     settings: &Settings,
+    end: Option<Instant>,
 ) -> Result<Offer, ConnectError> {
-    let socket = place.open(settings)?;
+    let socket = place.open(settings, end)?;
     let mut connection = Connection::new(Socket::new(socket), settings.answer_limit);
+    connection.end_by(end);
     let offer = handshake::ask(&mut connection, device_type, settings)
         .map_err(|refusal| refusal.at(place.path(), device_type))?;
     let system = |error: Errno| ConnectError::Socket { path: place.path().into(), error };

@@ -25,10 +25,19 @@ use crate::patience::deadline;
 pub(crate) struct Connection {
     socket: Socket,
     answer_limit: Duration,
+    /// Until when everything is to be said and answered, if there is such a time.
+    end: Option<Instant>,
     agreed: ProtocolFeatures,
     requests: Option<BackEndRequests>,
     /// Nothing more is said, after what was not understood.
     is_over: bool,
+}
+
+/// How long something may take, and until when that is.
+#[derive(Clone, Copy)]
+struct Term {
+    limit: Duration,
+    deadline: Instant,
 }
 
 /// Where an answer goes.
@@ -37,7 +46,20 @@ type Answer<'b> = &'b mut [u8];
 impl Connection {
     /// A back-end at the other end of a socket, which was asked nothing yet.
     pub(crate) const fn new(socket: Socket, answer_limit: Duration) -> Self {
-        Self { socket, answer_limit, agreed: ProtocolFeatures::empty(), requests: None, is_over: false }
+        let agreed = ProtocolFeatures::empty();
+        Self { socket, answer_limit, end: None, agreed, requests: None, is_over: false }
+    }
+
+    /// No wait goes beyond this time from now on, if there is one.
+    pub(crate) const fn end_by(&mut self, end: Option<Instant>) {
+        self.end = end;
+    }
+
+    /// How long the back-end may take for the next message, or answer.
+    fn term(&self) -> Term {
+        let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
+        let limit = left.map_or(self.answer_limit, |left| left.min(self.answer_limit));
+        Term { limit, deadline: deadline(limit) }
     }
 
     /// Its socket.
@@ -211,7 +233,7 @@ impl Connection {
 
     /// Reads what the back-end said by itself, and says whether its configuration changed since this was last asked.
     pub(crate) fn config_changed(&mut self) -> Result<bool, Fault> {
-        self.listen(deadline(self.answer_limit))?;
+        self.listen(self.term())?;
         Ok(self.requests.as_mut().is_some_and(BackEndRequests::take_config_change))
     }
 
@@ -252,14 +274,13 @@ impl Connection {
         let message = [header.as_bytes(), payload].concat();
         let mut left: &[u8] = &message;
         let mut files = file.as_slice();
-        let deadline = deadline(self.answer_limit);
+        let term = self.term();
         while !left.is_empty() {
             match self.socket.send(left, files) {
                 Ok(sent) => (left, files) = (left.get(sent..).unwrap_or_default(), &[]),
                 Err(Errno::INTR) => {}
                 Err(Errno::WOULDBLOCK) => {
-                    let limit = self.answer_limit;
-                    self.wait(step, PollFlags::OUT, deadline, Cause::NotRead(limit))?;
+                    self.wait(step, PollFlags::OUT, term, Cause::NotRead(term.limit))?;
                 }
                 Err(error) => return Err(self.over(step, error.into())),
             }
@@ -281,9 +302,9 @@ impl Connection {
         into: Answer<'_>,
         possible: &[usize],
     ) -> Result<usize, Fault> {
-        let deadline = deadline(self.answer_limit);
+        let term = self.term();
         let mut header = Header { request: 0, flags: 0, bytes: 0 };
-        self.receive(step, header.as_mut_bytes(), deadline)?;
+        self.receive(step, header.as_mut_bytes(), term)?;
         if header.request != request.number() {
             return Err(self.over(step, Cause::OtherMessage(header.request)));
         }
@@ -296,11 +317,11 @@ impl Connection {
             let possible = u32::try_from(possible).unwrap_or(u32::MAX);
             return Err(self.over(step, Cause::Size { bytes: header.bytes, possible }));
         };
-        self.receive(step, into, deadline)?;
+        self.receive(step, into, term)?;
         Ok(length)
     }
 
-    fn receive(&mut self, step: Step, into: &mut [u8], deadline: Instant) -> Result<(), Fault> {
+    fn receive(&mut self, step: Step, into: &mut [u8], term: Term) -> Result<(), Fault> {
         let mut room = into;
         while !room.is_empty() {
             match self.socket.receive(room) {
@@ -309,8 +330,7 @@ impl Connection {
                 Ok(Received::FileDescriptors) => return Err(self.over(step, Cause::FileDescriptors)),
                 Err(Errno::INTR) => {}
                 Err(Errno::WOULDBLOCK) => {
-                    let limit = self.answer_limit;
-                    self.wait(step, PollFlags::IN, deadline, Cause::NoAnswer(limit))?;
+                    self.wait(step, PollFlags::IN, term, Cause::NoAnswer(term.limit))?;
                 }
                 Err(error) => return Err(self.over(step, error.into())),
             }
@@ -319,8 +339,8 @@ impl Connection {
     }
 
     /// Waits until the socket is ready; a back-end may have to say something first, and wait for an answer itself.
-    fn wait(&mut self, step: Step, what: PollFlags, deadline: Instant, late: Cause) -> Result<(), Fault> {
-        let left = deadline.saturating_duration_since(Instant::now());
+    fn wait(&mut self, step: Step, what: PollFlags, term: Term, late: Cause) -> Result<(), Fault> {
+        let left = term.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(self.over(step, late));
         }
@@ -337,13 +357,13 @@ impl Connection {
         if asks.is_empty() || requests.revents().is_empty() {
             return Ok(());
         }
-        self.listen(deadline)
+        self.listen(term)
     }
 
     /// Serves what the back-end has to say by itself.
-    fn listen(&mut self, deadline: Instant) -> Result<(), Fault> {
+    fn listen(&mut self, Term { limit, deadline }: Term) -> Result<(), Fault> {
         let Some(requests) = &mut self.requests else { return Ok(()) };
-        match requests.serve(deadline, self.answer_limit) {
+        match requests.serve(deadline, limit) {
             Ok(true) => Ok(()),
             Ok(false) => {
                 // It closed the channel; the connection itself says whether it is still there.

@@ -8,7 +8,7 @@ use virtio_guest::lifecycle::ResetError;
 use virtio_guest::raw::ConfirmedReset;
 use virtio_guest::ring::Rearmed;
 
-use super::back_end::{BackEnd, keep_trying};
+use super::back_end::{BackEnd, end_of, keep_trying};
 use super::trouble::{Away, Trouble};
 use super::watch::{Watch, wait_for_any};
 use crate::patience::Until;
@@ -74,13 +74,20 @@ impl<D: Driver, L: Lane> Alive<D, L> {
     pub(super) fn keep_trying(
         &mut self,
         limit: Duration,
-        mut bring_up: impl FnMut(&BackEnd, &SharedMemory, &mut Vec<L>, Instant) -> Result<Device<D>, Trouble>,
+        mut bring_up: impl FnMut(
+            &BackEnd,
+            &SharedMemory,
+            &mut Vec<L>,
+            Option<Instant>,
+        ) -> Result<Device<D>, Trouble>,
     ) -> Result<&mut Device<D>, Away> {
         let device = keep_trying(limit, |end| {
             self.take_down(end)?;
             let mut device = bring_up(&self.back_end, &self.memory, &mut self.lanes, end)?;
-            let used = device.control.use_all(self.lanes.len(), Until::time(end));
-            let Some(trouble) = used.err().or_else(|| self.back_end.trouble(device.watch.link())) else {
+            let used = device.control.use_all(self.lanes.len(), patience(end));
+            let link = device.watch.link();
+            let Some(trouble) = used.err().or_else(|| self.back_end.trouble(link)) else {
+                link.end_by(None);
                 return Ok(device);
             };
             self.device = Some(device);
@@ -92,10 +99,11 @@ impl<D: Driver, L: Lane> Alive<D, L> {
     }
 
     /// Resets the device, if there is one, and takes everything back.
-    pub(super) fn take_down(&mut self, end: Instant) -> Result<(), Trouble> {
+    pub(super) fn take_down(&mut self, end: Option<Instant>) -> Result<(), Trouble> {
         let Some(Device { control, watch, vectors }) = self.device.take() else { return Ok(()) };
         self.lanes.iter_mut().for_each(Lane::drain);
-        match control.take_down(Until::time(end)) {
+        watch.link().end_by(end);
+        match control.take_down(patience(end)) {
             Ok(reset) => {
                 self.lanes.iter_mut().for_each(|lane| lane.take_down(&reset));
                 Ok(())
@@ -136,11 +144,16 @@ impl<D: Driver, L: Lane> Alive<D, L> {
 
 impl<D: Driver, L: Lane> Drop for Alive<D, L> {
     fn drop(&mut self) {
-        if let Err(trouble) = self.take_down(Instant::now() + DROP_LIMIT) {
+        if let Err(trouble) = self.take_down(end_of(DROP_LIMIT)) {
             let name = D::NAME;
             log::error!(
                 "a {name} was dropped, and {trouble}; memory that its back-end may still use is leaked"
             );
         }
     }
+}
+
+/// Patience until a try is to be over: for one look, if it is not cut short, since its messages have their answers by then.
+fn patience(end: Option<Instant>) -> Until {
+    Until::time(end.unwrap_or_else(Instant::now))
 }

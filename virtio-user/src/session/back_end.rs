@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use virtio_guest::wire::device_type::DeviceType;
 
 use super::trouble::{Away, Trouble};
+use crate::front_end::Place;
 use crate::patience::deadline;
 use crate::{ConnectError, Link, Listener, Settings, SharedMemory, VhostUser};
 
@@ -34,10 +35,12 @@ impl From<Listener> for BackEnd {
     }
 }
 
-/// How long to wait for a back-end: until when another try begins. A try itself takes as long as the back-end may take for its answers ([`Settings::answer_limit`] each).
+/// How long to wait for a back-end, until it is there and has answered everything that it is asked; and a second more at most, if it stops answering, for it to hang up.
+///
+/// Zero is one try, which takes as long as the back-end may take for its answers ([`Settings::answer_limit`] each).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
-    /// At first: it may not be started yet. Zero is one try.
+    /// At first: it may not be started yet.
     pub connect_within: Duration,
     /// When it went: another one may come.
     pub return_within: Duration,
@@ -51,25 +54,26 @@ impl Default for Wait {
 }
 
 impl BackEnd {
-    /// Connects once. A listener waits until `end` for somebody to come.
+    /// Connects once, and asks nothing that is not answered by `end`. A listener waits as long for somebody to come.
     pub(super) fn connect(
         &self,
         device_type: DeviceType,
         memory: &SharedMemory,
         settings: &Settings,
-        end: Instant,
+        end: Option<Instant>,
     ) -> Result<VhostUser, ConnectError> {
         match self {
-            Self::Path(path) => VhostUser::connect(path, device_type, memory, settings),
+            Self::Path(path) => {
+                VhostUser::begin(Place::Path(path.clone()), device_type, memory, settings, end)
+            }
             Self::Listener(listener) => {
-                let accept_limit = end.saturating_duration_since(Instant::now());
-                listener.accept(device_type, memory, &Settings { accept_limit, ..settings.clone() })
+                let accept_limit = if end.is_some() { Duration::MAX } else { Duration::ZERO };
+                let settings = Settings { accept_limit, ..settings.clone() };
+                VhostUser::begin(Place::Listener(listener.clone()), device_type, memory, &settings, end)
             }
         }
     }
-}
 
-impl BackEnd {
     /// What went wrong in a bring-up that its driver was not told of: it only sees that the device needs a reset.
     pub(super) fn trouble(&self, link: &Link) -> Option<Trouble> {
         let path = match self {
@@ -81,19 +85,23 @@ impl BackEnd {
     }
 }
 
+/// When a try is to be over that may take so long. Without any time it is not cut short.
+pub(super) fn end_of(limit: Duration) -> Option<Instant> {
+    (!limit.is_zero()).then(|| deadline(limit))
+}
+
 /// Tries until it works, it is no use, or the time is over.
 pub(super) fn keep_trying<R>(
     limit: Duration,
-    mut attempt: impl FnMut(Instant) -> Result<R, Trouble>,
+    mut attempt: impl FnMut(Option<Instant>) -> Result<R, Trouble>,
 ) -> Result<R, Away> {
-    let start = Instant::now();
-    let end = deadline(limit);
+    let (start, end) = (Instant::now(), end_of(limit));
     loop {
         let trouble = match attempt(end) {
             Ok(result) => return Ok(result),
             Err(trouble) => trouble,
         };
-        if !trouble.may_pass() || Instant::now() + PAUSE > end {
+        if !trouble.may_pass() || end.is_none_or(|end| Instant::now() + PAUSE > end) {
             return Err(Away { waited: start.elapsed(), trouble });
         }
         thread::sleep(PAUSE);

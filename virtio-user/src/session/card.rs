@@ -12,7 +12,7 @@ use virtio_guest::lifecycle::Wants;
 use virtio_guest::wire::net::NetFeatures;
 
 use super::alive::Alive;
-use super::back_end::{BackEnd, Wait};
+use super::back_end::{BackEnd, Wait, end_of};
 use super::card_device::bring_up;
 use super::card_pair::Pair;
 use super::trouble::Away;
@@ -219,7 +219,7 @@ impl<'p> Card<'p> {
             std::thread::yield_now();
         }
         let failed = |trouble| Away { waited: limit, trouble };
-        self.alive.take_down(deadline(self.settings.front_end.answer_limit)).map_err(failed)?;
+        self.alive.take_down(end_of(self.settings.front_end.answer_limit)).map_err(failed)?;
         let lost = self.lost();
         let supplies = mem::take(&mut self.alive.lanes).into_iter().map(Pair::into_supply).collect();
         Ok(ClosedCard { supplies, lost })

@@ -19,7 +19,7 @@ use super::card_pair::Pair;
 use super::trouble::Trouble;
 use super::watch::Watch;
 use crate::memory::SharedHal;
-use crate::patience::{Until, within};
+use crate::patience::{Until, deadline};
 use crate::{SharedMemory, Vector, VhostUser};
 
 /// Descriptors of a control queue.
@@ -47,7 +47,7 @@ pub(super) fn bring_up<'p>(
     memory: &SharedMemory,
     settings: &CardSettings,
     pairs: &mut [Pair<'p>],
-    end: Instant,
+    end: Option<Instant>,
 ) -> Result<Device<Control<'p, VhostUser, SharedHal>>, Trouble> {
     let transport = back_end.connect(DeviceType::NETWORK, memory, &settings.front_end, end)?;
     let watch = Watch::new(transport.link());
@@ -57,13 +57,14 @@ pub(super) fn bring_up<'p>(
     let vectors: Vec<Vector> =
         [0].into_iter().chain(vectors).filter_map(|vector| transport.vector(vector)).collect();
     let (limit, hal) = (settings.front_end.answer_limit, memory.hal());
+    let patience = || Until::time(end.unwrap_or_else(|| deadline(limit)));
     let of_driver = net::Settings {
         pairs_max: wanted,
         queue_size_max: settings.descriptors,
         notifications: settings.front_end.interrupts,
         ..net::Settings::default()
     };
-    let mut starting = Starting::begin(transport, &of_driver, settings.wants, within(limit))?;
+    let mut starting = Starting::begin(transport, &of_driver, settings.wants, patience())?;
     if starting.pairs() < wanted {
         return Err(Trouble::Queues { there: starting.pairs(), wanted });
     }
@@ -91,7 +92,7 @@ pub(super) fn bring_up<'p>(
     }
     if let Some(trouble) = trouble {
         // If it does not let itself be reset, what these queues were made of is lost.
-        if let Ok(reset) = starting.give_up(within(limit)) {
+        if let Ok(reset) = starting.give_up(patience()) {
             for (pair, queues) in pairs.iter_mut().zip(installed) {
                 if let Ok(ReclaimedPair { supply, .. }) = queues.reclaim(&reset) {
                     pair.put_supply(supply);

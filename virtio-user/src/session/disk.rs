@@ -14,13 +14,12 @@ use virtio_guest::ring::{ActivePath, QueueStatistics};
 use virtio_guest::wire::block::BlockFeatures;
 
 use super::alive::Alive;
-use super::back_end::{BackEnd, Wait};
+use super::back_end::{BackEnd, Wait, end_of};
 use super::books::{Asked, Done, Entry, RequestId};
 use super::disk_device::bring_up;
 use super::disk_lane::RequestLane;
 use super::trouble::Away;
 use crate::memory::{SharedBuffer, SharedHal};
-use crate::patience::deadline;
 use crate::{Link, Settings, SharedMemory, VhostUser};
 
 /// What may be chosen about a disk.
@@ -268,7 +267,7 @@ impl<B: DmaBuffer> Disk<B> {
     /// # Errors
     /// - [`Away`]: the back-end does not stop within the limit, and has not gone. What is in flight is lost to it.
     pub fn close(mut self, limit: Duration) -> Result<Vec<Done<B>>, Away> {
-        self.alive.take_down(deadline(limit)).map_err(|trouble| Away { waited: limit, trouble })?;
+        self.alive.take_down(end_of(limit)).map_err(|trouble| Away { waited: limit, trouble })?;
         let mut unfinished = Vec::new();
         for lane in mem::take(&mut self.alive.lanes) {
             lane.end(&mut unfinished);

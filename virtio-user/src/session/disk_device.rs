@@ -14,7 +14,7 @@ use super::disk::DiskSettings;
 use super::disk_lane::RequestLane;
 use super::trouble::Trouble;
 use super::watch::Watch;
-use crate::patience::{Until, within};
+use crate::patience::{Until, deadline};
 use crate::{SharedMemory, Vector, VhostUser};
 
 impl Driver for Control<'static, VhostUser> {
@@ -32,11 +32,12 @@ pub(super) fn bring_up<B: DmaBuffer>(
     memory: &SharedMemory,
     settings: &DiskSettings,
     lanes: &mut Vec<RequestLane<B>>,
-    end: Instant,
+    end: Option<Instant>,
 ) -> Result<Device<Control<'static, VhostUser>>, Trouble> {
     let transport = back_end.connect(DeviceType::BLOCK, memory, &settings.front_end, end)?;
     let watch = Watch::new(transport.link());
     let limit = settings.front_end.answer_limit;
+    let patience = || Until::time(end.unwrap_or_else(|| deadline(limit)));
     let wanted = if lanes.is_empty() { settings.queues.max(1) } else { count(lanes.len()) };
     let vectors: Vec<Vector> = (0..=wanted).filter_map(|vector| transport.vector(vector)).collect();
     let of_driver = block::Settings {
@@ -46,7 +47,7 @@ pub(super) fn bring_up<B: DmaBuffer>(
         notifications: settings.front_end.interrupts,
         ..block::Settings::default()
     };
-    let mut starting = Starting::begin(transport, &of_driver, settings.wants, within(limit))?;
+    let mut starting = Starting::begin(transport, &of_driver, settings.wants, patience())?;
     if lanes.is_empty() {
         lanes.resize_with(starting.queues().into(), RequestLane::new);
     } else if starting.queues() < wanted {
@@ -58,7 +59,7 @@ pub(super) fn bring_up<B: DmaBuffer>(
             Ok(queue) => installed.push(queue),
             Err(failed) => {
                 // If it does not let itself be reset, memory of these queues is leaked.
-                if let Ok(reset) = starting.give_up(within(limit)) {
+                if let Ok(reset) = starting.give_up(patience()) {
                     for queue in installed {
                         drop(queue.reclaim(&reset));
                     }

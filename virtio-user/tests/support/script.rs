@@ -5,10 +5,12 @@
 
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut, Write};
+use std::iter;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -129,6 +131,7 @@ pub struct Scripted {
     channel: Arc<Mutex<Option<UnixStream>>>,
     now: Arc<Mutex<Plan>>,
     connection: Arc<Mutex<Option<UnixStream>>>,
+    memory: Arc<Mutex<Option<Memory>>>,
     _thread: JoinHandle<()>,
 }
 
@@ -136,13 +139,30 @@ impl Scripted {
     pub fn start(script: Script) -> Self {
         let folder = tempfile::tempdir_in("/tmp").expect("a temporary folder");
         let listener = UnixListener::bind(folder.path().join("socket")).expect("a socket");
+        let connections = iter::from_fn(move || Some(listener.accept().expect("a connection").0));
+        Self::serve(script, folder, connections)
+    }
+
+    /// One that connects to a front-end's socket.
+    pub fn connect(script: Script, socket: &Path) -> Self {
+        let folder = tempfile::tempdir_in("/tmp").expect("a temporary folder");
+        let connection = UnixStream::connect(socket).expect("somebody listens");
+        Self::serve(script, folder, iter::once(connection))
+    }
+
+    fn serve(
+        script: Script,
+        folder: tempfile::TempDir,
+        connections: impl Iterator<Item = UnixStream> + Send + 'static,
+    ) -> Self {
         let (came, channel, connection) = <(Arc<Mutex<Vec<_>>>, Arc<Mutex<_>>, Arc<Mutex<_>>)>::default();
         let (log, theirs, current) = (came.clone(), channel.clone(), connection.clone());
+        let memory = Arc::<Mutex<Option<Memory>>>::default();
+        let shared = memory.clone();
         let now = Arc::new(Mutex::new(Plan { at: script.at, deed: script.deed, once_after: None }));
         let deeds = now.clone();
         let thread = thread::spawn(move || {
-            for stream in listener.incoming() {
-                let stream = stream.expect("a connection");
+            for stream in connections {
                 *current.lock().unwrap() = Some(stream.try_clone().expect("the same socket"));
                 let mut actor = Actor {
                     script: script.clone(),
@@ -150,13 +170,14 @@ impl Scripted {
                     log: log.clone(),
                     channel: theirs.clone(),
                     deeds: deeds.clone(),
+                    memory: shared.clone(),
                 };
                 while actor.act().is_some() {}
                 *current.lock().unwrap() = None;
                 *theirs.lock().unwrap() = None;
             }
         });
-        Self { folder, came, channel, now, connection, _thread: thread }
+        Self { folder, came, channel, now, connection, memory, _thread: thread }
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -188,12 +209,34 @@ impl Scripted {
         *self.now.lock().unwrap() = Plan { at, deed, once_after: Some(after) };
     }
 
+    /// Says that it has used so many of a split queue's buffers, whatever it was given.
+    pub fn say_used(&self, queue: u32, count: u16) {
+        let of_queue = |message: &&Message| message.request == SET_VRING_ADDR && number(message, 0) == queue;
+        let came = self.came();
+        let used = came.iter().rfind(of_queue).expect("it was told where the queue is");
+        let place = u64::from(number(used, 20)) << 32 | u64::from(number(used, 16));
+        let memory = self.memory.lock().unwrap();
+        let Memory { file, start } = memory.as_ref().expect("it was given the memory");
+        file.write_all_at(&count.to_le_bytes(), place + 2 - start).expect("a place in the memory");
+    }
+
     /// Hangs up.
     pub fn hang_up(&self) {
         if let Some(stream) = &*self.connection.lock().unwrap() {
             stream.shutdown(std::net::Shutdown::Both).expect("a connection");
         }
     }
+}
+
+/// The memory that it was given, and where that begins for the front-end.
+struct Memory {
+    file: File,
+    start: u64,
+}
+
+/// Four bytes of what a message says.
+fn number(message: &Message, at: usize) -> u32 {
+    u32::from_ne_bytes(message.payload[at..at + 4].try_into().unwrap())
 }
 
 /// A message's bytes.
@@ -242,6 +285,7 @@ struct Actor {
     log: Arc<Mutex<Vec<Message>>>,
     channel: Arc<Mutex<Option<UnixStream>>>,
     deeds: Arc<Mutex<Plan>>,
+    memory: Arc<Mutex<Option<Memory>>>,
 }
 
 impl Actor {
@@ -280,6 +324,10 @@ impl Actor {
         self.log.lock().unwrap().push(came);
         if request == SET_BACKEND_REQ_FD {
             *self.channel.lock().unwrap() = files.pop().map(UnixStream::from);
+        }
+        if request == SET_MEM_TABLE {
+            let start = u64::from_ne_bytes(payload[24..32].try_into().unwrap());
+            *self.memory.lock().unwrap() = files.pop().map(|file| Memory { file: file.into(), start });
         }
         let deed = self.deeds.lock().unwrap().next(request);
         let mut answer = match request {
