@@ -194,7 +194,7 @@ fn what_is_written_and_read_at_random_is_what_the_file_holds() {
 /// Killed, so that it ends in the middle of whatever it does, and started again, several times.
 #[test]
 fn a_disk_whose_daemon_is_killed_in_mid_traffic_loses_no_buffer_and_no_write() {
-    for (queues, interrupts) in [(1, false), (2, false), (1, true)] {
+    for (queues, interrupts) in [(1, false), (2, false), (1, true), (2, true)] {
         let (seed, kills) = (random_seed(), 3);
         let image = image(seed);
         let mut daemon = StorageDaemon::of_image(&image, &device(queues));
