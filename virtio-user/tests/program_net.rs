@@ -32,6 +32,20 @@ fn what_is_transmitted_is_what_testpmd_counts() {
     testpmd.stop();
 }
 
+/// It says that it has 128 pairs of queues, and takes what it is told of all of them.
+#[test]
+fn pairs_that_testpmd_does_not_serve_are_told_soon() {
+    let testpmd = testpmd(Forwarding::ReceiveOnly);
+    let port = testpmd.socket(0).display().to_string();
+    // With so many all frames end in rings that nobody looks at; with so few the others go on, and it is told in the end.
+    for (how, unserved) in [("--queues 8", "7 of 8"), ("--queues 2 --count 5000", "1 of 2")] {
+        run(&format!("net transmit {port} {how}"))
+            .failed(&format!("took no frame from {unserved} pairs of queues"), "ask for fewer with --queues");
+    }
+    run(&format!("net transmit {port} --count 100")).done();
+    testpmd.stop();
+}
+
 #[test]
 fn what_testpmd_transmits_is_counted() {
     let testpmd = testpmd(Forwarding::TransmitOnly);

@@ -47,7 +47,7 @@ impl Default for CardSettings {
 
 /// A card that survives its back-end.
 ///
-/// One thread's. Dropping it resets the device.
+/// One thread's. Dropping it resets the device, within about two seconds; whatever that does not get back is leaked.
 #[derive(Debug)]
 pub struct Card<'p> {
     alive: Alive<Control<'p, VhostUser, SharedHal>, Pair<'p>>,
@@ -65,6 +65,8 @@ pub struct ClosedCard<'p> {
 
 impl<'p> Card<'p> {
     /// Connects to a back-end, and brings its card up with a pair of queues for each supply of frames.
+    ///
+    /// Back-ends may say that they have more pairs than they serve: DPDK's says 128, however it was started. What is transmitted on the others stays [in flight](Card::in_flight).
     ///
     /// # Errors
     /// - [`Away`]: why there is none. The supplies are dropped, and can be had from their pools again.
@@ -209,7 +211,7 @@ impl<'p> Card<'p> {
     /// Waits until everything that was handed in was taken, or the time is over; then resets the device, and gives back what it was made of.
     ///
     /// # Errors
-    /// - [`Away`]: the back-end does not stop within the limit, and has not gone. What it was made of is lost to it.
+    /// - [`Away`]: the back-end does not stop within [`Settings::answer_limit`], and has not gone. What the card was made of is lost to it.
     pub fn close(mut self, limit: Duration) -> Result<ClosedCard<'p>, Away> {
         let end = deadline(limit);
         while self.alive.lanes.iter_mut().any(|pair| pair.in_flight() > 0)

@@ -52,7 +52,7 @@ impl Default for DiskSettings {
 
 /// A disk that survives its back-end. Buffers that are handed in come back once, with what became of them, however many back-ends that takes.
 ///
-/// One thread's. Dropping it resets the device; what was in flight is dropped with it.
+/// One thread's. Dropping it resets the device, within about two seconds, and drops what was in flight; whatever that does not get back is leaked.
 #[derive(Debug)]
 pub struct Disk<B: DmaBuffer = SharedBuffer> {
     alive: Alive<Control<'static, VhostUser>, RequestLane<B>>,
@@ -262,7 +262,7 @@ impl<B: DmaBuffer> Disk<B> {
         Ok(())
     }
 
-    /// Resets the device, and hands out what was not done yet, with [`RequestError::Reset`].
+    /// Resets the device, and hands out what was not done yet, with [`RequestError::Reset`]. The limit is as [`Wait`]'s are.
     ///
     /// # Errors
     /// - [`Away`]: the back-end does not stop within the limit, and has not gone. What is in flight is lost to it.

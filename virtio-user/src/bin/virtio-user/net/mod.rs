@@ -5,6 +5,7 @@ mod numbered;
 mod ping;
 mod receive;
 mod speech;
+mod taken;
 mod transmit;
 
 use std::fmt::Display;

@@ -9,6 +9,7 @@ use clap::Args;
 use virtio_guest::device::net::{MacAddress, TransmitError};
 
 use super::numbered::Maker;
+use super::taken::Taken;
 use super::{BURST, OfCard, Rate, address, pool, pools};
 use crate::connection::seconds;
 use crate::failure::Failure;
@@ -47,7 +48,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let mut maker = Maker::new(mac, *to, usize::from(*bytes));
     let mut rate = Rate::new("transmitted");
     let (end, pairs) = (count.unwrap_or(u64::MAX), card.pairs());
-    let (mut next, mut pair) = (0, 0);
+    let (mut next, mut pair, mut taken) = (0, 0, Taken::new(&card));
     while next < end && !rate.is_over(next, *seconds) {
         let numbers = (next..end).take(BURST);
         let mut frames = numbers.map_while(|number| maker.make(number, &mut supply));
@@ -57,13 +58,15 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             Err(burst) => return Err(Failure::new(format_args!("frame {next}: {}", burst.refused.error))),
         };
         next += transmitted as u64;
+        taken.give(pair, transmitted);
         pair = (pair + 1) % pairs;
         if is_full {
             // What was taken comes back; and if the back-end went, another one may be there.
-            (0..pairs).for_each(|pair| card.reap(pair));
             card.tend()?;
+            taken.look(&mut card)?;
         }
     }
+    taken.wait(&mut card)?;
     let said = rate.total(next);
     let restarts = card.restarts();
     let left = card.close(END_LIMIT)?;
