@@ -99,7 +99,7 @@ fn a_disks_restart_at_a_back_end_that_hangs_up_in_any_step_keeps_all_for_the_nex
 fn a_cards_restart_at_a_back_end_that_hangs_up_in_any_step_loses_no_frame_but_those_on_their_way() {
     // Two pairs, which are enabled one after the other: four messages more.
     let more = [(SET_VRING_ENABLE, 8, false), (SET_VRING_ENABLE, 11, false)];
-    for (at, after, is_down) in steps(4, 2).into_iter().chain(more) {
+    for (at, after, is_down) in steps(4, 3).into_iter().chain(more) {
         let (back_end, memory) = (Scripted::start(Script { queues: 2, ..Script::honest(CARD) }), memory());
         let pools = [(); 2].map(|()| {
             FramePool::new(&memory.hal(), PoolEntries::allocate(64), PoolSettings::default())
