@@ -1,7 +1,8 @@
 //! A buffer that is a request's: small, for it moves into a queue and out of it each time.
 //!
 //! A [`MappedBuffer`](virtio_guest::raw::MappedBuffer) of a [`SharedBuffer`](super::SharedBuffer) can be undone, and keeps what that takes, three times as many bytes. Here it is known how a
-//! buffer is mapped (it is inside of the memory), so where it is will do.
+//! buffer is mapped (it is inside of the memory), so where it is will do. What there is to know of it beside that is one word ([`Kind`]): a value of three whole words moves as three words, while one
+//! with smaller fields is taken apart and put together again.
 
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -29,10 +30,47 @@ use super::pool::Home;
 #[derive(Debug)]
 pub struct RequestBuffer {
     start: NonNull<u8>,
-    len: u32,
-    domain: Domain,
-    direction: Direction,
     home: Arc<Home>,
+    kind: Kind,
+}
+
+/// Length (bits 0 to 31), domain (32 to 47) and direction (bit 48: the device writes) of a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kind(u64);
+
+impl Kind {
+    const DOMAIN_SHIFT: u32 = u32::BITS;
+    const WRITABLE: u64 = 1 << (Self::DOMAIN_SHIFT + u16::BITS);
+
+    const fn new(len: u32, Domain(domain): Domain) -> Self {
+        Self(len as u64 | (domain as u64) << Self::DOMAIN_SHIFT)
+    }
+
+    /// The same for the other or this direction.
+    #[inline(always)]
+    const fn with_direction(self, direction: Direction) -> Self {
+        match direction {
+            Direction::DeviceReadable => Self(self.0 & !Self::WRITABLE),
+            Direction::DeviceWritable => Self(self.0 | Self::WRITABLE),
+        }
+    }
+
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation, reason = "the lower half is the length")]
+    const fn len(self) -> u32 {
+        self.0 as u32
+    }
+
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation, reason = "the lower part of the upper half is the domain")]
+    const fn domain(self) -> Domain {
+        Domain((self.0 >> Self::DOMAIN_SHIFT) as u16)
+    }
+
+    #[inline(always)]
+    const fn direction(self) -> Direction {
+        if self.0 & Self::WRITABLE == 0 { Direction::DeviceReadable } else { Direction::DeviceWritable }
+    }
 }
 
 // SAFETY: the bytes are the holder's alone in this process, and are accessed atomically only.
@@ -44,23 +82,23 @@ impl RequestBuffer {
     /// `None` if it is longer than a descriptor can say; then the piece is not its pool's any more.
     pub(super) fn new(piece: &Piece, home: Arc<Home>, direction: Direction) -> Option<Self> {
         let len = u32::try_from(piece.len()).ok()?;
-        let domain = home.domain();
-        Some(Self { start: piece.start(), len, domain, direction, home })
+        let kind = Kind::new(len, home.domain()).with_direction(direction);
+        Some(Self { start: piece.start(), home, kind })
     }
 
     /// How many bytes there are.
     pub const fn len(&self) -> usize {
-        self.len as usize
+        self.kind.len() as usize
     }
 
     /// Always `false`: no buffer is without a byte.
     pub const fn is_empty(&self) -> bool {
-        self.len == 0
+        self.kind.len() == 0
     }
 
     /// Which side is to write, while it is with a device.
     pub const fn set_direction(&mut self, direction: Direction) {
-        self.direction = direction;
+        self.kind = self.kind.with_direction(direction);
     }
 
     /// Copies bytes out, from the one at `offset` on.
@@ -84,7 +122,7 @@ impl RequestBuffer {
     #[inline]
     const fn piece(&self) -> Piece {
         // SAFETY: this value's bytes, for as long as one of its functions runs, or when it ends.
-        unsafe { Piece::new(self.start, self.len as usize) }
+        unsafe { Piece::new(self.start, self.len()) }
     }
 }
 
@@ -97,8 +135,9 @@ unsafe impl Payload for RequestBuffer {
 
     #[inline(always)]
     fn visit_segments(&self, visitor: &mut (impl SegmentVisitor + ?Sized)) {
-        let Self { len, direction, domain, .. } = *self;
         let address = DeviceAddress(self.start.addr().get() as u64);
+        let kind = self.kind;
+        let (len, direction, domain) = (kind.len(), kind.direction(), kind.domain());
         visitor.segment(&Segment { address, len, direction, domain });
     }
 }
@@ -111,10 +150,10 @@ impl Drop for RequestBuffer {
 
 #[cfg(test)]
 mod tests {
-    use virtio_guest::hal::{Direction, Hal};
+    use virtio_guest::hal::{Direction, Domain, Hal};
     use virtio_guest::raw::{Payload, Segment};
 
-    use super::RequestBuffer;
+    use super::{Kind, RequestBuffer};
     use crate::memory::{MemorySettings, Pages, SharedMemory};
 
     fn memory() -> SharedMemory {
@@ -124,6 +163,19 @@ mod tests {
     #[test]
     fn it_is_three_words() {
         assert!(size_of::<RequestBuffer>() <= 24);
+    }
+
+    #[test]
+    fn length_domain_and_direction_share_a_word_and_nothing_else() {
+        for (len, domain) in [(0, 0), (1, 0xffff), (u32::MAX, 0), (u32::MAX, 0xffff), (4096, 0x8001)] {
+            let mut kind = Kind::new(len, Domain(domain));
+            assert_eq!(kind.direction(), Direction::DeviceReadable);
+            for direction in [Direction::DeviceWritable, Direction::DeviceWritable, Direction::DeviceReadable]
+            {
+                kind = kind.with_direction(direction);
+                assert_eq!((kind.len(), kind.domain(), kind.direction()), (len, Domain(domain), direction));
+            }
+        }
     }
 
     #[test]
