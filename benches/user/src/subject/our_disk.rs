@@ -66,12 +66,13 @@ impl Asked for Queue<'_> {
     fn submit(&mut self, count: usize, mut place: impl FnMut() -> u64) -> Result<(), String> {
         let Self { requests, pages, write } = self;
         let first = pages.len().checked_sub(count).ok_or("all pages are out")?;
-        let mut sector = || Sector(place() * SECTORS);
+        let mut sector = move || Sector(place() * SECTORS);
+        let pages = pages.drain(first..);
         if *write {
-            let writes = pages.drain(first..).map(|from| Access::Write { to: sector(), from });
+            let writes = pages.map(move |from| Access::Write { to: sector(), from });
             requests.submit_burst(writes, |_| ()).map_err(|burst| burst.to_string())?;
         } else {
-            let reads = pages.drain(first..).map(|into| Access::Read { from: sector(), into });
+            let reads = pages.map(move |into| Access::Read { from: sector(), into });
             requests.submit_burst(reads, |_| ()).map_err(|burst| burst.to_string())?;
         }
         requests.publish();
@@ -81,14 +82,17 @@ impl Asked for Queue<'_> {
     #[inline]
     fn complete(&mut self) -> Result<usize, String> {
         let Self { requests, pages, .. } = self;
-        let mut failed = false;
-        let done = requests.complete_burst(usize::MAX, |done| {
-            failed |= done.result.is_err();
-            if let Some(page) = done.payload {
-                pages.push(page);
-            }
+        let mut failed = None;
+        let done = requests.complete_burst(usize::MAX, |done| match (done.result, done.payload) {
+            // There is room: no page is new.
+            (Ok(()), Some(page)) if pages.len() < pages.capacity() => pages.push(page),
+            (Ok(()), _) => {}
+            (Err(error), _) => failed = Some(error),
         });
-        if failed { Err("a request failed".into()) } else { done.map_err(|broken| broken.to_string()) }
+        match failed {
+            Some(error) => Err(format!("a request failed: {error}")),
+            None => done.map_err(|broken| broken.to_string()),
+        }
     }
 
     fn kicks(&self) -> u64 {
