@@ -34,13 +34,14 @@ pub struct RequestBuffer {
     kind: Kind,
 }
 
-/// Length (bits 0 to 31), domain (32 to 47) and direction (bit 48: the device writes) of a buffer.
+/// Length (bits 0 to 31), domain (32 to 47) and direction (bit 63: the device writes) of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kind(u64);
 
 impl Kind {
     const DOMAIN_SHIFT: u32 = u32::BITS;
-    const WRITABLE: u64 = 1 << (Self::DOMAIN_SHIFT + u16::BITS);
+    /// The sign, which is tested by one instruction.
+    const WRITABLE: u64 = 1 << (u64::BITS - 1);
 
     const fn new(len: u32, Domain(domain): Domain) -> Self {
         Self(len as u64 | (domain as u64) << Self::DOMAIN_SHIFT)
