@@ -7,7 +7,7 @@
 
 use core::mem::{ManuallyDrop, replace};
 
-use super::books::{Books, Progress, next, sequence};
+use super::books::{Books, Progress, index, next, sequence};
 use super::broken::Broken;
 use super::chain::{RefusedChain, RefusedReason};
 use super::completion::judge_length;
@@ -92,12 +92,14 @@ impl<H: Hal, C, P: Payload, L: Payload> Virtqueue<'_, H, FramedOr<C, P, L>> {
         }
     }
 
-    /// Writes requests, which the device sees with the next [`publish`](Virtqueue::publish); `accepted` is told the id of each. It ends with the first that is refused.
+    /// Writes requests, which the device sees with the next [`publish`](Virtqueue::publish); `accepted` is told the id of each. It ends with the first that is refused: one whose data is empty, or is more than
+    /// `bytes_max`, is refused, too.
     ///
     /// Ownership and work: as for [`make_available_burst`](Virtqueue::make_available_burst).
     #[inline(always)]
     pub(crate) fn make_available_framed(
         &mut self,
+        bytes_max: u32,
         requests: impl IntoIterator<Item = Framed<C, P>>,
         accepted: impl FnMut(u16),
     ) -> Result<(), RefusedChain<Framed<C, P>>> {
@@ -106,7 +108,10 @@ impl<H: Hal, C, P: Payload, L: Payload> Virtqueue<'_, H, FramedOr<C, P, L>> {
         let (slots, progress, domain) = (slots.as_mut_slice(), *kept, *domain);
         let is_broken = service.broken.is_some();
         let (slots, frames) = with_frames(slots, frames.as_ref());
-        let framing = Framing { slots, progress, kept, frames, domain, is_broken };
+        // With room for header and status in a chain (§2.7.5.2).
+        let bytes_max = bytes_max.min(u32::MAX - OTHER_BYTES);
+        let end = progress.made_available.wrapping_add(progress.free.into());
+        let framing = Framing { slots, progress, kept, frames, domain, end, bytes_max, is_broken };
         match ring {
             Ring::Split(ring) => framing.burst(ring.supply(), requests, accepted),
             Ring::Packed(ring) => framing.burst(ring.supply(), requests, accepted),
@@ -127,9 +132,10 @@ impl<H: Hal, C, P: Payload, L: Payload> Virtqueue<'_, H, FramedOr<C, P, L>> {
         if let Some(broken) = service.broken {
             return Err(broken);
         }
-        let (slots, Some(frames)) = with_frames(slots.as_mut_slice(), memory.frames.as_ref()) else {
+        if memory.frames.is_none() {
             return Ok((0, true));
-        };
+        }
+        let (slots, frames) = with_frames(slots.as_mut_slice(), memory.frames.as_ref());
         let unframing = Unframing { slots, progress: *kept, kept, frames };
         let outcome = match &memory.ring {
             Ring::Split(ring) => unframing.burst(ring.used(), limit, taker),
@@ -201,7 +207,6 @@ impl<C, P, L> Unframing<'_, FramedOr<C, P, L>> {
         used.advance(1);
         *next = progress.first_free;
         progress.first_free = (element.id & 0xffff) as u16;
-        progress.free = progress.free.wrapping_add(1);
         progress.taken = progress.taken.wrapping_add(1);
         if let Some((Tag(context), payload)) = Either::take_one(payload) {
             let status = frames.take_status(element.id);
@@ -216,39 +221,43 @@ impl<C, P, L> Unframing<'_, FramedOr<C, P, L>> {
 }
 
 impl<T> Drop for Unframing<'_, T> {
-    /// Writes back what has changed.
+    /// Writes back what has changed. Each chain had one descriptor.
     #[inline(always)]
     fn drop(&mut self) {
-        let Progress { first_free, free, taken, .. } = self.progress;
+        let Progress { first_free, taken, .. } = self.progress;
+        let free = self.kept.free.wrapping_add(index(taken.wrapping_sub(self.kept.taken)));
         *self.kept = Progress { first_free, free, taken, ..*self.kept };
     }
 }
 
-/// The slots of a queue's ids, and as many frames: one look at an id does for both.
+/// The slots of a queue's ids, and as many frames, none if it has no frames: one look at an id does for both.
 #[inline(always)]
 fn with_frames<'q, H: Hal, T>(
     slots: &'q mut [Slot<T>],
     frames: Option<&'q RequestFrames<H>>,
-) -> (&'q mut [Slot<T>], Option<FrameWords<'q>>) {
-    let Some(frames) = frames else { return (slots, None) };
+) -> (&'q mut [Slot<T>], FrameWords<'q>) {
     // Storage may have room for more than the queue has.
-    let slots = match slots.split_at_mut_checked(frames.count()) {
-        Some((slots, _)) => slots,
-        None => &mut [],
-    };
-    let words = frames.words(slots.len());
-    (slots, words)
+    let both = frames.and_then(|frames| {
+        let (slots, _) = slots.split_at_mut_checked(frames.count())?;
+        let words = frames.words(slots.len())?;
+        Some((slots, words))
+    });
+    both.unwrap_or((&mut [], FrameWords::NONE))
 }
 
 /// Requests on their way into a ring.
 struct Framing<'q, T> {
     slots: &'q mut [Slot<T>],
-    /// A copy, which stays in registers,
+    /// A copy, which stays in registers, but for what is free: see `end`;
     progress: Progress,
     /// and the queue's own, to which it is written back.
     kept: &'q mut Progress,
-    frames: Option<FrameWords<'q>>,
+    frames: FrameWords<'q>,
     domain: Domain,
+    /// What `made_available` will be when nothing is free any more: each chain takes one descriptor.
+    end: usize,
+    /// Most bytes of data.
+    bytes_max: u32,
     is_broken: bool,
 }
 
@@ -260,28 +269,31 @@ impl<C, P: Payload, L> Framing<'_, FramedOr<C, P, L>> {
         requests: impl IntoIterator<Item = Framed<C, P>>,
         mut accepted: impl FnMut(u16),
     ) -> Result<(), RefusedChain<Framed<C, P>>> {
-        for request in requests {
+        let mut requests = requests.into_iter();
+        while self.has_room() {
+            let Some(request) = requests.next() else { return Ok(()) };
             let id = self.progress.first_free;
-            if let Err(request) = self.next(&mut places, request) {
-                let reason = self.why_refused(&request.payload);
-                return Err(RefusedChain { reason, payload: request });
-            }
+            self.next(&mut places, request).map_err(|request| self.refused(request))?;
             accepted(id);
         }
-        Ok(())
+        requests.next().map_or(Ok(()), |request| Err(self.refused(request)))
+    }
+
+    /// Whether there is a descriptor for one more.
+    #[inline(always)]
+    const fn has_room(&self) -> bool {
+        self.progress.made_available != self.end
     }
 
     #[inline(always)]
     fn next(&mut self, places: &mut impl AvailablePlaces, request: Framed<C, P>) -> Result<(), Framed<C, P>> {
-        let Self { slots, progress, frames, domain, .. } = self;
+        let Self { slots, progress, frames, domain, bytes_max, .. } = self;
         let (data, is_one) = only_segment(&request.payload);
-        let id = progress.first_free;
-        let is_sound = is_one && fits(&data) && data.domain == *domain;
-        let (true, Some(free), Some(frames), Some(slot)) =
-            (is_sound, progress.free.checked_sub(1), *frames, slots.get_mut(usize::from(id)))
-        else {
+        if !is_one || !fits(&data, *bytes_max) || data.domain != *domain {
             return Err(request);
-        };
+        }
+        let id = progress.first_free;
+        let Some(slot) = slots.get_mut(usize::from(id)) else { return Err(request) };
         let Some(table) = frames.fill(id, request.header, &data) else { return Err(request) };
         let begins_burst = progress.made_available == progress.published;
         let is_written = replace(&mut slot.shows_frame, true);
@@ -296,9 +308,13 @@ impl<C, P: Payload, L> Framing<'_, FramedOr<C, P, L>> {
         slot.chain.descriptors = 1;
         slot.chain.sequence = sequence(progress.made_available);
         progress.first_free = slot.next;
-        progress.free = free;
         progress.made_available = progress.made_available.wrapping_add(1);
         Ok(())
+    }
+
+    #[cold]
+    fn refused(&self, request: Framed<C, P>) -> RefusedChain<Framed<C, P>> {
+        RefusedChain { reason: self.why_refused(&request.payload), payload: request }
     }
 
     #[cold]
@@ -311,9 +327,9 @@ impl<C, P: Payload, L> Framing<'_, FramedOr<C, P, L>> {
             RefusedReason::BadPayload
         } else if data.domain != self.domain {
             RefusedReason::OtherDomain
-        } else if !fits(&data) {
+        } else if !fits(&data, self.bytes_max) {
             RefusedReason::TooLong
-        } else if self.progress.free == 0 {
+        } else if !self.has_room() {
             RefusedReason::Full
         } else {
             RefusedReason::BadPortion
@@ -321,17 +337,19 @@ impl<C, P: Payload, L> Framing<'_, FramedOr<C, P, L>> {
     }
 }
 
-/// Whether a segment is not empty, and leaves room for header and status in a chain (§2.7.5.2).
+/// Whether a segment is not empty, and no longer than that.
 #[inline(always)]
-const fn fits(data: &Segment) -> bool {
-    data.len.wrapping_sub(1) < u32::MAX - OTHER_BYTES
+const fn fits(data: &Segment, bytes_max: u32) -> bool {
+    // An empty one is longer than anything.
+    data.len.wrapping_sub(1) < bytes_max
 }
 
 impl<T> Drop for Framing<'_, T> {
     /// Writes back what has changed.
     #[inline(always)]
     fn drop(&mut self) {
-        let Progress { first_free, free, made_available, .. } = self.progress;
+        let Progress { first_free, made_available, .. } = self.progress;
+        let free = index(self.end.wrapping_sub(made_available));
         *self.kept = Progress { first_free, free, made_available, ..*self.kept };
     }
 }

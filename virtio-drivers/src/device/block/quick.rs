@@ -137,7 +137,7 @@ pub(super) enum EitherWay<P> {
 /// What may go the short way.
 #[derive(Clone, Copy, Debug)]
 struct Gate {
-    /// Most bytes; 0 if nothing may.
+    /// Most bytes; 0 if nothing may. The ring looks at that.
     bytes_max: u32,
     capacity_sectors: u64,
     read_only: bool,
@@ -151,7 +151,7 @@ impl Gate {
         Self { bytes_max, capacity_sectors, read_only }
     }
 
-    /// Whether a request may go the short way.
+    /// Whether a request of no more than so many bytes may go the short way.
     #[inline(always)]
     fn admits(&self, command: Command, payload: &impl Payload) -> bool {
         let (mut bytes, mut direction) = (0, command.direction());
@@ -161,14 +161,12 @@ impl Gate {
         let Sector(sector) = command.sector();
         let is_inside = self.capacity_sectors.checked_sub(sectors).is_some_and(|last| sector <= last);
         let is_whole = bytes.is_multiple_of(SECTOR);
-        // An empty one is longer than anything.
-        let fits = bytes.wrapping_sub(1) < self.bytes_max;
         let is_allowed = match command {
             Command::Read(_) => direction == Direction::DeviceWritable,
             Command::Write(_) => direction == Direction::DeviceReadable && !self.read_only,
             _ => false,
         };
-        fits && is_whole && is_inside && is_allowed && payload.segment_count() == 1
+        is_whole && is_inside && is_allowed && payload.segment_count() == 1
     }
 }
 
@@ -241,7 +239,8 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
             other = Some((command, payload));
             None
         });
-        let made = queue.make_available_framed(requests, |id| accepted(serials.last().ticket(id)));
+        let made =
+            queue.make_available_framed(gate.bytes_max, requests, |id| accepted(serials.last().ticket(id)));
         drop(serials);
         match made {
             Ok(()) => other,
@@ -256,11 +255,13 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
     /// Hands in a request by the short way; what it carries comes back if that is not for it.
     #[inline(always)]
     pub(super) fn submit_quick(&mut self, serial: u32, command: Command, payload: P) -> Result<Ticket, P> {
-        if !self.gate().admits(command, &payload) {
+        let gate = self.gate();
+        if !gate.admits(command, &payload) {
             return Err(payload);
         }
         let (quick, mut slot) = (Quick { serial }, 0);
-        match self.queue.make_available_framed([framed(command, quick, payload)], |id| slot = id) {
+        let requests = [framed(command, quick, payload)];
+        match self.queue.make_available_framed(gate.bytes_max, requests, |id| slot = id) {
             Ok(()) => Ok(quick.ticket(slot)),
             Err(RefusedChain { payload: Framed { payload, .. }, .. }) => Err(payload),
         }
@@ -308,10 +309,12 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
         }
         while left > 0 {
             let Self { queue, shape, .. } = self;
-            let mut finishing = Finishing { count: 0, lengths_count: shape.lengths_count, done: &mut done };
-            let taken = queue.take_framed_burst(left, &mut finishing);
-            left = left.saturating_sub(finishing.count);
-            let (_, true) = taken? else { break };
+            let mut finishing = Finishing { lengths_count: shape.lengths_count, done: &mut done };
+            let (taken, is_other) = queue.take_framed_burst(left, &mut finishing)?;
+            left = left.saturating_sub(taken);
+            if !is_other {
+                break;
+            }
             match self.complete_long()? {
                 Some(Came::Done(completion)) => {
                     left = left.saturating_sub(1);
@@ -365,7 +368,6 @@ impl<H: Hal, P: Payload> RequestQueue<'_, H, P> {
 
 /// Requests that come back by the short way, on their way to their owner.
 struct Finishing<D> {
-    count: usize,
     lengths_count: bool,
     done: D,
 }
@@ -373,7 +375,6 @@ struct Finishing<D> {
 impl<P, D: FnMut(Completion<P>)> FramedTaker<Quick, P> for Finishing<D> {
     #[inline(always)]
     fn take(&mut self, answer: FrameAnswer, quick: Quick, payload: P) {
-        self.count += 1;
         (self.done)(quick.completion(payload, answer, self.lengths_count));
     }
 }

@@ -132,6 +132,18 @@ pub(crate) struct FrameWords<'f> {
 }
 
 impl FrameWords<'_> {
+    /// Those of a queue that has no frames: none.
+    pub(crate) const NONE: Self = Self {
+        frames: NonNull::dangling(),
+        statuses: NonNull::dangling(),
+        address: DeviceAddress(0),
+        domain: Domain(0),
+        readable: 0,
+        writable: 0,
+        count: 0,
+        memory: PhantomData,
+    };
+
     /// Puts a header and a segment of data into a frame; what comes out is its table. `None` if there is no such frame.
     #[inline]
     pub(crate) fn fill(self, index: u16, header: [u64; 2], data: &Segment) -> Option<Segment> {
@@ -323,7 +335,9 @@ mod tests {
         assert_eq!((frames.count(), frames.words(3).is_none()), (2, true));
 
         let all = frames.words(2).unwrap();
-        for (words, beyond) in [(all, 2), (all, u16::MAX), (frames.words(1).unwrap(), 1)] {
+        for (words, beyond) in
+            [(all, 2), (all, u16::MAX), (frames.words(1).unwrap(), 1), (FrameWords::NONE, 0)]
+        {
             assert_eq!(words.fill(beyond, [1, 2], &data(Direction::DeviceReadable)), None);
             assert_eq!(words.take_status(beyond.into()), 0xff);
         }
