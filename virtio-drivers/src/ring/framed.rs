@@ -175,11 +175,16 @@ impl<C, P, L> Unframing<'_, FramedOr<C, P, L>> {
             if vouched_for == 0 {
                 break;
             }
+            // Then there is no need for another look at what the device writes.
+            let is_all = vouched_for == usize::from(self.progress.held());
             for _ in 0..vouched_for {
                 if !self.next(&mut used, taker)? {
                     return Ok((limit - left, true));
                 }
                 left -= 1;
+            }
+            if is_all {
+                break;
             }
         }
         Ok((limit - left, false))
