@@ -109,6 +109,14 @@ impl<H: Hal> DmaMemory<H> {
 }
 
 impl<H: Hal> DmaMemory<H> {
+    /// Has the processor fetch the cache line of the byte at `offset`, for it will be written soon. Outside there is none.
+    #[inline]
+    pub(super) fn fetch_for_writing(&self, offset: usize) {
+        if let Ok(place) = self.place(offset, 1) {
+            super::fetch::fetch_for_writing(place);
+        }
+    }
+
     /// The address of the byte at `offset`.
     ///
     /// # Safety

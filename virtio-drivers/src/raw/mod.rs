@@ -13,6 +13,7 @@
 mod areas;
 mod cell;
 mod doorbell;
+mod fetch;
 mod lent;
 mod mapped;
 mod memory;

@@ -109,9 +109,10 @@ impl Subject for Transmit<'_> {
         let Self { queue, receive, frames, spent, middle } = self;
         if frames.is_empty() {
             for _ in 0..BURST {
-                let mut frame = receive.supply().frame().ok_or("all frames are out")?;
+                frames.push(receive.supply().frame().ok_or("all frames are out")?);
+            }
+            for frame in frames.iter_mut() {
                 frame.append(&FRAME).map_err(|error| error.to_string())?;
-                frames.push(frame);
             }
         }
         let begin = cycles();

@@ -90,9 +90,15 @@ pub struct FrameSupply<'p, H: Hal>(Supply<'p, H>);
 
 impl<'p, H: Hal> FrameSupply<'p, H> {
     /// An empty frame of one buffer, to be filled. `None` if all are out.
+    ///
+    /// Work: bounded. The processor is told to fetch the cache line that the frame will begin in, so it is best to take all frames of a burst before the first is filled.
+    ///
+    /// Fill frames where they stay: in the list from which they are handed in. A frame that is filled and then moved waits for its bytes to arrive in the cache, for as long as a line takes from the device's processor.
     #[inline]
     pub fn frame(&mut self) -> Option<Frame<'p, H>> {
-        self.buffer().map(Frame::around)
+        let buffers = self.buffer()?;
+        buffers.fetch_for_writing();
+        Some(Frame::around(buffers))
     }
 
     /// An empty frame with room for so many bytes at least, of several buffers if need be. `None` if there are not as many.

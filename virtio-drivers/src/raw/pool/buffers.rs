@@ -2,6 +2,8 @@
 //!
 //! Bytes are copied in and out, for a device may write to a pool's memory at any time. What of the buffers counts is a window in each: queues make chains of those.
 
+use core::mem::ManuallyDrop;
+
 use super::super::mapped::{Payload, Segment, SegmentVisitor};
 use super::super::memory::OutOfBounds;
 use super::BufferPool;
@@ -21,6 +23,12 @@ pub struct Buffers<'p, H: Hal> {
 impl<'p, H: Hal> Buffers<'p, H> {
     pub(super) const fn one(pool: &'p BufferPool<'p, H>, first: u32) -> Self {
         Self { pool, first, len: 0, shape: Shape::EMPTY }
+    }
+
+    /// Has the processor fetch the first cache line that [`append`](Buffers::append) will write to an empty first buffer, so that it need not wait for it then: who had it last was a device, on another processor maybe.
+    #[inline]
+    pub fn fetch_for_writing(&self) {
+        self.pool.memory.fetch_for_writing(self.pool.offset(self.first) + usize::from(self.shape.start()));
     }
 
     /// How many buffers there are.
@@ -169,7 +177,39 @@ impl<'p, H: Hal> Buffers<'p, H> {
     ///
     /// # Errors
     /// - [`OutOfBounds`]: there is no [room](Buffers::room) for all of them; nothing changed.
+    #[inline]
     pub fn append(&mut self, from: &[u8]) -> Result<(), OutOfBounds> {
+        let Self { pool, first, len, shape } = *self;
+        if !shape.is_single() {
+            (self.len, self.shape) = Self::append_to_several(pool, first, len, shape, from)?;
+            return Ok(());
+        }
+        let begin = u32::from(shape.start()).saturating_add(len);
+        let room = pool.buffer_bytes.saturating_sub(begin);
+        let more = u32::try_from(from.len()).ok().filter(|more| *more <= room).ok_or(OutOfBounds)?;
+        pool.memory.write(pool.offset(first) + begin as usize, from)?;
+        self.len = len + more;
+        self.shape = shape.with_shown(u16::from(self.len > 0));
+        Ok(())
+    }
+
+    /// The same, of a string of buffers: gives the new words for the first.
+    #[cold]
+    #[inline(never)]
+    fn append_to_several(
+        pool: &'p BufferPool<'p, H>,
+        first: u32,
+        len: u32,
+        shape: Shape,
+        from: &[u8],
+    ) -> Result<(u32, Shape), OutOfBounds> {
+        // The caller still is their owner.
+        let mut same = ManuallyDrop::new(Self { pool, first, len, shape });
+        same.append_in_turn(from)?;
+        Ok((same.len, same.shape))
+    }
+
+    fn append_in_turn(&mut self, from: &[u8]) -> Result<(), OutOfBounds> {
         if from.len() > self.room() {
             return Err(OutOfBounds);
         }
