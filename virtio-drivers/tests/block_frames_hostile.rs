@@ -17,6 +17,9 @@ use virtio_model::block::{DiskMisbehaviour, WrittenLen};
 const INDIRECT_DESC: u128 = 1 << 28;
 const RING_PACKED: u128 = 1 << 34;
 const SIZE: u16 = 8;
+/// Flags of a packed descriptor.
+const AVAIL: u16 = 1 << 7;
+const USED: u16 = 1 << 15;
 
 /// By the short way, with one page in a request, and by the long one, with two: which is to come to the same.
 fn both_ways() -> impl Iterator<Item = (BurstBench, usize)> {
@@ -243,6 +246,44 @@ fn a_used_index_that_is_ahead_of_the_requests_breaks_the_queue() {
     disk.with_queue(&device, &bench.bench.hal.space, 0, |queue| queue.split().set_used_idx(4).unwrap());
 
     assert_eq!(break_down(bench), (0, Broken::UsedIndexJumped { by: 4, held: 3 }));
+}
+
+/// Whoever took all that the disk had does not look again; what the disk says meanwhile waits for the next look.
+#[test]
+fn one_more_that_is_said_to_be_done_once_all_were_taken_is_found_out_at_the_next_look() {
+    for mut bench in BurstBench::each(SIZE, 0) {
+        bench.submit(BURSTS[0]);
+        assert_eq!(bench.serve(), 3);
+        let (disk, device, memory) =
+            (bench.bench.disk.clone(), bench.bench.device.clone(), bench.bench.hal.space.clone());
+        let is_packed = device.negotiated_features() & RING_PACKED != 0;
+        let (mut back, mut id) = (Vec::new(), 0);
+
+        let count = bench.queue.complete_burst(9, |done| {
+            id = done.ticket.index() as u16;
+            back.push(done);
+            if back.len() == 3 {
+                disk.with_queue(&device, &memory, 0, |queue| {
+                    if is_packed {
+                        queue.packed().put_used(3, id, 0, AVAIL | USED).unwrap();
+                    } else {
+                        queue.split().set_used_idx(4).unwrap();
+                    }
+                });
+            }
+        });
+
+        assert_eq!(count, Ok(3));
+        for done in back {
+            assert_eq!(bench.take_note(done).1, Ok(()));
+        }
+        let broken = if is_packed {
+            Broken::UnknownChain { id: id.into() }
+        } else {
+            Broken::UsedIndexJumped { by: 1, held: 0 }
+        };
+        assert_eq!(break_down(bench), (0, broken), "all had come back");
+    }
 }
 
 #[test]
