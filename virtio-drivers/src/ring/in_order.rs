@@ -173,7 +173,6 @@ impl<'q, T, U: UsedPlaces> Batches<'q, T, U> {
     fn end_any(&mut self) -> Result<Used<T>, Broken> {
         let taking = &mut self.taking;
         taking.count();
-        // With copies, so that otherwise these are in registers.
         let oldest = index(self.oldest);
         let ended = end_any(taking.slots, oldest).ok_or(Broken::UnknownChain { id: oldest.into() })?;
         let Ended { used, descriptors, oldest } = ended;
@@ -247,8 +246,7 @@ struct Ended<T> {
 }
 
 /// Ends the oldest chain, whose id is `id`, and which is written completely.
-#[cold]
-#[inline(never)]
+#[inline(always)]
 fn end_any<T>(slots: &mut [Slot<T>], id: u16) -> Option<Ended<T>> {
     let slot = slots.get_mut(usize::from(id))?;
     let payload = ManuallyDrop::into_inner(slot.payload.take()?);
