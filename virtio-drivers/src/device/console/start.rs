@@ -235,7 +235,9 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
     ) -> Result<IdlePort<'s, H>, PortFailed<'s>> {
         let Slots { receive, transmit } = slots.into();
         let ports = self.ports;
-        let index = receive_queue(self.installed).filter(|_| self.installed < ports);
+        let [port, _] = &self.unpaired;
+        let is_over = self.installed >= ports || port.is_some();
+        let index = receive_queue(self.installed).filter(|_| !is_over);
         let Some(index) = index else {
             let error = StartError::NoMorePorts { ports };
             return Err(PortFailed { error, slots: Slots { receive, transmit } });
@@ -279,7 +281,9 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
             let queues = Slots { receive, transmit };
             Err(ControlFailed { error, slots: ControlSlots { queues, ports } })
         };
-        if !self.features().contains(ConsoleFeatures::MULTIPORT) || self.control.is_some() {
+        let [_, unpaired] = &self.unpaired;
+        let is_over = self.control.is_some() || unpaired.is_some();
+        if !self.features().contains(ConsoleFeatures::MULTIPORT) || is_over {
             return failed(StartError::NoControlQueues, receive, transmit, ports);
         }
         let (receive, _) = match self.install(CONTROL_RECEIVE_QUEUE, hal, incoming_places, receive) {
@@ -363,10 +367,14 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
         Ok(reset)
     }
 
-    /// Gives up as a drop would, without control queues; the storage of a receive queue whose port has no transmit queue, if the reset was confirmed.
+    /// Gives up as a drop would; the storage of a receive queue whose port has no transmit queue, if the reset was confirmed.
     pub(super) fn give_up_within_drop_bound(self) -> Option<ring::Slots<'s, Buffer>> {
-        let Self { device, unpaired, .. } = self;
-        reclaim_unpaired(unpaired, &device.give_up_within_drop_bound()?)
+        let Self { device, unpaired, control, .. } = self;
+        let reset = device.give_up_within_drop_bound()?;
+        if let Some(control) = control {
+            control.reclaim(&reset);
+        }
+        reclaim_unpaired(unpaired, &reset)
     }
 }
 

@@ -182,7 +182,7 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
     ) -> Result<IdlePair<'s, H>, PairFailed<'s, H>> {
         let PairSlots { receive, transmit } = slots.into();
         let (pairs, pair) = (self.pairs, self.installed);
-        if pair >= pairs {
+        if pair >= pairs || self.unpaired.is_some() {
             let slots = PairSlots { receive, transmit };
             return Err(PairFailed { error: StartError::NoMorePairs { pairs }, slots, supply });
         }
