@@ -148,6 +148,8 @@ impl Gate {
     fn new(shape: &Shape, limits: &Limits) -> Self {
         let bytes_max = if shape.zoned.is_none() { limits.frame_bytes } else { 0 };
         let Shape { capacity_sectors, read_only, .. } = *shape;
+        // Where nothing may, nothing is inside: so that is asked for already, and the ring not bothered.
+        let capacity_sectors = if bytes_max == 0 { 0 } else { capacity_sectors };
         Self { bytes_max, capacity_sectors, read_only }
     }
 
