@@ -24,8 +24,8 @@ use crate::{argument, ensure, number};
 pub const PAIRS_MAX: usize = 4;
 /// Their queues, and that of commands.
 const QUEUES_MAX: usize = 2 * PAIRS_MAX + 1;
-/// Buffers of each pair: enough for a full ring, and for frames of 64 KiB beside it.
-const BUFFERS: usize = 1024;
+/// Buffers of each pair: enough for a full ring, and for frames of 64 KiB beside it. Chains of 32 for such frames take all of them but 16, which are left for answers.
+const BUFFERS: usize = 33 * 32 + 16;
 /// How long the card may take for something.
 pub const LIMIT_MILLIS: u64 = 5000;
 
