@@ -64,7 +64,7 @@ fn extent(quick: bool) -> Result<Extent, String> {
         window: millis(400, 300),
         dpdk_card: folder.join("dpdk-card"),
     };
-    Ok(Extent { sampling, samples: if quick { 1 } else { 5 }, folder })
+    Ok(Extent { sampling, samples: if quick { 1 } else { 3 }, folder })
 }
 
 /// Measures all, and writes it down; of quick figures only the JSON.

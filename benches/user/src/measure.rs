@@ -43,6 +43,11 @@ pub fn lines(lines: &[Line], extent: &Extent) -> Result<Results, String> {
         results.measured.extend(one(*line, &mut ready, extent, &mut distance)?);
         back_end = Some(ready);
     }
+    // Of the first samples it was not known yet how near they can be.
+    for measured in &mut results.measured {
+        let far = measured.samples.extract_if(.., |sample| !distance.is_near(sample.round_trip_nanoseconds));
+        measured.far.extend(far);
+    }
     results.distance = Some(distance);
     Ok(results)
 }
