@@ -11,12 +11,12 @@ pub(super) fn fetch_for_writing(pointer: NonNull<u8>) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: a hint, which does nothing that a program could see. Processors that do not know it take it for an instruction that does nothing.
     unsafe {
-        core::arch::asm!("prefetchw [{}]", in(reg) pointer.as_ptr(), options(nostack, preserves_flags, readonly));
+        core::arch::asm!("prefetchw [{}]", in(reg) pointer.addr().get(), options(nostack, preserves_flags, nomem));
     }
     #[cfg(all(target_arch = "aarch64", not(miri)))]
     // SAFETY: a hint, which does nothing that a program could see.
     unsafe {
-        core::arch::asm!("prfm pstl1keep, [{}]", in(reg) pointer.as_ptr(), options(nostack, preserves_flags, readonly));
+        core::arch::asm!("prfm pstl1keep, [{}]", in(reg) pointer.addr().get(), options(nostack, preserves_flags, nomem));
     }
     // An extension that has it is not part of the base of others.
     #[cfg(any(miri, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]

@@ -13,6 +13,9 @@ use super::completion::{Taking, Used, UsedSink, judge_length};
 use super::slots::{Record, Slot};
 use super::used::{UsedElement, UsedPlaces};
 
+/// A batch has its end as a count of chains, which is told from one that is over by being no more than 65535 away.
+const _: () = assert!(usize::BITS > u16::BITS, "counts are longer than batches");
+
 /// What a queue knows under IN_ORDER.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct InOrder {

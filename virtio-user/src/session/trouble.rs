@@ -38,7 +38,7 @@ pub enum Trouble {
     /// The back-end broke the rules of the rings. [`Disk::restart`](super::Disk::restart) and [`Card::restart`](super::Card::restart) try again with it.
     #[error("the back-end broke the protocol: {0}")]
     Broken(#[from] Broken),
-    /// What a pair of queues was made of is lost: an earlier back-end would not let go of it.
+    /// What a pair of queues was made of is lost: an earlier back-end would not let go of it. So it is for good. It happens when a back-end that has some pairs of several neither answers for the next one until the try is over, nor hangs up for a second more.
     #[error("frames are lost to a back-end that would not be stopped")]
     NoSupply,
 }
