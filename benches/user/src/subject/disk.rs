@@ -1,9 +1,28 @@
 //! The loop of all who drive a disk: as many requests in flight as the line says, spread over its queues.
 
+use std::fmt::Display;
+use std::thread;
+use std::time::{Duration, Instant};
+
 use super::{Subject, cycles};
 use crate::back_end::DISK_BYTES;
 use crate::line::BlockLine;
 use crate::sample::Window;
+
+/// How long the daemon may take to end whoever was connected before.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+
+/// The daemon hangs up on whoever comes while it ends the one before, whose requests may still be on their way to the file. So this tries again.
+pub fn connected<T, E: Display>(mut connect: impl FnMut() -> Result<T, E>) -> Result<T, String> {
+    let end = Instant::now() + CONNECT_LIMIT;
+    loop {
+        match connect() {
+            Ok(transport) => return Ok(transport),
+            Err(error) if Instant::now() >= end => return Err(error.to_string()),
+            Err(_) => thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
 
 /// Bytes of a request.
 pub const REQUEST_BYTES: usize = 4096;

@@ -5,8 +5,6 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use libblkio::{
     QueueNotifier, VhostUser, VirtioBlkConfig, VirtioBlkFeatureFlags, VirtioBlkQueue, VirtioBlkReqBuf,
@@ -15,11 +13,8 @@ use libblkio::{
 use memmap2::MmapMut;
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use super::disk::{Disk, QUEUE_SIZE, REQUEST_BYTES, RequestQueue};
+use super::disk::{Disk, QUEUE_SIZE, REQUEST_BYTES, RequestQueue, connected};
 use crate::line::BlockLine;
-
-/// How long the daemon may take to end whoever was connected before.
-const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// One of its queues, and the buffers that go through it.
 pub struct Queue {
@@ -40,7 +35,7 @@ pub fn start(line: BlockLine, socket: &Path) -> Result<Disk<Queue>, String> {
         | VirtioBlkFeatureFlags::MQ.bits();
     let socket = socket.to_str().ok_or("the socket's path is no text")?;
     // Queues are in its memory, and the device may use both for as long as there is this process.
-    let transport = Box::leak(Box::new(connect(socket, wanted)?));
+    let transport = Box::leak(Box::new(connected(|| Transport::new(socket, wanted))?));
     let queues = VirtioBlkQueue::setup_queues(transport, line.queues.into(), QUEUE_SIZE);
     let queues = queues.map_err(|error| format!("libblkio's queues: {error}"))?;
     let each = line.depth / line.queues;
@@ -56,18 +51,6 @@ pub fn start(line: BlockLine, socket: &Path) -> Result<Disk<Queue>, String> {
 }
 
 type Transport = VhostUser<VirtioBlkConfig, VirtioBlkReqBuf>;
-
-/// The daemon hangs up on whoever comes while it ends the one before, whose requests may still be on their way to the file. Ours tries again by itself.
-fn connect(socket: &str, wanted: u64) -> Result<Transport, String> {
-    let end = Instant::now() + CONNECT_LIMIT;
-    loop {
-        match Transport::new(socket, wanted) {
-            Ok(transport) => return Ok(transport),
-            Err(error) if Instant::now() >= end => return Err(format!("libblkio: {error}")),
-            Err(_) => thread::sleep(Duration::from_millis(10)),
-        }
-    }
-}
 
 /// Memory that the back-end has, too, for ever.
 fn memory(transport: &mut Transport, bytes: usize) -> std::io::Result<*mut u8> {

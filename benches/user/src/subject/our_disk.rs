@@ -9,7 +9,7 @@ use virtio_guest::wire::device_type::DeviceType;
 use virtio_user::memory::{MemorySettings, RequestBuffer, SharedHal, SharedMemory};
 use virtio_user::{Settings as Connection, VhostUser};
 
-use super::disk::{Disk, QUEUE_SIZE, REQUEST_BYTES, RequestQueue as Asked};
+use super::disk::{Disk, QUEUE_SIZE, REQUEST_BYTES, RequestQueue as Asked, connected};
 use crate::line::BlockLine;
 use crate::sample::Task;
 
@@ -22,8 +22,7 @@ const SECTORS: u64 = REQUEST_BYTES as u64 / 512;
 pub fn run(line: BlockLine, socket: &Path, task: Task) -> Result<(), String> {
     let memory = SharedMemory::new(&MemorySettings::default()).map_err(|error| error.to_string())?;
     let connection = Connection { interrupts: false, ..Connection::default() };
-    let transport = VhostUser::connect(socket, DeviceType::BLOCK, &memory, &connection);
-    let transport = transport.map_err(|error| error.to_string())?;
+    let transport = connected(|| VhostUser::connect(socket, DeviceType::BLOCK, &memory, &connection))?;
 
     let mut storage: Vec<Box<Storage<{ QUEUE_SIZE as usize }, RequestBuffer>>> =
         (0..line.queues).map(|_| Box::new(Storage::for_buffers())).collect();
