@@ -12,6 +12,9 @@ use crate::machine::{Architecture, Connection, Machine};
 use crate::net::{Namespace, NetDevice, Network};
 use crate::run::{Ended, Running};
 
+/// How often a machine is booted at most, while QEMU itself ends it by a known fault.
+const BOOTS_MAX: usize = 3;
+
 /// How often QEMU looks whether a process is there again that serves a disk.
 const RECONNECT_MILLIS: u32 = 20;
 
@@ -307,7 +310,7 @@ impl Qemu {
     /// # Panics
     /// With QEMU's command line and the guest's output, if it does not.
     pub fn run_to(&self, closing_line: &str) -> String {
-        self.boot().finish(Ended::Success, closing_line)
+        self.run(Ended::Success, closing_line)
     }
 
     /// Boots it, and expects it to print a line and to end with a failure. Returns what it printed.
@@ -315,6 +318,17 @@ impl Qemu {
     /// # Panics
     /// With QEMU's command line and the guest's output, if it does not.
     pub fn run_to_failure(&self, line: &str) -> String {
-        self.boot().finish(Ended::Failure, line)
+        self.run(Ended::Failure, line)
+    }
+
+    /// Boots it, anew if QEMU ends by a known fault of its own.
+    fn run(&self, expected: Ended, line: &str) -> String {
+        for _ in 1..BOOTS_MAX {
+            if let Some(output) = self.boot().finish_unless_faulty(expected, line) {
+                return output;
+            }
+            eprintln!("QEMU ended by a fault of its own; it is started again");
+        }
+        self.boot().finish(expected, line)
     }
 }

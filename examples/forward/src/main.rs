@@ -48,14 +48,13 @@ fn run() -> Result<(), String> {
     if !(1..=worker::PROCESSORS_MAX.min(cpus::count())).contains(&processors) {
         return Err(alloc::format!("processors={processors}: this machine has {}", cpus::count()));
     }
-    for index in 1..processors {
-        cpus::start(index, worker::processor)?;
-    }
-
     let cards = devices::take_network_cards()?;
     let Ok([one, other]) = <[_; 2]>::try_from(cards) else {
         return Err("this takes two network cards: two -netdev and two -device virtio-net-...".into());
     };
+    for index in 1..processors {
+        cpus::start(index, worker::processor)?;
+    }
     let (mut one, mut other) = (Port::start(one, 0, processors)?, Port::start(other, 1, processors)?);
     let interrupts = one.interrupts_with(&other);
 

@@ -34,9 +34,9 @@ fn run() -> Result<(), String> {
     if cpus::count() < 2 {
         return Err("this takes two processors: start QEMU with -smp 2".into());
     }
-    cpus::start(1, work::second_processor)?;
     let mut device = devices::take_disk()?;
     println!("disk at {}", device.place);
+    cpus::start(1, work::second_processor)?;
     // One message for the configuration, and one for each queue, which goes to the queue's own processor.
     let prepared = device.prepare(Interrupts::asked_for()?, &[0, 1])?;
 

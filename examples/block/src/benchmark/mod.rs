@@ -32,9 +32,9 @@ static SIGNALS: Signals<QUEUES_MAX> = Signals::new();
 /// Brings the disk up with a queue for each processor, lets them work, and says what was measured.
 pub fn run() -> Result<(), String> {
     let (job, queues) = job::asked_for()?;
-    processors::start(queues)?;
     let mut device = devices::take_disk()?;
     println!("disk at {}", device.place);
+    processors::start(queues)?;
     // One message for the configuration, and one for each queue, which goes to the queue's own processor.
     let prepared = device.prepare(Interrupts::asked_for()?, &(0..queues).collect::<Vec<_>>())?;
 

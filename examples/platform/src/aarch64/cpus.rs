@@ -71,6 +71,9 @@ pub fn current() -> usize {
 
 /// Starts another processor, `1..count()`, which runs `entry(index)` and then halts for good. Once this returns, that processor takes interrupts.
 ///
+/// Devices are best taken before. While a PCI function is asked how large its windows are, they are nowhere, and a processor that looks something up at that moment finds nothing; QEMU 10.0.2 itself ends at
+/// times, with `iotlb_to_section: Assertion`, when its map of memory changes while another processor runs.
+///
 /// # Errors
 /// There is no such processor, it was started before, it does not come up, or it cannot be started: for lack of memory, or since the firmware says so.
 pub fn start(index: usize, entry: fn(usize)) -> Result<(), &'static str> {

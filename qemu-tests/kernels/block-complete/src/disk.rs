@@ -97,11 +97,16 @@ impl Patience for Waited {
 impl Disk {
     /// Brings the first disk up, with a queue for each of these processors.
     pub fn start(processors: &[usize]) -> Result<Self, String> {
+        Self::start_taken(devices::take_disk()?, processors)
+    }
+
+    /// The same for a disk that was taken before.
+    pub fn start_taken(device: Device, processors: &[usize]) -> Result<Self, String> {
         let storage = STORAGE.iter().take(processors.len()).map(|storage| {
             let storage: &'static mut Storage<256, Buffer> = MutexGuard::leak(storage.lock());
             storage.into()
         });
-        Self::bring_up(devices::take_disk()?, processors, storage.collect())
+        Self::bring_up(device, processors, storage.collect())
     }
 
     fn bring_up(

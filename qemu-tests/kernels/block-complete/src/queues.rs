@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 
-use example_platform::devices::Interrupts;
+use example_platform::devices::{self, Interrupts};
 use example_platform::interrupts::{Source, wait};
 use example_platform::{clock, cpus, println};
 use spin::Mutex;
@@ -103,10 +103,12 @@ fn processor(index: usize) {
 
 pub fn run(seeds: Seeds) -> Result<(), String> {
     ensure(cpus::count() == QUEUES_MAX, "there are four processors")?;
+    // Before another processor runs: see `cpus::start`.
+    let device = devices::take_disk()?;
     for index in 1..QUEUES_MAX {
         cpus::start(index, processor)?;
     }
-    let mut disk = Disk::start(&[0, 1, 2, 3])?;
+    let mut disk = Disk::start_taken(device, &[0, 1, 2, 3])?;
     let (sectors, interrupts) = (disk.control.capacity_sectors() / QUEUES_MAX as u64, disk.interrupts);
     for ((index, share), queue) in (0..).zip(&SHARES).zip(disk.queues.drain(..)) {
         let sectors = Range { first: index * sectors, count: sectors };

@@ -16,7 +16,7 @@ use example_platform::{Dma, println};
 use virtio_guest::device::net::Frame;
 use virtio_guest::lifecycle::Condition;
 
-use crate::card::{Card, LIMIT_MILLIS, Pair, bytes, nap};
+use crate::card::{self, Card, LIMIT_MILLIS, Pair, bytes, nap};
 use crate::commands::{self, Next};
 use crate::frames::Packet;
 use crate::pattern::checksum;
@@ -98,8 +98,10 @@ fn look_at_configuration(card: &mut Card) -> Result<(), String> {
 
 pub fn run() -> Result<(), String> {
     let processors = usize::try_from(number("processors", 1)?).map_err(|error| alloc::format!("{error}"))?;
+    // Before another processor runs: see `cpus::start`.
+    let device = card::take()?;
     workers::start(processors)?;
-    let mut card = Card::start(processors)?;
+    let mut card = Card::bring_up(device, processors)?;
     let mut pairs = core::mem::take(&mut card.pairs).into_iter();
     let mut own = pairs.next().ok_or("no pair")?;
     workers::hand_over(pairs);

@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use example_platform::devices::{self, Interrupts, Way, Wiring};
+use example_platform::devices::{self, Device, Interrupts, Way, Wiring};
 use example_platform::interrupts::wait;
 use example_platform::{DMA, Dma, clock, println};
 use virtio_guest::device::net::{
@@ -161,11 +161,21 @@ impl Started {
     }
 }
 
+/// Takes the first card.
+pub fn take() -> Result<Device, String> {
+    let device = devices::take_network_cards()?.remove(0);
+    println!("card at {}", device.place);
+    Ok(device)
+}
+
 impl Card {
     /// Brings the first card up, with a pair for each processor.
     pub fn start(processors: usize) -> Result<Self, String> {
-        let mut device = devices::take_network_cards()?.remove(0);
-        println!("card at {}", device.place);
+        Self::bring_up(take()?, processors)
+    }
+
+    /// The same for a card that was taken before.
+    pub fn bring_up(mut device: Device, processors: usize) -> Result<Self, String> {
         let pairs = u16::try_from(processors).map_err(|error| error.to_string())?;
         // Both queues of a pair interrupt its processor; commands are waited for by the first.
         let queues: Vec<usize> = (0..processors).flat_map(|processor| [processor; 2]).chain([0]).collect();

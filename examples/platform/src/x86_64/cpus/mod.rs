@@ -62,6 +62,9 @@ pub(super) fn apic_number(processor: usize) -> Option<u8> {
 /// Starts another processor, which runs `entry(index)` on a stack of its own and, when that returns, halts for good. Once this returns, that processor takes interrupts. To be called by
 /// the boot processor.
 ///
+/// Devices are best taken before. While a PCI function is asked how large its windows are, they are nowhere, and a processor that looks something up at that moment finds nothing; QEMU 10.0.2 itself ends at
+/// times, with `iotlb_to_section: Assertion`, when its map of memory changes while another processor runs.
+///
 /// # Errors
 /// There is no such processor, it was started before, or it does not come up.
 pub fn start(index: usize, entry: fn(usize)) -> Result<(), &'static str> {
