@@ -1,6 +1,6 @@
 # The one door to this project. `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-user test-miri miri test-qemu test-sanitize soak bench-ring bench-guest bench-user mutants doc
+.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-user test-miri miri test-qemu test-sanitize soak bench-ring bench-guest bench-user conformance mutants doc
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ test-qemu: ## test kernels under QEMU
 
 test-sanitize: ## drivers in ordinary processes, under AddressSanitizer and ThreadSanitizer
 	@scripts/test.sh sanitize
+
+conformance: ## what virtio 1.4 asks of drivers: each requirement has a claim, its tests ran in the last `make test`; writes the pages and prints the counts
+	@cargo run -q -p xtask -- conformance "$${CARGO_TARGET_DIR:-target}/test-logs"
 
 soak: ## random operations on a modelled disk, each verified, for MINUTES=n (default 5), or OPERATIONS=n, LIVES=n; SEED=n to see them again
 	@MINUTES=$(MINUTES) OPERATIONS=$(OPERATIONS) LIVES=$(LIVES) SEED=$(SEED) cargo run -q --release -p soak
