@@ -6,21 +6,23 @@
 //! `cargo run -p xtask -- conformance <logs>`: each requirement has its claim, and the tests that claims name ran and passed, as the logs of `make test` tell; writes the pages and the README's sentence.
 
 mod conformance;
+mod pages;
 mod rules;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs, io};
 
 use conformance::Ledger;
 
-/// Collects all Rust files below a folder.
-fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) -> io::Result<()> {
+/// Collects all files below a folder whose names end so.
+fn files_below(folder: &Path, wanted: &str, into: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            rust_files(&path, into)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files_below(&path, wanted, into)?;
+        } else if path.extension().is_some_and(|extension| extension == wanted) {
             into.push(path);
         }
     }
@@ -46,7 +48,7 @@ const FOLDERS: [&str; 10] = [
 fn sources(root: &Path) -> io::Result<Vec<(PathBuf, String)>> {
     let mut files = Vec::new();
     for folder in FOLDERS {
-        rust_files(&root.join(folder), &mut files)?;
+        files_below(&root.join(folder), "rs", &mut files)?;
     }
     files.into_iter().map(|path| Ok((path.clone(), fs::read_to_string(path)?))).collect()
 }
@@ -77,9 +79,13 @@ fn check(root: &Path) -> io::Result<usize> {
     for name in ["CONTRIBUTING.md", "docs/src/testing.md"] {
         pages += &fs::read_to_string(root.join(name)).unwrap_or_default();
     }
-    let makefile = root.join("Makefile");
-    for finding in rules::targets(&fs::read_to_string(&makefile)?, &pages) {
+    let makefile = fs::read_to_string(root.join("Makefile"))?;
+    for finding in rules::targets(&makefile, &pages) {
         report(Path::new("Makefile"), finding.line, &finding.what);
+    }
+    let exists = |path: &Path| root.join(path).exists();
+    for (path, finding) in pages::findings(&all_pages(root)?, exists, &sources, &makefile) {
+        report(&path, finding.line, &finding.what);
     }
     let faults = Path::new("docs/src/faults.md");
     for finding in rules::named_tests(&fs::read_to_string(root.join(faults))?, &sources) {
@@ -90,6 +96,23 @@ fn check(root: &Path) -> io::Result<usize> {
         println!("{what}");
     }
     Ok(findings + claims.len())
+}
+
+/// All pages: the guide's, and those at the top and in folders that a reader opens by themselves.
+fn all_pages(root: &Path) -> io::Result<BTreeMap<PathBuf, pages::Page>> {
+    let mut files = Vec::new();
+    for folder in ["docs/src", "conformance"] {
+        files_below(&root.join(folder), "md", &mut files)?;
+    }
+    for entry in fs::read_dir(root)? {
+        files.push(entry?.path());
+    }
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let page = |path: PathBuf| {
+        let text = fs::read_to_string(&path)?;
+        Ok((path.strip_prefix(root).unwrap_or(&path).to_path_buf(), pages::read(&text)))
+    };
+    files.into_iter().map(page).collect()
 }
 
 /// What the tree alone says about the claims of conformance, and whether the pages have what they claim.
