@@ -1,6 +1,6 @@
 # The one door to this project. `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-user test-miri miri test-qemu test-sanitize soak bench-ring bench-guest bench-user conformance mutants doc
+.PHONY: help setup demo check test test-unit test-races test-fuzz fuzz test-doc test-user test-miri miri test-qemu test-sanitize soak bench-ring bench-guest bench-user conformance release-check mutants doc
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -65,5 +65,8 @@ bench-user: ## our drivers in a process, beside DPDK's and libblkio's, on the sa
 mutants: ## change the rings in every small way, and see whether a test fails (an hour)
 	@scripts/mutants.sh
 
-doc: ## build the documentation
+release-check: ## what a release needs: packages, semantic versions (BASELINE=revision), licences, all sets of features, oldest dependencies
+	@BASELINE=$(BASELINE) scripts/release-check.sh
+
+doc: ## build the guide and the documentation of the crates
 	@cargo doc --no-deps -p virtio-guest --all-features && echo "open $${CARGO_TARGET_DIR:-target}/doc/virtio_guest/index.html"

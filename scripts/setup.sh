@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Makes this machine ready: installs what is missing, and says so before it does.
-# Usage: scripts/setup.sh demo [ARCH]|fuzz|test|bench|bench-user|mutants     (demo: toolchain, C linker, mtools, QEMU for one architecture; fuzz:
+# Usage: scripts/setup.sh demo [ARCH]|fuzz|test|bench|bench-user|mutants|book|release     (demo: toolchain, C linker, mtools, QEMU for one architecture; fuzz:
 #        toolchains, C++ compiler, cargo-fuzz; test: all of these, QEMU for all three, its storage daemon, iproute2, ping, curl, DPDK's testpmd, Open vSwitch with DPDK,
-#        a disassembler, and miri; bench: toolchain, C linker, valgrind; bench-user: these, QEMU's storage daemon, DPDK with testpmd; mutants: toolchain, C linker, cargo-mutants)
+#        a disassembler, and miri; bench: toolchain, C linker, valgrind; bench-user: these, QEMU's storage daemon, DPDK with testpmd; mutants: toolchain, cargo-mutants; book: toolchain, mdbook;
+#        release: toolchains, cargo-hack, cargo-deny, cargo-semver-checks)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-test}
 qemu_needed=$(cat scripts/qemu-version)
 
-usage() { echo "usage: scripts/setup.sh demo [x86_64|aarch64|riscv64]|fuzz|test|bench|bench-user|mutants" >&2; exit 2; }
-case $purpose in demo|fuzz|test|bench|bench-user|mutants) ;; *) usage ;; esac
+usage() { echo "usage: scripts/setup.sh demo [x86_64|aarch64|riscv64]|fuzz|test|bench|bench-user|mutants|book|release" >&2; exit 2; }
+case $purpose in demo|fuzz|test|bench|bench-user|mutants|book|release) ;; *) usage ;; esac
 architectures=(x86_64 aarch64 riscv64)
 [ "$purpose" != demo ] || architectures=("${2:-x86_64}")
 # The package that has QEMU for an architecture.
@@ -79,16 +80,12 @@ install_nightly() {
   fi
 }
 
-install_cargo_fuzz() {
-  cargo fuzz --version >/dev/null 2>&1 && return
-  say "installing cargo-fuzz with cargo (a minute or two)"
-  cargo install --quiet --locked cargo-fuzz || fail "cargo-fuzz could not be installed." "Next step: 'cargo install --locked cargo-fuzz' shows why."
-}
-
-install_cargo_mutants() {
-  cargo mutants --version >/dev/null 2>&1 && return
-  say "installing cargo-mutants with cargo (a minute or two)"
-  cargo install --quiet --locked cargo-mutants || fail "cargo-mutants could not be installed." "Next step: 'cargo install --locked cargo-mutants' shows why."
+# A program that cargo builds and installs: its name, and how it is asked for its version.
+install_with_cargo() {
+  local name=$1; shift
+  "$@" --version >/dev/null 2>&1 && return
+  say "installing $name with cargo (some minutes)"
+  cargo install --quiet --locked "$name" || fail "$name could not be installed." "Next step: 'cargo install --locked $name' shows why."
 }
 
 install_miri() {
@@ -236,8 +233,21 @@ if [ "$purpose" = bench ]; then
   exit 0
 fi
 if [ "$purpose" = mutants ]; then
-  install_cargo_mutants
+  install_with_cargo cargo-mutants cargo mutants
   say "ready: $(cargo mutants --version), $(rustc --version)"
+  exit 0
+fi
+if [ "$purpose" = book ]; then
+  install_with_cargo mdbook mdbook
+  say "ready: $(mdbook --version), $(rustc --version)"
+  exit 0
+fi
+if [ "$purpose" = release ]; then
+  install_nightly
+  install_with_cargo cargo-hack cargo hack
+  install_with_cargo cargo-deny cargo deny
+  install_with_cargo cargo-semver-checks cargo semver-checks
+  say "ready: $(cargo hack --version), $(cargo deny --version), $(cargo semver-checks --version), $(rustc --version)"
   exit 0
 fi
 install_packages
@@ -246,7 +256,7 @@ if [ "$purpose" = bench-user ]; then
   install_bench_packages
   ready+=("$(valgrind --version)" "DPDK $(pkg-config --modversion libdpdk)")
 fi
-! needs_fuzzer || { install_nightly; install_cargo_fuzz; }
+! needs_fuzzer || { install_nightly; install_with_cargo cargo-fuzz cargo fuzz; }
 [ "$purpose" != test ] || { install_disassembler; install_miri; }
 ! needs_qemu || ready=("$("qemu-system-${architectures[0]}" --version | head -1) for ${architectures[*]}")
 ! needs_daemon || ready+=("$(qemu-storage-daemon --version | head -1)")

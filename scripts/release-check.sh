@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# What a release needs, step by step. Nothing is published.
+# Usage: scripts/release-check.sh            (BASELINE=<revision>: what the interface is compared with; default: the last tag v*, or the revision at hand)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+step() { echo "release-check: $*"; }
+fail() { printf 'release-check: %s\n' "$@" >&2; exit 1; }
+
+scripts/setup.sh release
+[ -z "$(git status --porcelain)" ] || fail "there are changes that are not committed, and a package is made of what is." "Next step: commit or stash them."
+published=(virtio-model virtio-guest virtio-user)
+baseline=${BASELINE:-$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || git rev-parse HEAD)}
+
+step "packages, each built from what it would be published with"
+cargo publish --quiet --workspace --dry-run --locked
+
+step "semantic versions, against $baseline"
+[ "$baseline" != "$(git rev-parse HEAD)" ] || step "  (no release yet: compared with itself, which shows that it can be)"
+for package in virtio-model virtio-guest; do
+  cargo semver-checks --quiet --baseline-rev "$baseline" -p "$package"
+done
+
+step "licences, sources, duplicates"
+cargo deny --log-level error check bans licenses sources
+
+step "every set of features of the library, for a target without std"
+cargo hack --quiet check -p virtio-guest --feature-powerset --no-dev-deps --target x86_64-unknown-none
+
+step "no build script, no procedural macro in the library"
+[ ! -e virtio-drivers/build.rs ] && ! grep -E '^(build|proc-macro) *=' virtio-drivers/Cargo.toml || fail "the library has one."
+
+step "the oldest dependencies that the manifests allow"
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+git archive HEAD | tar -x -C "$copy"
+target=$(realpath "${CARGO_TARGET_DIR:-target}")/oldest
+(
+  cd "$copy"
+  cargo "+$(cat scripts/nightly)" update --quiet -Zdirect-minimal-versions
+  for package in "${published[@]}"; do
+    CARGO_TARGET_DIR=$target cargo check --quiet -p "$package" --all-features
+  done
+)
+step "ok"
