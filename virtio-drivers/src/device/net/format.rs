@@ -186,12 +186,14 @@ impl Format {
     fn judge_offload(&self, header: &LongestHeader, len: usize) -> Result<Offload, Malformed> {
         let packet = &header.packet;
         let flags = HeaderFlags::from_bits_retain(packet.flags);
-        let coalesced = flags.contains(HeaderFlags::RSC_INFO) && self.has(NetFeatures::RSC_EXT);
+        // With this bit there are counts in place of them, whether that was agreed on or not.
+        let has_counts = flags.contains(HeaderFlags::RSC_INFO);
+        let coalesced = has_counts && self.has(NetFeatures::RSC_EXT);
         let (start, offset) = (packet.csum_start.get(), packet.csum_offset.get());
         let checksum = if flags.contains(HeaderFlags::NEEDS_CSUM) {
             // Without the feature the device has to supply complete checksums (§5.1.9.4.1).
             self.needs(NetFeatures::GUEST_CSUM)?;
-            if coalesced {
+            if has_counts {
                 Checksum::PartialSomewhere
             } else {
                 checksum_fits(start, offset, len).then_some(()).ok_or(Malformed)?;
@@ -243,7 +245,7 @@ impl Format {
         let (outer_transport, inner_network) =
             (header.tunnel.outer_th_offset.get(), header.tunnel.inner_nh_offset.get());
         // Where counts are, nothing says where the transport header is.
-        let transport = if coalesced { len } else { usize::from(start) };
+        let transport = if has_counts { len } else { usize::from(start) };
         let is_inside = tunnel_fits(outer_transport, inner_network, transport);
         // Nothing is to be cut, or the device says that it has checked what it has not completed, or old fragments are in a tunnel.
         let contradicts = kind.is_none_or(|(kind, _)| kind == SegmentationKind::UdpFragments)
