@@ -73,6 +73,8 @@ fn frames_are_whole_behind_headers_of_every_length() {
         (hash, 20),
         (hash | merge, 20),
         (tunnel_features(), 24),
+        (tunnel_features() & !bits(&[feature::GUEST_UDP_TUNNEL_GSO]), 24),
+        (tunnel_features() & !bits(&[feature::HOST_UDP_TUNNEL_GSO]), 24),
         (tunnel_features() | hash, 24),
         (bits(&[feature::OUT_NET_HEADER]), 32),
         (bits(&[feature::OUT_NET_HEADER]) | hash | tunnel_features(), 32),

@@ -208,6 +208,28 @@ fn jumbo_frames_fit_into_chains_where_buffers_do_not_merge() {
     bench.end();
 }
 
+/// Spec: §5.1.9.3.1 Driver Requirements: Setting Up Receive Buffers.
+#[test]
+fn chains_of_small_buffers_are_as_long_as_frames_can_be_where_buffers_do_not_merge() {
+    let hash = NetFeatures::HASH_REPORT | NetFeatures::CTRL_VQ;
+    let large = NetFeatures::GUEST_CSUM | NetFeatures::GUEST_TSO4;
+    for (features, buffer_bytes, longest) in [
+        (NetFeatures::empty(), 576, 1526),
+        (hash, 576, 1534),
+        (large, 8192, 65_601),
+        (large | hash, 8192, 65_609),
+    ] {
+        let make = Make { features: features.bits(), buffers: 90, buffer_bytes, ..Make::default() };
+        let mut bench = make.start();
+        assert!(bench.card.receive_queue().in_flight() > 0);
+        let len = longest - usize::from(bench.card.active_paths().header_bytes);
+        bench.nic.inject(Packet::new(incoming(len, 1)));
+        bench.serve();
+        assert_eq!(bench.received(), Some(incoming(len, 1)), "with {features:?}");
+        bench.end();
+    }
+}
+
 /// How long headers are is measured, whatever came with the frame.
 #[test]
 fn exact_lengths_of_headers_are_measured() {

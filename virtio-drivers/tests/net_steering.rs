@@ -12,7 +12,7 @@ use virtio_guest::device::net::{
     TunnelTypes,
 };
 use virtio_model::Nic;
-use virtio_model::net::{Coalescing as Gathered, RssSetup, Steering, feature};
+use virtio_model::net::{Coalescing as Gathered, Packet, RssSetup, Steering, feature};
 
 /// Spec: §5.1.9.5.6.1 Driver Requirements: Automatic receive steering in multiqueue mode.
 #[test]
@@ -33,6 +33,22 @@ fn no_more_pairs_are_used_than_were_installed() {
     assert_eq!(bench.ask(|card, wait| card.set_pairs(2, wait)), Ok(()));
     assert_eq!(bench.unasked(|card, wait| card.set_pairs(PAIRS, wait)), Err(ControlError::InvalidArgument));
     bench.finish();
+}
+
+/// Spec: §5.1.9.3.1 Driver Requirements: Setting Up Receive Buffers.
+#[test]
+fn every_pair_can_receive_from_the_beginning() {
+    for mut bench in CommandBench::each(nic) {
+        for (pair, (receive, _)) in (0..).zip(&bench.pairs) {
+            assert_eq!(receive.in_flight(), receive.size(), "buffers of pair {pair}");
+            bench.nic.inject(Packet::new([0xff; 60]).on(pair));
+        }
+        assert_eq!(bench.ask(|card, wait| card.set_pairs(PAIRS, wait)), Ok(()));
+        for (receive, _) in &mut bench.pairs {
+            assert_eq!(receive.receive().unwrap().map(|frame| frame.len()), Some(60));
+        }
+        bench.finish();
+    }
 }
 
 fn setup(config: &RssConfig<'_>) -> RssSetup {
