@@ -8,12 +8,15 @@
 
 mod support;
 
+use support::card::{Make, incoming};
 use support::commands::bits;
 use support::frames::{FrameBench, bytes, frame};
 use virtio_guest::device::net::{
-    Checksum, HashReport, Offload, Segmentation, SegmentationKind, TransmitError, Tunnel, TunnelKind,
+    Checksum, HashReport, NetFeatures, Offload, Segmentation, SegmentationKind, TransmitError, Tunnel,
+    TunnelKind,
 };
-use virtio_model::net::{Header, Packet, feature, gso_type, header_bytes, header_flag};
+use virtio_model::block::WrittenLen;
+use virtio_model::net::{Header, NicMisbehaviour, Packet, feature, gso_type, header_bytes, header_flag};
 
 const VERSION_1: u128 = 1 << 32;
 
@@ -92,6 +95,37 @@ fn a_legacy_header_is_two_bytes_shorter_unless_buffers_are_merged() {
         let bench = FrameBench::legacy(features);
         assert_eq!(bench.0.device.negotiated_features() & VERSION_1, 0);
         both_ways(bench, header);
+    }
+}
+
+/// Spec: §5.1.9.1 Legacy Interface: Device Operation — what such a device says that it wrote to what it can only read, or to an answer, is not looked at.
+#[test]
+fn a_legacy_device_may_say_any_length_of_what_it_sent_and_was_asked() {
+    let mut bench = FrameBench::legacy(bits(&[feature::CTRL_VQ, feature::CTRL_RX]));
+    for written in [1, 70, u32::MAX] {
+        let written = WrittenLen::Exactly(written);
+        bench.0.nic.misbehave(|lies| (lies.transmit_written, lies.command_written) = (written, written));
+
+        assert_eq!(bench.transmit(&frame(60), Offload::default()).complaint, None);
+        assert_eq!(bench.0.pairs[0].1.reap(), Ok(1), "{written:?}");
+        assert_eq!(bench.0.ask(|card, wait| card.set_promiscuous(true, wait)), Ok(()), "{written:?}");
+    }
+    bench.0.nic.misbehave(|lies| *lies = NicMisbehaviour::default());
+    bench.finish();
+}
+
+/// Spec: §5.1.9.3.1 Driver Requirements: Setting Up Receive Buffers. However short a pool's buffers are to be: each has room for the longest header.
+#[test]
+fn the_shortest_buffers_have_room_for_a_header() {
+    let all = NetFeatures::MRG_RXBUF | NetFeatures::OUT_NET_HEADER;
+    for features in [NetFeatures::MRG_RXBUF, all] {
+        let mut bench = Make { features: features.bits(), buffer_bytes: 1, ..Make::default() }.start();
+        for len in [14, 60, 600] {
+            bench.nic.inject(Packet::new(incoming(len, 1)));
+            bench.serve();
+            assert_eq!(bench.received(), Some(incoming(len, 1)));
+        }
+        bench.end();
     }
 }
 

@@ -6,7 +6,7 @@
 
 mod support;
 
-use support::commands::{ADDRESS, COALESCING, CommandBench, KEY, PAIRS, bits, nic, rss};
+use support::commands::{ADDRESS, Ask, COALESCING, CommandBench, KEY, PAIRS, bits, nic, rss};
 use virtio_guest::device::net::{
     Coalescing, CommandCounters, ControlError, GuestOffloads, HashTypes, RssConfig, StatisticsTypes,
     TunnelTypes,
@@ -48,6 +48,29 @@ fn every_pair_can_receive_from_the_beginning() {
             assert_eq!(receive.receive().unwrap().map(|frame| frame.len()), Some(60));
         }
         bench.finish();
+    }
+}
+
+/// Spec: §5.1.9.5.6 Automatic receive steering in multiqueue mode, §5.1.9.5.7 Receive-side scaling (RSS). The model complains of what comes through a pair that is not in use.
+#[test]
+fn every_pair_transmits_once_it_is_in_use() {
+    let by_number: Ask = ("pairs", |card, wait| card.set_pairs(PAIRS, wait));
+    let by_hash: Ask =
+        ("steering", |card, wait| card.set_rss(&RssConfig { max_transmit_queues: PAIRS, ..rss() }, wait));
+    for (name, use_all) in [by_number, by_hash] {
+        for mut bench in CommandBench::each(nic) {
+            assert_eq!(bench.ask(use_all), Ok(()), "{name}");
+            for (receive, transmit) in &mut bench.pairs {
+                let mut frame = receive.frame().unwrap();
+                frame.append(&[0xff; 60]).unwrap();
+                transmit.transmit(frame).unwrap();
+            }
+            bench.nic.serve(&bench.device, &bench.hal.space);
+            let transmitted = bench.nic.take_transmitted();
+            let pairs: Vec<_> = transmitted.iter().map(|packet| (packet.pair, &packet.complaint)).collect();
+            assert_eq!(pairs, (0..PAIRS).map(|pair| (pair, &None)).collect::<Vec<_>>(), "{name}");
+            bench.finish();
+        }
     }
 }
 
