@@ -69,4 +69,4 @@ release-check: ## what a release needs: packages, semantic versions (BASELINE=re
 	@BASELINE=$(BASELINE) scripts/release-check.sh
 
 doc: ## build the guide and the documentation of the crates
-	@cargo doc --no-deps -p virtio-guest --all-features && echo "open $${CARGO_TARGET_DIR:-target}/doc/virtio_guest/index.html"
+	@scripts/doc.sh

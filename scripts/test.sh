@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Runs the test stages, one after the other, each with a log of its own, and counts.
-# Usage: scripts/test.sh [check|unit|races|fuzz|doc|user|sanitize|miri|qemu ...]     (default: all; nothing is skipped)
+# Usage: scripts/test.sh [check|unit|races|fuzz|doc|user|sanitize|miri|qemu|conformance ...]     (default: all; nothing is skipped)
 set -uo pipefail
 cd "$(dirname "$0")/.."
 stages=("$@")
-[ ${#stages[@]} -gt 0 ] || stages=(check unit races fuzz doc user sanitize miri qemu)
+[ ${#stages[@]} -gt 0 ] || stages=(check unit races fuzz doc user sanitize miri qemu conformance)
 logs=${CARGO_TARGET_DIR:-target}/test-logs
 mkdir -p "$logs"
 nightly=$(cat scripts/nightly)
 for stage in "${stages[@]}"; do
-  case $stage in check|unit|races|fuzz|doc|user|sanitize|miri|qemu) ;; *) sed -n 's/^# //p; 4q' "$0" >&2; exit 2 ;; esac
+  case $stage in check|unit|races|fuzz|doc|user|sanitize|miri|qemu|conformance) ;; *) sed -n 's/^# //p; 4q' "$0" >&2; exit 2 ;; esac
 done
 
 # What is not on by default.
@@ -112,6 +112,9 @@ stage_sanitize() {
   return $status
 }
 
+# Whether each test that a claim of conformance names ran in the stages before, and passed.
+stage_conformance() { cargo run -q -p xtask -- conformance "$logs"; }
+
 setup_log=$logs/setup.log
 scripts/setup.sh test 2>&1 | tee "$setup_log"
 [ "${PIPESTATUS[0]}" = 0 ] || exit 1
@@ -138,10 +141,10 @@ for stage in "${stages[@]}"; do
   total_passed=$((total_passed + passed)) total_failed=$((total_failed + failed))
   if [ "$status" != 0 ]; then
     bad+=("$stage: failed, see $log")
-  elif [ "$stage" != check ] && [ "$passed" = 0 ]; then
+  elif [ "$stage" != check ] && [ "$stage" != conformance ] && [ "$passed" = 0 ]; then
     bad+=("$stage: ran no test, see $log")
   fi
-  line=$(printf '%-6s %6s passed %4s failed %6s s' "$stage" "$passed" "$failed" $((SECONDS - start)))
+  line=$(printf '%-11s %6s passed %4s failed %6s s' "$stage" "$passed" "$failed" $((SECONDS - start)))
   table+=("$line")
   [ -t 1 ] || echo "$line"
 done
