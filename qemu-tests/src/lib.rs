@@ -13,6 +13,22 @@
 //! let output = qemu.run_to("block example: done");
 //! assert!(output.contains("capacity: 64 sectors"));
 //! ```
+//!
+//! # For a kernel of your own
+//!
+//! [`Qemu::with_kernel`] boots any kernel, wherever it was built; `examples/own_kernel.rs` is a program to begin from. A kernel that is to be followed prints to the first serial port, and ends the machine
+//! with the exit status 33 for success or 35 for failure:
+//!
+//! | architecture | how |
+//! |---|---|
+//! | x86_64 | the byte 16 (or 17) to port 0xf4, where `isa-debug-exit` is; entered by PVH or multiboot |
+//! | aarch64 | semihosting's `SYS_EXIT` with that status |
+//! | riscv64 | `0x21_3333` (or `0x23_3333`) to the register of `sifive,test1` |
+//!
+//! - [`Qemu`] is the machine: memory, processors, disks, cards, a console, a command line, a time limit; [`Qemu::with`] adds any argument of QEMU's.
+//! - [`DiskDevice`], [`net::NetDevice`] and [`ConsoleDevice`] are devices, property by property: transport, rings, queues, features. [`Fault`]s are requests that a disk fails.
+//! - [`Image`] is what is on a disk, before and after. [`net::Namespace`] is a network of the host's own, with taps, bridges and whatever runs in it.
+//! - [`Running`] is a machine that was booted: lines that it prints are waited for, [`Qmp`] plugs devices and changes them, its end is judged. Dropped, it is killed.
 
 extern crate alloc;
 
