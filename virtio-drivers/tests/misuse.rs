@@ -4,13 +4,14 @@
 
 mod support;
 
-use support::{Bench, DiskBench, Ring, RingBench, TestHal};
+use support::{Bench, DiskBench, RING_SETTINGS, Ring, RingBench, TestHal};
 use virtio_guest::device::block::{Block, RequestError, Sector, Settings, StartError, Storage};
 use virtio_guest::hal::{Attempts, DeviceAddress, Direction, Hal};
-use virtio_guest::lifecycle::{ConfigError, NegotiateError, Negotiating, Wants};
+use virtio_guest::lifecycle::{ConfigError, InstallError, NegotiateError, Negotiating, Wants};
 use virtio_guest::raw::{MappedBuffer, Payload, Segment, SegmentVisitor, Tag};
 use virtio_guest::ring::{Chain, Portion, QueueSettings, RefusedReason, Slots};
 use virtio_guest::wire::block::BlockFeatures;
+use virtio_guest::wire::features::CommonFeatures;
 use virtio_guest::wire::field::Field;
 use virtio_model::pci::PciDevice;
 
@@ -211,6 +212,36 @@ fn what_the_driver_does_not_handle_cannot_be_required() {
     let bits = scsi_commands.bits();
     assert_eq!(error, StartError::Negotiate(NegotiateError::NotHandled { bits }));
     bench.assert_all_returned();
+}
+
+/// Spec: §6.1 — what is not behind the IOMMU gets physical addresses, or none.
+#[test]
+fn a_device_past_the_iommu_is_not_told_of_translated_addresses() {
+    const ACCESS_PLATFORM: CommonFeatures = CommonFeatures::ACCESS_PLATFORM;
+    let nothing = CommonFeatures::empty();
+    for (offered, without, is_translated, is_told) in [
+        (nothing, nothing, true, false),
+        (ACCESS_PLATFORM, ACCESS_PLATFORM, true, false),
+        (ACCESS_PLATFORM, nothing, true, true),
+        (nothing, nothing, false, true),
+        (ACCESS_PLATFORM, nothing, false, true),
+    ] {
+        let bench = Bench::with_queue(4, offered.bits());
+        if is_translated {
+            bench.hal.translate();
+        }
+        let negotiating = Negotiating::begin(bench.transport(), Attempts(10)).unwrap();
+        let mut installing = negotiating.negotiate(Wants::<BlockFeatures>::none().without(without)).unwrap();
+
+        let installed =
+            installing.install_queue(0, &bench.hal, &RING_SETTINGS, Slots::<Tag<u8>>::allocate(4));
+
+        assert_eq!(bench.device.queue_setup(0).is_some(), is_told);
+        let error = installed.err().map(|failed| failed.error);
+        assert_eq!(error, (!is_told).then_some(InstallError::NotPhysical { index: 0 }));
+        assert!(is_told || bench.hal.dma_regions() == 0);
+        bench.device.assert_driver_was_correct();
+    }
 }
 
 /// Spec: §5.2.5.1 — read-only is what the disk is, and not what its driver's caller wants.

@@ -22,6 +22,7 @@ struct Ledger {
     maps_left: Option<usize>,
     regions: BTreeMap<u64, Layout>,
     bounces: BTreeMap<u64, Bounce>,
+    is_translated: bool,
 }
 
 impl Default for Ledger {
@@ -32,6 +33,7 @@ impl Default for Ledger {
             maps_left: None,
             regions: BTreeMap::new(),
             bounces: BTreeMap::new(),
+            is_translated: false,
         }
     }
 }
@@ -108,6 +110,11 @@ impl TestHal {
         self.ledger().next_address = address;
     }
 
+    /// From now on its addresses are those of an IOMMU, and no physical ones.
+    pub fn translate(&self) {
+        self.ledger().is_translated = true;
+    }
+
     /// Nothing is allocated, mapped or was ever accessed wrongly by the device.
     pub fn assert_all_returned(&self) {
         assert_eq!(self.dma_regions(), 0, "DMA memory is left allocated");
@@ -142,6 +149,10 @@ impl Ledger {
 unsafe impl Hal for TestHal {
     fn domain(&self) -> Domain {
         self.domain.get()
+    }
+
+    fn addresses_are_physical(&self) -> bool {
+        !self.ledger().is_translated
     }
 
     fn allocate_dma(&self, layout: Layout) -> Result<DmaRegion, DmaError> {

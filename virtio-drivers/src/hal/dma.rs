@@ -131,6 +131,16 @@ pub unsafe trait Hal: Clone {
         Domain(0)
     }
 
+    /// Whether its addresses are physical ones: what a device finds memory at that does not offer `ACCESS_PLATFORM`. Such a device goes past IOMMUs, so with addresses that
+    /// one translates it would reach somebody else's memory; it is told of none, and its queues are not installed.
+    ///
+    /// Kernels without an IOMMU leave it at the default.
+    ///
+    /// Spec: §6.1 Driver Requirements: Reserved Feature Bits.
+    fn addresses_are_physical(&self) -> bool {
+        true
+    }
+
     /// Allocates zeroed memory that driver and device share for a long time: rings, request headers, bounce buffers.
     ///
     /// Called at bring-up only, never on a data path. `layout` has at least one byte.

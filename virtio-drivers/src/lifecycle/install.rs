@@ -40,6 +40,12 @@ pub enum InstallError {
         /// What the transport asks for.
         placement: AreaPlacement,
     },
+    /// The kernel's addresses are an IOMMU's ([`Hal::addresses_are_physical`]), and `ACCESS_PLATFORM` was not agreed on: the device would take them for physical ones.
+    #[error("queue {index}: the device takes all addresses for physical ones, and those of its Hal are not")]
+    NotPhysical {
+        /// Which one.
+        index: u16,
+    },
     /// The kernel has no DMA memory for it.
     #[error("queue {index}: no DMA memory")]
     NoMemory {
@@ -118,6 +124,9 @@ pub(super) fn install<'s, T: Transport, H: Hal, P: Payload>(
         Ok(limits) => limits,
         Err(error) => return Err(InstallFailed { error, storage }),
     };
+    if !features.contains(CommonFeatures::ACCESS_PLATFORM) && !hal.addresses_are_physical() {
+        return Err(InstallFailed { error: InstallError::NotPhysical { index }, storage });
+    }
     let prepared = match PreparedQueue::allocate(hal, features, limits, settings, frames, storage) {
         Ok(prepared) => prepared,
         Err(PrepareFailed { error, slots: storage }) => {

@@ -160,6 +160,10 @@ unsafe impl Hal for Domain {
         hal::Domain(self.0.number)
     }
 
+    fn addresses_are_physical(&self) -> bool {
+        false
+    }
+
     fn allocate_dma(&self, layout: Layout) -> Result<DmaRegion, DmaError> {
         let pages = whole_pages(layout)?;
         let region = DMA.allocate_dma(pages)?;
