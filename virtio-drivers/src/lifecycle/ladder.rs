@@ -150,7 +150,21 @@ fn reset(transport: &mut impl Transport, patience: &mut dyn Patience) -> Result<
 
 /// A device that knows that it has a driver: features can be read, and negotiated.
 ///
-/// Dropping it sets FAILED and resets the device.
+/// Dropping it sets FAILED and resets the device. Its configuration can be read, and not written yet (§3.1.1, step 4):
+///
+/// ```
+/// # use virtio_guest::{lifecycle::Installing, transport::Transport, wire::field::Field};
+/// # #[allow(dead_code)]
+/// fn write<T: Transport>(device: &mut Installing<T, ()>) {
+///     device.write_config(Field::<u16>::at(0), 1).unwrap();
+/// }
+/// ```
+/// ```compile_fail,E0599
+/// # use virtio_guest::{lifecycle::Negotiating, transport::Transport, wire::field::Field};
+/// fn write<T: Transport>(device: &mut Negotiating<T>) {
+///     device.write_config(Field::<u16>::at(0), 1).unwrap();
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Negotiating<T: Transport> {
     rung: Armed<T>,
@@ -201,7 +215,7 @@ impl<T: Transport> Negotiating<T> {
         self.offered
     }
 
-    /// The configuration space: to be read only, as long as features are not agreed (§3.1.1, step 4).
+    /// The configuration space, to be read.
     pub fn config(&self) -> Config<'_, T> {
         Config::new(&self.rung.transport)
     }

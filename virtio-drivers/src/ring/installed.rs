@@ -1,7 +1,14 @@
 //! A queue that its device knows of, and that may not be used yet.
 //!
 //! Spec: §3.1.1 — no available-buffer notification before DRIVER_OK. The rung of the [`lifecycle`](crate::lifecycle) that sets DRIVER_OK makes it a
-//! [`Virtqueue`]; until then there is nothing to publish with.
+//! [`Virtqueue`]; until then there is nothing to publish with:
+//!
+//! ```compile_fail,E0599
+//! # use virtio_guest::{hal::Hal, raw::Tag, ring::InstalledQueue};
+//! fn notifies_its_device(queue: &mut InstalledQueue<'static, impl Hal, Tag<u32>>) -> bool {
+//!     queue.publish()
+//! }
+//! ```
 
 use super::broken::Broken;
 use super::queue::Virtqueue;
