@@ -9,7 +9,7 @@ use virtio_guest::hal::Attempts;
 use virtio_guest::lifecycle::{ConfigError, Negotiating, Wants};
 use virtio_guest::wire::block::BlockFeatures;
 use virtio_guest::wire::field::Field;
-use virtio_model::pci::PciDevice;
+use virtio_model::pci::{Bar, Capability, PciDevice, STANDARD_BAR, cfg_type};
 
 const VERSION_1: u128 = 1 << 32;
 const PATIENCE: Attempts = Attempts(10);
@@ -39,6 +39,30 @@ fn configuration_fields_are_read_with_their_own_width() {
     assert_eq!(device.config().read(BEYOND), Err(ConfigError::Absent { offset: 62, bytes: 64 }));
     drop(device);
     bench.device.assert_driver_was_correct();
+}
+
+/// Spec: §2.5.1 — a space that is longer than its device's type needs is no mistake: later versions add fields at the end.
+#[test]
+fn a_configuration_may_be_longer_than_all_that_is_known_of_it() {
+    for bytes in [64_u16, 65, 4096, 40_000] {
+        let config = (0..bytes).map(|at| at.to_le_bytes()[0]).collect::<Vec<_>>();
+        let builder = PciDevice::builder().device_id(0x107e).config(config.clone());
+        let builder = builder.bar(STANDARD_BAR, Bar::memory64(0x1_0000, 1 << 40)).edit_capabilities(|list| {
+            let is_config = |entry: &&mut Capability| entry.cfg_type() == Some(cfg_type::DEVICE);
+            let entry = list.iter_mut().find(is_config).expect("in the standard list");
+            *entry = entry.clone().with_offset(0x4000);
+        });
+        let bench = Bench::new(builder.build());
+        let device = Negotiating::begin(bench.transport(), PATIENCE).unwrap();
+
+        let last = Field::<u8>::at(bytes - 1);
+        assert_eq!(device.config().read(NARROW), Ok(0x0302));
+        assert_eq!(device.config().read(last), Ok(config[usize::from(bytes - 1)]));
+        let absent = ConfigError::Absent { offset: bytes, bytes: usize::from(bytes) };
+        assert_eq!(device.config().read(Field::<u8>::at(bytes)), Err(absent));
+        drop(device);
+        bench.device.assert_driver_was_correct();
+    }
 }
 
 #[test]

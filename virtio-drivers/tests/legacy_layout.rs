@@ -24,6 +24,7 @@ fn used_ring_offset(size: u64, align: u64) -> u64 {
     (16 * size + 2 * (3 + size)).next_multiple_of(align)
 }
 
+/// All of it is one area, which ends at a boundary, too.
 #[test]
 fn the_used_ring_is_where_a_legacy_device_looks_for_it() {
     for (size, align) in [(1, 4096), (4, 4096), (256, 4096), (1024, 4096), (8, 64), (8, 4), (16, 16384)] {
@@ -44,6 +45,8 @@ fn the_used_ring_is_where_a_legacy_device_looks_for_it() {
         assert_eq!(setup.descriptor_area % align, 0, "a device that is told a page number finds it");
         assert_eq!(setup.driver_area, setup.descriptor_area + 16 * size);
         assert_eq!(setup.device_area, setup.descriptor_area + used_ring_offset(size, align));
+        let bytes = used_ring_offset(size, align) + (2 * 3 + 8 * size).next_multiple_of(align);
+        assert_eq!(bench.hal.dma_addresses(bytes as usize), [setup.descriptor_area]);
 
         let portion = [Portion { offset: 0, len: 8 }];
         queue.make_available(Chain { readable: &portion, writable: &[] }, Tag(1)).unwrap();

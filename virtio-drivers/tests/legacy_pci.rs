@@ -26,8 +26,10 @@ use virtio_model::pci::{Bar, Builder, PciDevice};
 type Legacy = LegacyPciTransport<ConfigSpace>;
 
 const PATIENCE: Attempts = Attempts(10);
+const NOTIFY_ON_EMPTY: u128 = 1 << 24;
 const ANY_LAYOUT: u128 = 1 << 27;
 const EVENT_IDX: u128 = 1 << 29;
+const UNUSED: u128 = 1 << 30;
 const VERSION_1: u128 = 1 << 32;
 const RING_PACKED: u128 = 1 << 34;
 
@@ -136,7 +138,7 @@ fn a_chain_goes_to_a_legacy_device_by_ports_and_comes_back() {
     for (offered, agreed) in [
         (0, 0),
         (ANY_LAYOUT | EVENT_IDX, ANY_LAYOUT | EVENT_IDX),
-        (EVENT_IDX | VERSION_1 | RING_PACKED, EVENT_IDX),
+        (EVENT_IDX | VERSION_1 | RING_PACKED | UNUSED | NOTIFY_ON_EMPTY, EVENT_IDX),
     ] {
         let (device, hal) = (legacy(offered), low_memory());
         let mut installing = negotiate(&device);

@@ -129,6 +129,18 @@ fn only_features_that_are_wanted_and_handled_are_accepted_whatever_is_offered() 
     assert_eq!(bench.device.negotiated_features(), handled.bits() | BlockFeatures::FLUSH.bits());
 }
 
+/// Spec: §6.1 — `VERSION_1` is accepted whatever a driver does without.
+#[test]
+fn no_driver_can_do_without_version_1() {
+    let bench = device(u128::MAX);
+    let wants = Wants::<BlockFeatures>::none().without(CommonFeatures::all());
+
+    let device = Negotiating::begin(bench.transport(), PATIENCE).unwrap().negotiate(wants).unwrap();
+
+    assert_eq!(device.features().common, CommonFeatures::VERSION_1);
+    assert_eq!(bench.device.negotiated_features(), VERSION_1);
+}
+
 /// A device feature type cannot slip in a ring feature by claiming its bit.
 #[test]
 fn a_wish_outside_of_the_devices_own_bits_is_not_granted() {

@@ -9,7 +9,7 @@ mod support;
 use support::{RingBench, TestHal};
 use virtio_guest::hal::Direction;
 use virtio_guest::raw::{MapRefused, MappedBuffer, Tag};
-use virtio_guest::ring::{Chain, Portion, RefusedReason, Used};
+use virtio_guest::ring::{Chain, Portion, Rearmed, RefusedReason, Used};
 
 const HEADER: Portion = Portion { offset: 0, len: 16 };
 const STATUS: Portion = Portion { offset: 128, len: 1 };
@@ -173,4 +173,58 @@ fn another_devices_reset_takes_nothing_back() {
     one.complete(&chain, 0);
     assert_eq!(one.queue.take_used().unwrap().unwrap().payload, Tag(1));
     assert!(one.finish().is_empty());
+}
+
+/// Spec: §3.3.1 — what a device was shown, and has not used, stays as it is, whatever else is done with the queue.
+#[test]
+fn descriptors_that_the_device_was_shown_are_left_alone() {
+    let three = [16, 32, 48].map(|offset| Portion { offset, len: 16 });
+    let shown = Chain { readable: &three[..1], writable: &three[1..] };
+    for mut bench in RingBench::<Tag<u8>>::variants(8) {
+        let (setup, space) = (bench.device.queue_setup(0).unwrap(), bench.hal.space.clone());
+        let packed = bench.ring.packed;
+        let descriptors = || {
+            let (mut bytes, mut first) = ([0; 16 * 8], [0; 2]);
+            space.read(setup.descriptor_area, &mut bytes).unwrap();
+            if !packed {
+                space.read(setup.driver_area + 4, &mut first).unwrap();
+            }
+            (bytes.chunks(16).map(<[u8]>::to_vec).collect::<Vec<_>>(), first)
+        };
+        let (before, _) = descriptors();
+        bench.queue.make_available(shown, Tag(0)).unwrap();
+        bench.queue.publish();
+        let (after, first) = descriptors();
+        let exposed: Vec<_> = (0..8).filter(|slot| before[*slot] != after[*slot]).collect();
+        assert!(!exposed.is_empty());
+
+        let check = |what| {
+            let (now, place) = descriptors();
+            assert!(exposed.iter().all(|slot| now[*slot] == after[*slot]), "{what}: packed is {packed}");
+            assert_eq!(place, first, "{what}: the entry of the available ring");
+        };
+        assert_eq!(bench.queue.take_used(), Ok(None));
+        check("nothing was used");
+        bench.queue.suppress_notifications();
+        assert_eq!(bench.queue.rearm(), Rearmed::Quiet);
+        assert_eq!(bench.queue.rearm_delayed(2), Rearmed::Quiet);
+        check("notifications were suppressed, and asked for");
+        for round in 1.. {
+            let made = bench.queue.make_available(ONE_READABLE, Tag(round));
+            bench.queue.publish();
+            check("another chain was made available");
+            if made.is_err() {
+                break;
+            }
+        }
+        let too_long = [HEADER; 40];
+        assert!(bench.queue.make_available(Chain { readable: &too_long, writable: &[] }, Tag(99)).is_err());
+        check("a chain was refused");
+
+        let chain = bench.pop();
+        assert_eq!((chain.readable_lens(), chain.writable_lens()), (vec![16], vec![16, 16]));
+        bench.complete(&chain, 32);
+        assert_eq!(bench.queue.take_used().unwrap().unwrap().payload, Tag(0));
+        bench.finish();
+    }
 }

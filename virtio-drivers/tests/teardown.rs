@@ -19,7 +19,7 @@ use virtio_guest::ring::{Broken, Chain, Portion, Slots};
 use virtio_guest::transport::QueueError;
 use virtio_guest::wire::block::BlockFeatures;
 use virtio_guest::wire::field::Field;
-use virtio_model::pci::{Completion, FAILED, PciDevice};
+use virtio_model::pci::{Completion, DRIVER_OK, FAILED, PciDevice};
 
 const VERSION_1: u128 = 1 << 32;
 const RING_RESET: u128 = 1 << 40;
@@ -174,6 +174,8 @@ fn a_start_that_fails_gives_its_storage_back() {
         let failed = Block::start(transport, bench.hal.clone(), storage, PATIENCE).unwrap_err();
         storage = failed.storage;
         bench.hal.assert_all_returned();
+        let statuses = bench.device.statuses_written();
+        assert!(statuses.iter().all(|status| status & DRIVER_OK == 0), "it does not go on: {statuses:?}");
     }
 
     let bench = DiskBench::new(|_| {});
