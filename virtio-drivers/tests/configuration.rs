@@ -5,6 +5,7 @@
 mod support;
 
 use support::Bench;
+use virtio_guest::device::console::{Console, EmergencyError, HANDLED, Settings, Slots};
 use virtio_guest::hal::Attempts;
 use virtio_guest::lifecycle::{ConfigError, Negotiating, Wants};
 use virtio_guest::wire::block::BlockFeatures;
@@ -94,4 +95,29 @@ fn configuration_writes_have_the_fields_width() {
 
     assert_eq!(bench.device.config_writes(), [(2, 2, 0xbeef), (8, 4, 2), (12, 4, 1)]);
     assert!(device.write_config(BEYOND, 0).is_err());
+}
+
+/// Spec: §2.5.1 — a field that is there with a feature only is left alone where that is not offered; the model complains otherwise.
+#[test]
+fn a_console_that_offers_none_of_its_fields_is_asked_for_none() {
+    let device = virtio_model::Console::new().builder().build();
+    let bench = Bench::new(device);
+    let (settings, wants) = (Settings::default(), Wants::features(HANDLED));
+
+    let mut console = Console::start_with(
+        bench.transport(),
+        bench.hal.clone(),
+        Slots::allocate(16),
+        &settings,
+        wants,
+        PATIENCE,
+    )
+    .unwrap();
+
+    let control = console.control();
+    assert_eq!((control.size(), control.ports_max()), (Ok(None), 1));
+    assert_eq!(control.emergency_write(b'a'), Err(EmergencyError::Unsupported));
+    drop(console);
+    assert!(bench.device.config_writes().is_empty());
+    bench.device.assert_driver_was_correct();
 }

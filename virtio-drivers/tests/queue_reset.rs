@@ -43,6 +43,8 @@ fn a_reset_queue_gives_every_buffer_back_and_serves_again_with_another_size() {
             bench.queue = bench.running.reinstall_queue(vacancy, &bench.hal, &settings, slots).unwrap();
             bench.other_side = bench.device.device_queue(0, &bench.hal.space).unwrap().unwrap();
             assert_eq!((bench.queue.size(), bench.queue.in_flight()), (size_max, 0));
+            let setup = bench.device.queue_setup(0).expect("enabled again");
+            assert_eq!(setup.size, size_max, "the device is told");
         }
         let buffer = MappedBuffer::map(&bench.hal, Box::from([9; 4]), Direction::DeviceReadable).unwrap();
         bench.queue.make_available(Chain::default(), (Tag(9), buffer)).unwrap();
