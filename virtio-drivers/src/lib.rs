@@ -76,3 +76,7 @@ mod consoles {}
 #[cfg(all(doctest, feature = "alloc"))]
 #[doc = include_str!("../../docs/src/balloon.md")]
 mod balloons {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/src/new-device.md")]
+mod new_devices {}
