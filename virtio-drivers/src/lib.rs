@@ -78,5 +78,9 @@ mod consoles {}
 mod balloons {}
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/src/moving.md")]
+mod moving {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/src/new-device.md")]
 mod new_devices {}
