@@ -91,6 +91,21 @@ fn a_cache_that_is_switched_writes_through_from_then_on() {
     }
 }
 
+/// Spec: §5.2.6.1 — that a disk writes through from now on makes nothing safe that was written before, so a flush is still one.
+#[test]
+fn a_flush_after_the_switch_to_writing_through_is_still_sent() {
+    for mut bench in LevelBench::each(disk) {
+        bench.ask(write(1)).unwrap();
+        assert_eq!(bench.control().set_cache_mode(WriteThrough), Ok(WriteThrough));
+        assert_eq!(bench.disk().volatile_sectors(), [1]);
+
+        assert_eq!(bench.ask(Ask::Flush), Ok(Got::Nothing));
+
+        assert_eq!((bench.disk().flushes(), bench.disk().volatile_sectors()), (1, vec![]));
+        bench.finish();
+    }
+}
+
 #[test]
 fn a_disk_that_does_not_take_the_mode_says_which_one_it_has() {
     for mut bench in LevelBench::at(&[Level::Blocking], disk) {

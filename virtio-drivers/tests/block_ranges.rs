@@ -11,7 +11,7 @@ mod support;
 
 use support::levels::{Ask, Got, Level, LevelBench, range};
 use support::tasks::TaskBench;
-use virtio_guest::device::block::{Lifetime, RequestError, ReservedBlocks, SectorRange, Unmap};
+use virtio_guest::device::block::{Lifetime, RequestError, ReservedBlocks, Sector, SectorRange, Unmap};
 use virtio_model::Disk;
 use virtio_model::block::{DISCARDED, ERASED, RangeLimits, SECTOR_BYTES, WrittenLen, request_type, status};
 
@@ -163,6 +163,33 @@ fn what_a_disk_does_not_offer_or_bear_is_refused_before_the_device_is_asked() {
     }
 }
 
+/// Spec: §5.2.6.1 — each kind of request has a limit of its own.
+#[test]
+fn a_request_has_as_many_ranges_as_the_disk_takes_of_its_kind() {
+    let each_its_own = || {
+        let disk = plain().with_discard(limits(4, 3, 1)).with_write_zeroes(limits(4, 2, 1), true);
+        disk.with_secure_erase(limits(4, 1, 1))
+    };
+    for mut bench in LevelBench::at(&[Level::Blocking], each_its_own) {
+        for ((ask, kind, ..), most) in kinds(range(0, 24)).into_iter().zip([3, 2, 2, 1]) {
+            let before = bench.disk().requests().len();
+            assert_eq!(bench.ask(ask), Ok(Got::Nothing));
+            let sent = bench.disk().requests().split_off(before);
+            assert!(sent.iter().all(|request| request.request_type == kind && request.ranges.len() == most));
+            assert_eq!(sent.len() * most, 6);
+        }
+        bench.finish();
+    }
+    for mut bench in LevelBench::at(&[Level::Burst], each_its_own) {
+        let (queue, ranges) = (bench.queue(), [0, 4, 8, 12].map(|first| range(first, 4)));
+        let too_many = |most| Err(RequestError::TooManyRanges { ranges: most + 1, ranges_max: most });
+        assert_eq!(queue.submit_discard(&ranges), too_many(3));
+        assert_eq!(queue.submit_write_zeroes(&ranges[1..], Unmap::Allowed), too_many(2));
+        assert_eq!(queue.submit_secure_erase(&ranges[2..]), too_many(1));
+        bench.finish();
+    }
+}
+
 /// A burst says itself how its ranges are cut.
 #[test]
 fn a_burst_has_no_more_ranges_and_none_longer_than_the_device_takes() {
@@ -225,6 +252,39 @@ fn a_call_ends_with_the_first_piece_that_fails() {
             (3, changed(range(0, 8), DISCARDED))
         );
         assert_eq!(bench.ask(Ask::Discard(range(0, 40))), Ok(Got::Nothing), "and the next one goes on");
+        bench.finish();
+    }
+}
+
+/// Spec: §5.2.6.1 — of a request that failed, nothing is known of any of its ranges: it is one failure, and whoever asks again asks for all of them.
+#[test]
+fn a_request_of_several_ranges_fails_as_one_and_is_asked_for_again_as_one() {
+    for mut bench in LevelBench::at(&[Level::Blocking], || disk(limits(4, 3, 1))) {
+        for ask in [Ask::Discard(range(0, 12)), Ask::WriteZeroes(range(0, 12), Unmap::Forbidden)] {
+            let before = bench.disk().requests().len();
+            bench.disk().fail_nth(1, status::IOERR);
+            assert_eq!(bench.ask(ask), Err(RequestError::Device));
+
+            assert_eq!(bench.ask(ask), Ok(Got::Nothing));
+
+            let seen = bench.disk().requests().split_off(before);
+            let firsts = |at: usize| seen[at].ranges.iter().map(|it| it.sector).collect::<Vec<_>>();
+            assert_eq!((seen.len(), firsts(0), firsts(1)), (2, vec![0, 4, 8], vec![0, 4, 8]));
+        }
+        bench.finish();
+    }
+}
+
+/// Spec: §5.2.6.1 — what a discarded range holds is the disk's to say.
+#[test]
+fn what_is_read_of_a_discarded_range_is_what_the_disk_says() {
+    for mut bench in LevelBench::each(|| disk(limits(64, 1, 1))) {
+        assert_eq!(bench.ask(Ask::Discard(range(3, 2))), Ok(Got::Nothing));
+
+        let read = bench.ask(Ask::Read(Sector(2), 4 * SECTOR_BYTES));
+
+        let expected = [FILL, DISCARDED, DISCARDED, FILL].map(|byte| [byte; SECTOR_BYTES]).concat();
+        assert_eq!(read, Ok(Got::Bytes(expected)));
         bench.finish();
     }
 }

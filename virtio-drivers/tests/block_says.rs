@@ -20,6 +20,7 @@ use virtio_model::{Disk, MmioDevice};
 use virtio_test_hal::registers;
 
 const ZONED: u128 = 1 << 17;
+const READ_ONLY: u128 = 1 << 5;
 const DISCARD: u128 = 1 << 13;
 const LIMITS: model::RangeLimits = model::RangeLimits { sectors_max: 9, ranges_max: 3, alignment_sectors: 4 };
 
@@ -120,6 +121,20 @@ fn a_disk_whose_zones_can_be_written_anywhere_has_both_and_can_be_used_without()
     assert_eq!(disk.control().shape().zoned, None);
     disk.write_blocking(Sector(5), &[1; 8 * SECTOR_BYTES], patience(&bench)).unwrap();
     assert_eq!(bench.disk.requests().len(), 1, "zones are nobody's business");
+    disk.close(Attempts(10)).unwrap();
+    bench.device.assert_driver_was_correct();
+}
+
+/// Spec: §5.2.6.1 — `RO` is accepted whenever it is offered.
+#[test]
+fn a_read_only_disk_is_known_as_one_whatever_the_driver_wants() {
+    let bench = TaskBench::of(Disk::with_sectors(8).read_only(), 0);
+    let mut disk = start(&bench, bench.open(2), BlockFeatures::all()).unwrap();
+
+    assert!(disk.is_read_only());
+    assert_eq!(bench.device.negotiated_features() & READ_ONLY, READ_ONLY);
+    let refused = disk.write_blocking(Sector(0), &[0; SECTOR_BYTES], patience(&bench));
+    assert_eq!((refused, bench.disk.requests().len()), (Err(RequestError::ReadOnly), 0));
     disk.close(Attempts(10)).unwrap();
     bench.device.assert_driver_was_correct();
 }

@@ -305,6 +305,20 @@ fn parts_of_a_write_end_at_the_granularity() {
     }
 }
 
+/// Spec: §5.2.6.1 — size and first sector are multiples of the granularity.
+#[test]
+fn a_write_begins_and_ends_at_the_granularity() {
+    for mut bench in LevelBench::each(|| disk(&ZoneSetup { write_granularity: 1024, ..setup() })) {
+        let write = |sector, sectors| Ask::Write(Sector(sector), 3, sectors * SECTOR_BYTES);
+        for odd in [write(9, 2), write(8, 1), write(9, 1), write(8, 3)] {
+            assert_eq!(bench.refusal(odd), RequestError::NotGranular { granularity: 1024 }, "{odd:?}");
+        }
+        assert_eq!(bench.ask(write(8, 2)), Ok(Got::Nothing));
+        assert_eq!(bench.ask(write(10, 4)), Ok(Got::Nothing));
+        bench.finish();
+    }
+}
+
 /// It goes to one place, so it goes at once.
 #[test]
 fn an_append_that_does_not_fit_into_one_request_is_refused() {
