@@ -214,6 +214,24 @@ fn the_size_of_the_first_port_follows_the_configuration() {
     bench.end();
 }
 
+/// Spec: §5.3.4.1, §5.3.6.2.3 — in the byte order of the machine, which is little-endian wherever there is a legacy interface for the driver.
+#[test]
+fn a_legacy_console_says_its_size_and_which_ports_there_are() {
+    let mut bench = Make { ports: PORTS, legacy: true, ..Make::default() }.start_ports();
+    assert_eq!(bench.control.ports_max(), PORTS.into());
+    assert_eq!(bench.control.size(), Ok(Some(Size { columns: 80, rows: 25 })));
+
+    bench.add_open(2);
+    bench.other.console.make_console(2);
+
+    assert_eq!(bench.events(), [PortEvent::Console(2)]);
+    bench.other.serve();
+    let ready = event::PORT_READY;
+    assert_eq!(said(&bench)[..2], [(0, event::DEVICE_READY, 1), (2, ready, 1)]);
+    assert_eq!(bench.other.console.unanswered(), []);
+    bench.end();
+}
+
 /// A device may have more ports than the kernel has queues for: those cannot be used, and it is told so.
 #[test]
 fn a_port_without_queues_is_refused_and_the_others_work() {
