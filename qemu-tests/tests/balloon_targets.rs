@@ -69,6 +69,21 @@ fn a_balloon_that_is_to_be_larger_than_there_is_memory_has_what_there_is() {
     }
 }
 
+/// Spec: §5.5.6.6.1 — what comes out of the balloon has lost its value, for the host takes the memory away; so the kernel fills it before anybody uses it.
+#[test]
+fn memory_that_was_in_the_balloon_is_full_of_its_value_again() {
+    for case in short_cases() {
+        let (mut guest, free) = boot(case, "poison=2863311530");
+
+        guest.reach(FRAMES / 2);
+        guest.reach(0);
+
+        let output = guest.end();
+        assert!(output.contains("PAGE_POISON"), "it is agreed on: {output}");
+        assert!(output.contains(&format!("free at the end: {free} of {free}")), "{output}");
+    }
+}
+
 #[test]
 fn pages_of_64_kib_are_counted_in_frames_of_4_kib() {
     for case in short_cases() {

@@ -3,7 +3,7 @@
 //! On the first virtio memory balloon. A target of one frame is the host's way to say that it is over. Command line:
 //!
 //! ```text
-//!   check=targets   follows the host's targets (targets.rs); page=N frames in a page, 1 if it does not say
+//!   check=targets   follows the host's targets (targets.rs); page=N frames in a page, 1 if it does not say; poison=N is what free memory holds
 //!   check=reports   has written all of its memory, and reports that it is free (reports.rs); poison=N is what free memory holds
 //!   check=hints     has memory that is in use and memory that is not, and is copied meanwhile; uses its other devices before and after (hints.rs)
 //!   check=oom       runs out of memory while the balloon has some (oom.rs)

@@ -6,13 +6,17 @@ use example_platform::println;
 use virtio_guest::device::balloon::Progress;
 
 use crate::balloon::{END_FRAMES, Inflatable};
-use crate::ensure;
 use crate::memory::Memory;
+use crate::{ensure, number};
 
 pub fn run() -> Result<(), String> {
     let mut memory = Memory::take()?;
     let free = memory.frames.free();
-    let mut device = Inflatable::start(&memory, None)?;
+    let poison = number("poison")?;
+    if let Some(value) = poison {
+        memory.poison(value);
+    }
+    let mut device = Inflatable::start(&memory, poison)?;
     println!("balloon: ready");
     let mut said = None;
     loop {
@@ -37,5 +41,6 @@ pub fn run() -> Result<(), String> {
     println!("interrupts that arrived: {}", device.wiring.arrived());
     device.end(&mut memory)?;
     println!("free at the end: {} of {free}", memory.frames.free());
-    ensure(memory.frames.free() == free, "no frame is lost")
+    ensure(memory.frames.free() == free, "no frame is lost")?;
+    ensure(memory.is_poisoned(), "free memory is full of its value")
 }
