@@ -166,11 +166,34 @@ fn a_kernel_in_need_gets_its_blocks_before_the_device_is_done() {
 
         bench.hints.as_mut().unwrap().release(&mut blocks);
 
-        assert_eq!(blocks.back.len(), 10);
+        assert_eq!((blocks.back.len(), blocks.early), (10, 10), "the kernel initializes all of them");
         bench.model.end_hinting(&bench.device);
         settle(&mut bench, &mut blocks);
-        assert_eq!(blocks.back.len(), 10, "once");
+        assert_eq!((blocks.back.len(), blocks.early), (10, 10), "once");
         bench.end();
+    }
+}
+
+/// Spec: §5.5.6.5.1 — what is released before the device is done is initialized.
+#[test]
+fn blocks_that_come_back_with_a_reset_are_early_unless_the_device_was_done() {
+    for (is_done, make) in [false, true].into_iter().zip(hinting().each()) {
+        let mut bench = make.start();
+        let mut blocks = Blocks::new(10, PAGE, 1);
+        bench.model.start_hinting(&bench.device);
+        if is_done {
+            settle(&mut bench, &mut blocks);
+            bench.model.end_hinting(&bench.device);
+            settle(&mut bench, &mut blocks);
+        } else {
+            bench.model.hold();
+            step(&mut bench, &mut blocks);
+        }
+
+        bench.end_with(&mut blocks);
+
+        let early = if is_done { 0 } else { 10 };
+        assert_eq!((blocks.back.len(), blocks.early), (10, early));
     }
 }
 

@@ -101,6 +101,10 @@ fn a_kernel_that_lends_the_same_blocks_again_and_again_is_stopped_by_its_patienc
         fn take_back(&mut self, block: Self::Block) {
             self.0.take_back(block);
         }
+
+        fn take_back_early(&mut self, _: Self::Block) {
+            panic!("reported blocks never come back early");
+        }
     }
     for make in (Make { notified: true, ..reporting() }).each_ring() {
         let mut bench = make.start();

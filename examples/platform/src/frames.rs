@@ -211,4 +211,9 @@ impl FreeBlocks for Frames {
             block.was_told = true;
         }
     }
+
+    fn take_back_early(&mut self, mut block: Frame) {
+        block.contents().fill(0);
+        FreeBlocks::take_back(self, block);
+    }
 }

@@ -196,4 +196,8 @@ impl FreeBlocks for Kernel {
         block.bytes.fill(block.number as u8);
         self.blocks.push(block);
     }
+
+    fn take_back_early(&mut self, block: Block) {
+        FreeBlocks::take_back(self, block);
+    }
 }

@@ -118,12 +118,14 @@ pub struct Blocks {
     pub free: Vec<Block>,
     /// Those that came back.
     pub back: Vec<Block>,
+    /// How many of them came before the device was done. They were filled with zeros.
+    pub early: usize,
 }
 
 impl Blocks {
     /// So many of so many bytes, filled with this.
     pub fn new(count: usize, bytes: usize, fill: u8) -> Self {
-        Self { free: (0..count).map(|_| vec![fill; bytes].into()).collect(), back: Vec::new() }
+        Self { free: (0..count).map(|_| vec![fill; bytes].into()).collect(), back: Vec::new(), early: 0 }
     }
 }
 
@@ -136,5 +138,11 @@ impl FreeBlocks for Blocks {
 
     fn take_back(&mut self, block: Block) {
         self.back.push(block);
+    }
+
+    fn take_back_early(&mut self, mut block: Block) {
+        block.fill(0);
+        self.early += 1;
+        self.take_back(block);
     }
 }

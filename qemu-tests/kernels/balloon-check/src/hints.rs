@@ -38,6 +38,10 @@ impl FreeBlocks for Counted<'_> {
     fn take_back(&mut self, block: Frame) {
         FreeBlocks::take_back(self.frames, block);
     }
+
+    fn take_back_early(&mut self, block: Frame) {
+        self.frames.take_back_early(block);
+    }
 }
 
 pub fn run() -> Result<(), String> {

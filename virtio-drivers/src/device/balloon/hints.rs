@@ -52,6 +52,8 @@ pub struct Hints<'s, H: Hal, B: DmaBuffer> {
     round: Option<u32>,
     /// Whether the id that ends it is still to be sent.
     is_open: bool,
+    /// Whether the device said after the last round that it is done.
+    is_done: bool,
     is_legacy: bool,
 }
 
@@ -138,6 +140,7 @@ impl<T: Transport, H: Hal, P: BalloonPage> Balloon<'_, T, H, P> {
             ids_in_flight,
             round,
             is_open,
+            is_done: false,
             is_legacy,
         }
     }
@@ -161,7 +164,10 @@ impl<'s, H: Hal, B: DmaBuffer> Hints<'s, H, B> {
     ) -> Result<HintProgress, Broken> {
         self.take_back()?;
         if command == HintCommand::Done {
-            self.release(blocks);
+            self.is_done = true;
+            while let Some(block) = self.kept.pop() {
+                blocks.take_back(block);
+            }
         }
         let wanted = match command {
             HintCommand::Round(id) => Some(id),
@@ -228,6 +234,7 @@ impl<'s, H: Hal, B: DmaBuffer> Hints<'s, H, B> {
         if !self.send_id(START) {
             return false;
         }
+        self.is_done = false;
         (self.round, self.is_open, self.start_in_flight) = (Some(id), true, true);
         true
     }
@@ -273,10 +280,10 @@ impl<'s, H: Hal, B: DmaBuffer> Hints<'s, H, B> {
         }
     }
 
-    /// Gives all blocks back to the kernel that are kept: also before the device is done, for a kernel that needs them. What is in them is not to be relied on, and the kernel initializes them then.
+    /// Gives all blocks back to the kernel that are kept, before the device is done, for a kernel that needs them: each by [`FreeBlocks::take_back_early`].
     pub fn release(&mut self, blocks: &mut impl FreeBlocks<Block = B>) {
         while let Some(block) = self.kept.pop() {
-            blocks.take_back(block);
+            blocks.take_back_early(block);
         }
     }
 
@@ -322,9 +329,12 @@ impl<'s, H: Hal, B: DmaBuffer> Hints<'s, H, B> {
     ) -> Result<HintSlots<'s, H, B>, Self> {
         match self.queue.reclaim(reset) {
             Ok(mut returned) => {
-                returned.by_ref().flatten().for_each(|block| blocks.take_back(block.unmap()));
+                let mut take_back = |block| {
+                    if self.is_done { blocks.take_back(block) } else { blocks.take_back_early(block) }
+                };
+                returned.by_ref().flatten().for_each(|block| take_back(block.unmap()));
                 while let Some(block) = self.kept.pop() {
-                    blocks.take_back(block);
+                    take_back(block);
                 }
                 Ok(HintSlots { blocks: self.kept, queue: returned.into_slots() })
             }

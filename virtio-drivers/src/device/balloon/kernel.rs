@@ -70,6 +70,14 @@ pub trait FreeBlocks {
 
     /// Takes a block back.
     fn take_back(&mut self, block: Self::Block);
+
+    /// Takes a block back that was hinted at, before the device said that it is done with hints. Its host may hold the block's memory for free still, and lose what is in it when it moves the machine: so the kernel
+    /// writes to all of it (zeros, or its poison), before it counts as free.
+    ///
+    /// Blocks that are reported never come back so.
+    ///
+    /// Spec: §5.5.6.5.1 Driver Requirements: Free Page Hinting.
+    fn take_back_early(&mut self, block: Self::Block);
 }
 
 /// What a kernel says of its memory; `None` is not said.
