@@ -22,6 +22,7 @@ pub mod levels;
 mod meddler;
 #[cfg(any(feature = "embassy-net-driver", feature = "smoltcp"))]
 mod packets;
+pub mod record;
 mod sleeper;
 pub mod tasks;
 
