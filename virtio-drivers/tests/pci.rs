@@ -97,12 +97,27 @@ fn a_function_without_capabilities_is_refused() {
 fn unknown_capabilities_and_structures_are_skipped() {
     let device = with_capabilities(|list| {
         list.insert(0, Capability::raw(0x05, &[0; 12]));
-        list.insert(1, Capability::virtio(77, STANDARD_BAR, 0, 64));
-        list.insert(2, Capability::shared_memory(1, STANDARD_BAR, 0, 16));
+        list.insert(1, Capability::virtio(77, STANDARD_BAR, 0x2400, 64));
+        list.insert(2, Capability::shared_memory(1, STANDARD_BAR, 0x2800, 16));
     });
 
-    assert!(open(&device).is_ok());
+    assert_eq!(open(&device).unwrap().device_features(), 1 << 32, "the right registers");
     device.assert_driver_was_correct();
+}
+
+/// Spec: §4.1.4.1 — later versions may add to a capability's end.
+#[test]
+fn capabilities_that_are_longer_than_they_need_be_are_taken() {
+    for kind in [cfg_type::COMMON, cfg_type::ISR, cfg_type::NOTIFY] {
+        let device = with_capabilities(|list| {
+            let last = list.len() - 1;
+            let at = list.iter().position(|c| c.cfg_type() == Some(kind)).expect("there");
+            list[at] = list[at].clone().extended(&[0xff; 4]);
+            list.swap(at, last);
+        });
+
+        assert_eq!(open(&device).unwrap().device_features(), 1 << 32, "structure {kind}");
+    }
 }
 
 #[test]
