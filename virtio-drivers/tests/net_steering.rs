@@ -9,7 +9,7 @@ mod support;
 use support::commands::{ADDRESS, Ask, COALESCING, CommandBench, KEY, PAIRS, bits, nic, rss};
 use virtio_guest::device::net::{
     Coalescing, CommandCounters, ControlError, GuestOffloads, HashTypes, RssConfig, StatisticsTypes,
-    TunnelTypes,
+    TransmitError, TunnelTypes,
 };
 use virtio_model::Nic;
 use virtio_model::net::{Coalescing as Gathered, Packet, RssSetup, Steering, feature};
@@ -71,6 +71,116 @@ fn every_pair_transmits_once_it_is_in_use() {
             assert_eq!(pairs, (0..PAIRS).map(|pair| (pair, &None)).collect::<Vec<_>>(), "{name}");
             bench.finish();
         }
+    }
+}
+
+/// Hands a frame to each pair: says which took it. The others give theirs back, and what was taken is sent.
+fn pairs_that_transmit(bench: &mut CommandBench) -> Vec<u16> {
+    let mut taken = Vec::new();
+    for (receive, transmit) in &mut bench.pairs {
+        let mut frame = receive.frame().expect("the pool has some left");
+        frame.append(&[0xff; 60]).unwrap();
+        let (pair, in_flight) = (transmit.pair(), transmit.in_flight());
+        assert_eq!(transmit.transmit_burst([]).unwrap(), 0, "an empty burst on pair {pair}");
+        match transmit.transmit_burst([frame]) {
+            Ok(count) => {
+                assert_eq!((count, transmit.is_in_use()), (1, true), "pair {pair}");
+                taken.push(pair);
+            }
+            Err(burst) => {
+                assert_eq!(burst.refused.error, TransmitError::PairNotInUse);
+                assert_eq!((burst.transmitted, burst.refused.frame.len()), (0, 60), "pair {pair}");
+                assert_eq!((transmit.in_flight(), transmit.is_in_use()), (in_flight, false), "pair {pair}");
+            }
+        }
+    }
+    bench.nic.serve(&bench.device, &bench.hal.space);
+    for packet in bench.nic.take_transmitted() {
+        assert_eq!(packet.complaint, None, "pair {}", packet.pair);
+    }
+    for (_, transmit) in &mut bench.pairs {
+        transmit.reap().unwrap();
+        assert_eq!(transmit.in_flight(), 0, "pair {}", transmit.pair());
+    }
+    taken
+}
+
+/// Spec: §5.1.9.5.6.1 Driver Requirements: Automatic receive steering in multiqueue mode.
+#[test]
+fn a_pair_transmits_only_while_the_device_was_told_to_use_it() {
+    for mut bench in CommandBench::each(nic) {
+        assert_eq!(pairs_that_transmit(&mut bench), [0], "before any command");
+        for (pairs, expected) in [(2, &[0, 1][..]), (1, &[0]), (PAIRS, &[0, 1, 2]), (2, &[0, 1])] {
+            assert_eq!(bench.ask(|card, wait| card.set_pairs(pairs, wait)), Ok(()));
+            assert_eq!(pairs_that_transmit(&mut bench), expected, "{pairs} pairs");
+        }
+        for (max_transmit_queues, expected) in [(1, &[0][..]), (PAIRS, &[0, 1, 2]), (2, &[0, 1])] {
+            let config = RssConfig { max_transmit_queues, ..rss() };
+            assert_eq!(bench.ask(|card, wait| card.set_rss(&config, wait)), Ok(()));
+            assert_eq!(pairs_that_transmit(&mut bench), expected, "{max_transmit_queues} by hash");
+        }
+        bench.finish();
+    }
+}
+
+/// Whether the device took the command or not: no pair transmits that it may not use. Commands that never reach it change nothing.
+///
+/// Spec: §5.1.9.5.6.1 Driver Requirements: Automatic receive steering in multiqueue mode.
+#[test]
+fn a_command_that_fails_leaves_the_fewer_pairs_in_use() {
+    let refuses = |bench: &CommandBench, ack| bench.nic.misbehave(|lies| lies.ack = ack);
+    for mut bench in CommandBench::each(nic) {
+        refuses(&bench, Some(1));
+        assert_eq!(bench.ask(|card, wait| card.set_pairs(2, wait)), Err(ControlError::Refused));
+        assert_eq!(pairs_that_transmit(&mut bench), [0], "refused");
+        refuses(&bench, None);
+        assert_eq!(bench.ask(|card, wait| card.set_pairs(PAIRS, wait)), Ok(()));
+        assert_eq!(
+            bench.unasked(|card, wait| card.set_pairs(PAIRS + 1, wait)),
+            Err(ControlError::InvalidArgument)
+        );
+        assert_eq!(pairs_that_transmit(&mut bench), [0, 1, 2], "never sent");
+        refuses(&bench, Some(1));
+        assert_eq!(bench.ask(|card, wait| card.set_rss(&rss(), wait)), Err(ControlError::Refused));
+        assert_eq!(pairs_that_transmit(&mut bench), [0, 1], "fewer, refused");
+        refuses(&bench, None);
+
+        assert_eq!(bench.card.set_pairs(PAIRS, || false), Err(ControlError::TimedOut));
+        assert_eq!(pairs_that_transmit(&mut bench), [0, 1], "not answered in time");
+        assert_eq!(bench.card.set_pairs(1, || false), Err(ControlError::TimedOut));
+        assert_eq!(pairs_that_transmit(&mut bench), [0], "fewer, not answered in time");
+        assert_eq!(bench.ask(|card, wait| card.set_pairs(PAIRS, wait)), Ok(()));
+        assert_eq!(pairs_that_transmit(&mut bench), [0, 1, 2], "asked for again");
+        bench.finish();
+    }
+}
+
+/// A pair is out of use from before the device hears of it; its ring gives back what it has.
+///
+/// Spec: §5.1.9.5.6.1 Driver Requirements: Automatic receive steering in multiqueue mode.
+#[test]
+fn frames_in_flight_on_a_pair_that_goes_out_of_use_come_back() {
+    for mut bench in CommandBench::each(nic) {
+        assert_eq!(bench.ask(|card, wait| card.set_pairs(2, wait)), Ok(()));
+        let (receive, transmit) = &mut bench.pairs[1];
+        let mut frame = receive.frame().unwrap();
+        frame.append(&[0xff; 60]).unwrap();
+        transmit.transmit(frame).unwrap();
+        bench.nic.serve(&bench.device, &bench.hal.space);
+
+        // While the command waits, its pair is out of use already.
+        let mut was_in_use = None;
+        let CommandBench { card, pairs, nic, device, hal } = &mut bench;
+        let set = card.set_pairs(1, || {
+            was_in_use.get_or_insert(pairs[1].1.is_in_use());
+            nic.serve(device, &hal.space);
+            true
+        });
+
+        assert_eq!((set, was_in_use), (Ok(()), Some(false)));
+        let (_, transmit) = &mut bench.pairs[1];
+        assert_eq!((transmit.reap(), transmit.in_flight()), (Ok(1), 0));
+        bench.finish();
     }
 }
 

@@ -30,6 +30,7 @@
 
 use super::commands::{Commands, ControlError, ControlSlots, Writing};
 use super::description::{self, Description, Duplex, HashLimits, Link, MacAddress};
+use super::in_use::PairsInUse;
 use crate::device::half::control_half_calls;
 use crate::hal::{Hal, Patience};
 use crate::lifecycle::{self, ConfigError, ControlHalf, HandlerStillRunning, ResetError};
@@ -49,6 +50,8 @@ pub struct Control<'s, T: Transport, H: Hal> {
     pub(super) description: Description,
     /// Pairs of queues that were installed.
     pub(super) pairs: u16,
+    /// How many of them are in use, if there are any.
+    pub(super) pairs_in_use: Option<PairsInUse<'s>>,
     pub(super) offers_standby: bool,
     /// A receive queue whose pair has no transmit queue: of no use, but the device knows of it.
     pub(super) unpaired: Option<InstalledQueue<'s, H, Buffers<'s, H>>>,

@@ -33,6 +33,7 @@ use core::task::Waker;
 use super::offload::{Hash, Offload};
 use crate::hal::{DmaError, Domain, Hal};
 use crate::raw::{BufferPool, Buffers, Leads, OutOfBounds, PoolEntries, Supply};
+use crate::sync::AtomicU32;
 
 /// Where a frame begins in its first buffer, in bytes: enough for the longest header before it, and the frame begins with a cache line.
 pub(super) const HEADROOM: u16 = 64;
@@ -146,6 +147,11 @@ impl<'p, H: Hal> FrameSupply<'p, H> {
     /// Whose devices reach its frames.
     pub(super) const fn domain(&self) -> Domain {
         self.0.pool().domain()
+    }
+
+    /// For how many pairs are in use of a card whose first pair has this supply.
+    pub(super) const fn pairs_word(&self) -> &'p AtomicU32 {
+        self.0.pool().word()
     }
 
     /// Buffers of the pool, wherever they are.

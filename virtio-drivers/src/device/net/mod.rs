@@ -48,6 +48,7 @@ mod filters;
 mod finish;
 mod format;
 mod frame;
+mod in_use;
 mod offload;
 mod pair;
 mod receive;

@@ -96,7 +96,7 @@ pub struct ReclaimedPair<'s, H: Hal> {
 impl<'s, T: Transport, H: Hal> Control<'s, T, H> {
     /// Makes a pair usable that was installed while the card came up: its receive ring is filled. One of another card comes out of service.
     ///
-    /// A card uses one pair until it is told to use more ([`set_pairs`](Control::set_pairs)). The transmit queue interrupts only when somebody waits for it.
+    /// A card uses one pair until it is told to use more ([`set_pairs`](Control::set_pairs), [`set_rss`](Control::set_rss)): until then the transmit queues of others refuse frames. The transmit queue interrupts only when somebody waits for it.
     pub fn activate(&self, pair: IdlePair<'s, H>) -> (ReceiveQueue<'s, H>, TransmitQueue<'s, H>) {
         let IdlePair { receive, transmit, supply, format, chain_buffers, frame_chains, notified } = pair;
         let (mut queue, mut transmit) = (self.half.activate(receive), self.half.activate(transmit));
@@ -109,7 +109,9 @@ impl<'s, T: Transport, H: Hal> Control<'s, T, H> {
         let mut receive =
             ReceiveQueue { queue, supply, format, chain_buffers, frame_chains, merged_max, counts };
         receive.refill();
-        (receive, TransmitQueue { queue: transmit, format })
+        // The first is always in use.
+        let pairs_in_use = self.pairs_in_use.filter(|_| transmit.index() > 1);
+        (receive, TransmitQueue { queue: transmit, format, pairs_in_use })
     }
 }
 

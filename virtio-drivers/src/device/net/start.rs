@@ -40,6 +40,7 @@ use super::control::{Control, Learned};
 use super::description::{Description, senseless};
 use super::format::Format;
 use super::frame::FrameSupply;
+use super::in_use::PairsInUse;
 use super::pair::{IdlePair, PairSlots, frame_buffers};
 use super::start_error::{ControlFailed, PairFailed, StartError};
 use crate::hal::{Attempts, Hal, Patience};
@@ -111,6 +112,7 @@ pub struct Starting<'s, T: Transport, H: Hal> {
     offers_standby: bool,
     pairs: u16,
     installed: u16,
+    pairs_in_use: Option<PairsInUse<'s>>,
     /// A receive queue whose pair has no transmit queue.
     unpaired: Option<InstalledQueue<'s, H, Buffers<'s, H>>>,
     commands: Option<InstalledQueue<'s, H, Tag<()>>>,
@@ -153,6 +155,7 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
             offers_standby: offered.contains(NetFeatures::STANDBY),
             pairs,
             installed: 0,
+            pairs_in_use: None,
             unpaired: None,
             commands: None,
         })
@@ -215,6 +218,9 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
         };
         match self.device.install_queue(pair * 2 + 1, hal, &transmit_settings, transmit) {
             Ok(transmit) => {
+                if pair == 0 {
+                    self.pairs_in_use = Some(PairsInUse::begin(supply.pairs_word()));
+                }
                 self.installed += 1;
                 let notified = self.settings.notifications;
                 Ok(IdlePair { receive, transmit, supply, format, chain_buffers, frame_chains, notified })
@@ -279,7 +285,8 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
 
     /// Tells the card that its driver is ready. Queues may be used from here on: [`Control::activate`] each pair.
     pub fn start(self) -> Control<'s, T, H> {
-        let Self { device, settings, description, offers_standby, installed, unpaired, commands, .. } = self;
+        let Self { device, settings, description, offers_standby, installed, pairs_in_use, .. } = self;
+        let (unpaired, commands) = (self.unpaired, self.commands);
         let device = device.start();
         let Settings { control_bytes, notifications, .. } = settings;
         let commands =
@@ -288,6 +295,7 @@ impl<'s, T: Transport, H: Hal> Starting<'s, T, H> {
             half: ControlHalf::new(device),
             description,
             pairs: installed,
+            pairs_in_use,
             offers_standby,
             unpaired,
             commands,

@@ -59,7 +59,10 @@ const OFFLOADS: [(GuestOffloads, NetFeatures); 9] = [
 impl<T: Transport, H: Hal> Control<'_, T, H> {
     /// Has the device use so many pairs of queues, and steer by itself: what belongs to a flow is received on the pair on which that flow was transmitted last.
     ///
-    /// Transmit on no pair beyond these from the moment that this is called, and on those that are new only when it has succeeded.
+    /// Transmit queues of pairs beyond these refuse frames from before the command is sent ([`PairNotInUse`](super::TransmitError::PairNotInUse)), and those of new ones take them once it has succeeded. If it fails, or nobody answers, as
+    /// many pairs are in use as before, or as were asked for: the fewer of both. Call it again for more.
+    ///
+    /// A burst that another processor has begun goes on to its end. What is in their rings already comes back, sent or not. Where pairs are taken out of use, have that processor finish before this is called.
     ///
     /// # Errors
     /// See [`ControlError`]. Needs [`MQ`](NetFeatures::MQ). [`InvalidArgument`](ControlError::InvalidArgument): none, more than were installed, or there are further configurations of steering
@@ -69,12 +72,13 @@ impl<T: Transport, H: Hal> Control<'_, T, H> {
         if pairs < mq::VQ_PAIRS_MIN || pairs > self.pairs || self.learned.rss_contexts > 0 {
             return Err(ControlError::InvalidArgument);
         }
+        let in_use = self.pairs_in_use.ok_or(ControlError::InvalidArgument)?;
         let mut command = self.command(NetFeatures::MQ, class::MQ, mq::VQ_PAIRS_SET, &mut patience)?;
         command.put(&pairs.to_le_bytes())?;
-        command.run(&mut patience)
+        in_use.change(pairs, || command.run(&mut patience))
     }
 
-    /// Has the device steer packets by a hash.
+    /// Has the device steer packets by a hash, and use [as many transmit queues](RssConfig::max_transmit_queues) as that says: as with [`set_pairs`](Control::set_pairs), the others refuse frames.
     ///
     /// # Errors
     /// See [`ControlError`]. Needs [`RSS`](NetFeatures::RSS). [`InvalidArgument`](ControlError::InvalidArgument): pairs that were not installed, a table whose length is no power of two, or more than
@@ -86,9 +90,10 @@ impl<T: Transport, H: Hal> Control<'_, T, H> {
     ) -> Result<(), ControlError> {
         self.need(NetFeatures::RSS)?;
         let mask = self.check_rss(config)?;
+        let in_use = self.pairs_in_use.ok_or(ControlError::InvalidArgument)?;
         let mut command = self.command(NetFeatures::RSS, class::MQ, mq::RSS_CONFIG, &mut patience)?;
         put_rss(&mut command, config, mask)?;
-        command.run(&mut patience)
+        in_use.change(config.max_transmit_queues, || command.run(&mut patience))
     }
 
     /// Has the device make hashes, which received frames carry, and steer by itself.

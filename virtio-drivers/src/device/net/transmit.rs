@@ -25,6 +25,7 @@ use core::task::{Context, Poll};
 use super::finish::{UsualFrames, with_header};
 use super::format::Format;
 use super::frame::Frame;
+use super::in_use::PairsInUse;
 use super::offload::{Hash, Offload};
 use crate::hal::Hal;
 use crate::lifecycle::QueueSignal;
@@ -41,6 +42,8 @@ use crate::wire::net::NetFeatures;
 pub struct TransmitQueue<'s, H: Hal> {
     pub(super) queue: Virtqueue<'s, H, Buffers<'s, H>>,
     pub(super) format: Format,
+    /// By which it finds out whether its pair is in use. `None` for the first, which always is.
+    pub(super) pairs_in_use: Option<PairsInUse<'s>>,
 }
 
 /// Why a frame was not handed to the device.
@@ -49,6 +52,9 @@ pub enum TransmitError {
     /// The ring is full: later. [`TransmitQueue::room`] waits.
     #[error("the ring is full")]
     Full,
+    /// The card does not use the queue's pair. Have it use as many, by [`Control::set_pairs`](super::Control::set_pairs) or [`Control::set_rss`](super::Control::set_rss), or transmit on the first pair.
+    #[error("the card does not use this pair: have it use more pairs first (set_pairs, set_rss)")]
+    PairNotInUse,
     /// It is shorter than two addresses and a type (14 bytes).
     #[error("the frame is shorter than an Ethernet header")]
     TooShort,
@@ -168,6 +174,9 @@ impl<'s, H: Hal> TransmitQueue<'s, H> {
             // If the queue breaks here, that is told of with the next frame.
             let _ = self.reap();
         }
+        if !self.is_in_use() {
+            return self.refused_without_pair(frames.into_iter().next());
+        }
         let mut frames = UsualFrames::of(frames.into_iter(), &self.format);
         let mut transmitted = self.queue.make_singles_available(&mut frames);
         let mut refused = None;
@@ -176,6 +185,21 @@ impl<'s, H: Hal> TransmitQueue<'s, H> {
         }
         self.queue.publish();
         refused.map_or(Ok(transmitted), |refused| Err(BurstNotTransmitted { transmitted, refused }))
+    }
+
+    /// Whether the card uses the pair that the queue belongs to. One that is not used takes no frames; what is in its ring is taken back as ever.
+    #[inline]
+    pub fn is_in_use(&self) -> bool {
+        self.pairs_in_use.is_none_or(|pairs| pairs.contains(self.pair()))
+    }
+
+    /// A burst on a pair that is not in use: nothing is wrong with it if it is empty.
+    #[cold]
+    #[inline(never)]
+    fn refused_without_pair(&self, frame: Option<Frame<'s, H>>) -> Result<usize, BurstNotTransmitted<'s, H>> {
+        let Some(frame) = frame else { return Ok(0) };
+        let error = self.broken().map_or(TransmitError::PairNotInUse, TransmitError::Broken);
+        Err(BurstNotTransmitted { transmitted: 0, refused: NotTransmitted { error, frame } })
     }
 
     /// The rest of a burst, from a frame on that is not usual, or has no room.
@@ -332,10 +356,10 @@ impl<'s, H: Hal> TransmitQueue<'s, H> {
     /// The queue itself, if `reset` is not of the bring-up that it belongs to.
     #[allow(clippy::result_large_err, reason = "the queue itself comes back, once in its life")]
     pub fn reclaim(self, reset: &ConfirmedReset) -> Result<ring::Slots<'s, Buffers<'s, H>>, Self> {
-        let Self { queue, format } = self;
+        let Self { queue, format, pairs_in_use } = self;
         match queue.reclaim(reset) {
             Ok(returned) => Ok(returned.into_slots()),
-            Err(queue) => Err(Self { queue, format }),
+            Err(queue) => Err(Self { queue, format, pairs_in_use }),
         }
     }
 }

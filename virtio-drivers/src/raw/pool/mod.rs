@@ -64,7 +64,14 @@ pub struct BufferPool<'s, H: Hal> {
     is_awaited: AtomicU8,
     /// and who.
     waker: AtomicWaker,
+    /// For whoever has the supply.
+    word: Word,
 }
+
+/// A word that is read more often than the others around it are written: on a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Word(AtomicU32);
 
 // SAFETY: bytes of the memory are reached through buffers alone, each of which has one owner; they go from one to the next through the supply, or by the list of those that came back, whose exchanges order what both do.
 // Of the memory itself only what never changes is looked at, and everything else may be shared: entries, atomics, waker. The `Hal` value, which may be shared, is used again by the owner of the pool.
@@ -98,6 +105,7 @@ impl<'s, H: Hal> BufferPool<'s, H> {
             is_supplied: AtomicU8::new(0),
             is_awaited: AtomicU8::new(0),
             waker: AtomicWaker::new(),
+            word: Word::default(),
         })
     }
 
@@ -120,6 +128,11 @@ impl<'s, H: Hal> BufferPool<'s, H> {
     pub fn supply(&self) -> Option<Supply<'_, H>> {
         let was_supplied = self.is_supplied.swap(1, Ordering::AcqRel);
         (was_supplied == 0).then(|| Supply::of(self))
+    }
+
+    /// A word for whoever has the supply, to share with others: the pool itself does nothing with it. It starts as 0 and stays as it was left.
+    pub(crate) const fn word(&self) -> &AtomicU32 {
+        &self.word.0
     }
 
     /// A string of buffers comes back: the first, and the last of them.
