@@ -375,3 +375,14 @@ fn what_is_written_to_a_queues_memory_is_read_there() {
     );
     bench.finish();
 }
+
+/// Spec: §2.7.10.1 — a device finds nothing in its own flags that it has not put there.
+#[test]
+fn the_flags_of_a_new_used_ring_are_zero() {
+    for bench in RingBench::<Tag<u8>>::split(8) {
+        let used_ring = bench.device.queue_setup(0).unwrap().device_area;
+        let mut flags = [0xff; 2];
+        bench.hal.space.read(used_ring, &mut flags).unwrap();
+        assert_eq!(flags, [0; 2]);
+    }
+}
