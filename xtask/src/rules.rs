@@ -21,7 +21,7 @@ const FLOORS: [(&str, &[&str]); 8] = [
     ("ring", &["ring", "wire", "hal", "raw"]),
     ("transport", &["transport", "wire", "hal", "raw"]),
     ("lifecycle", &["lifecycle", "ring", "transport", "wire", "hal", "raw", "sync"]),
-    ("device", &["device", "lifecycle", "ring", "transport", "wire", "hal", "raw"]),
+    ("device", &["device", "lifecycle", "ring", "transport", "wire", "hal", "raw", "sync"]),
     ("adapter", &["adapter", "device", "lifecycle", "ring", "transport", "hal", "sync"]),
 ];
 
