@@ -11,8 +11,11 @@ scripts/setup.sh release
 published=(virtio-model virtio-guest virtio-user)
 baseline=${BASELINE:-$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || git rev-parse HEAD)}
 
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
 step "packages, each built from what it would be published with"
-cargo publish --quiet --workspace --dry-run --locked
+# In a folder of its own: cargo keeps what it unpacks of a version, by that folder's name, and versions do not change between releases.
+cargo publish --quiet --workspace --dry-run --locked --target-dir "$copy/packages"
 
 step "semantic versions, against $baseline"
 [ "$baseline" != "$(git rev-parse HEAD)" ] || step "  (no release yet: compared with itself, which shows that it can be)"
@@ -30,12 +33,11 @@ step "no build script, no procedural macro in the library"
 [ ! -e virtio-drivers/build.rs ] && ! grep -E '^(build|proc-macro) *=' virtio-drivers/Cargo.toml || fail "the library has one."
 
 step "the oldest dependencies that the manifests allow"
-copy=$(mktemp -d)
-trap 'rm -rf "$copy"' EXIT
-git archive HEAD | tar -x -C "$copy"
-target=$(realpath "${CARGO_TARGET_DIR:-target}")/oldest
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")/oldest
+mkdir "$copy/tree"
+git archive HEAD | tar -x -C "$copy/tree"
 (
-  cd "$copy"
+  cd "$copy/tree"
   cargo "+$(cat scripts/nightly)" update --quiet -Zdirect-minimal-versions
   for package in "${published[@]}"; do
     CARGO_TARGET_DIR=$target cargo check --quiet -p "$package" --all-features
