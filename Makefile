@@ -65,7 +65,7 @@ bench-user: ## our drivers in a process, beside DPDK's and libblkio's, on the sa
 mutants: ## change the rings in every small way, and see whether a test fails (an hour)
 	@scripts/mutants.sh
 
-release-check: ## what a release needs: packages, semantic versions (BASELINE=revision), licences, all sets of features, oldest dependencies
+release-check: ## what a release needs: packages, semantic versions (BASELINE=revision), licences, all sets of features
 	@BASELINE=$(BASELINE) scripts/release-check.sh
 
 doc: ## build the guide and the documentation of the crates

@@ -8,7 +8,6 @@ fail() { printf 'release-check: %s\n' "$@" >&2; exit 1; }
 
 scripts/setup.sh release
 [ -z "$(git status --porcelain)" ] || fail "there are changes that are not committed, and a package is made of what is." "Next step: commit or stash them."
-published=(virtio-model virtio-guest virtio-user)
 compared=(virtio-model virtio-guest)
 baseline=${BASELINE:-$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || true)}
 
@@ -37,15 +36,4 @@ cargo hack --quiet check -p virtio-guest --feature-powerset --exclude-features d
 step "no build script, no procedural macro in the library"
 [ ! -e virtio-drivers/build.rs ] && ! grep -E '^(build|proc-macro) *=' virtio-drivers/Cargo.toml || fail "the library has one."
 
-step "the oldest dependencies that the manifests allow"
-target=$(realpath -m "${CARGO_TARGET_DIR:-target}")/oldest
-mkdir "$copy/tree"
-git archive HEAD | tar -x -C "$copy/tree"
-(
-  cd "$copy/tree"
-  cargo "+$(cat scripts/nightly)" update --quiet -Zdirect-minimal-versions
-  for package in "${published[@]}"; do
-    CARGO_TARGET_DIR=$target cargo check --quiet -p "$package" --all-features
-  done
-)
 step "ok"
